@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unit tests of base: err, buf, file, loop, ipc. */
+#include <cmocka.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/ipc.h"
+#include "base/loop.h"
+#include "base/mem.h"
+
+static char dir[64];
+
+static int setup(void **state)
+{
+	(void)state;
+	strcpy(dir, "/tmp/kc-test-base.XXXXXX");
+	return mem_init() == KC_OK && mkdtemp(dir) != NULL ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	return file_remove_tree(dir) == KC_OK ? 0 : -1;
+}
+
+static void err__message_of_another_code__is_not_shown(void **state)
+{
+	(void)state;
+	assert_int_equal(err_set(KC_EBUSY, "database %s is locked", "k"), KC_EBUSY);
+	assert_string_equal(err_text(KC_EBUSY), "database k is locked");
+	assert_string_equal(err_text(KC_ENOSPC), "no room");
+	assert_int_equal(err_exit_status(KC_EPASSWORD), 65);
+	assert_true(err_retryable(KC_EBUSY));
+	assert_false(err_retryable(KC_EDAMAGED));
+	assert_int_equal(err_from_name("KC_EDIVERGED"), KC_EDIVERGED);
+}
+
+static void err__prefix__keeps_the_reason(void **state)
+{
+	(void)state;
+	err_set(KC_ENET, "refused");
+	assert_int_equal(err_prefix(KC_ENET, "10.0.0.5:%d", 2222), KC_ENET);
+	assert_string_equal(err_text(KC_ENET), "10.0.0.5:2222: refused");
+}
+
+static void err__control_characters__become_harmless(void **state)
+{
+	(void)state;
+	err_set(KC_EPROTO, "peer said %s", "a\nb\x1b[2J");
+	assert_string_equal(err_text(KC_EPROTO), "peer said a?b?[2J");
+}
+
+static void buf__over_its_cap__fails_and_sticks(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 8);
+	buf_put_u32(&b, 1);
+	buf_put_u64(&b, 2);
+	assert_int_equal(buf_status(&b), KC_ELIMIT);
+	buf_put_u8(&b, 3);
+	assert_int_equal(buf_status(&b), KC_ELIMIT);
+	buf_fini(&b);
+}
+
+static void buf__reads_past_the_end__give_zero(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_view(&b, "\0\0\1\2\3", 5);
+	assert_int_equal(buf_get_u32(&b), 0x102);
+	assert_int_equal(buf_get_u32(&b), 0);
+	assert_int_equal(buf_get_u8(&b), 0);
+	assert_int_equal(buf_status(&b), KC_ELIMIT);
+}
+
+static void buf__consume_and_refill__keeps_order(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 300);
+	for (int i = 0; i < 1000; i++) {
+		buf_putf(&b, "%03d,", i);
+		if (i >= 50)
+			assert_memory_equal(buf_get(&b, 1), (char[]){ (char)('0' + (i - 50) / 100) }, 1),
+			    buf_consume(&b, 3);
+	}
+	assert_int_equal(buf_status(&b), KC_OK);
+	assert_int_equal(buf_len(&b), 200);
+	buf_fini(&b);
+}
+
+static void file__replace__leaves_no_litter_and_the_mode(void **state)
+{
+	char *path = file_join(dir, "a");
+	struct file_new f = FILE_NEW_EMPTY;
+	struct stat st;
+	struct buf b;
+
+	(void)state;
+	assert_int_equal(file_replace(path, "one", 3, 0600), KC_OK);
+	assert_int_equal(file_new_begin(&f, path, 0600), KC_OK);
+	file_new_write(&f, "two", 3);
+	file_new_abort(&f);
+	buf_init(&b, 2);
+	assert_int_equal(file_read(&b, path), KC_ELIMIT);
+	buf_fini(&b);
+	buf_init(&b, 100);
+	assert_int_equal(file_read_secret(&b, path), KC_OK);
+	assert_string_equal(buf_str(&b), "one");
+	buf_fini(&b);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(chmod(path, 0640), 0);
+	buf_init(&b, 100);
+	assert_int_equal(file_read_secret(&b, path), KC_EPERM);
+	buf_fini(&b);
+	assert_int_equal(file_new_begin(&f, path, 0600), KC_OK);
+	assert_int_equal(file_new_commit_excl(&f), KC_EEXIST);
+	assert_int_equal(file_remove(path), KC_OK);
+	assert_int_equal(file_remove(path), KC_OK);
+	assert_int_equal(rmdir(dir), 0); /* no litter */
+	assert_int_equal(mkdir(dir, 0700), 0);
+	free(path);
+}
+
+static void file__lock_held__is_refused_with_the_holder(void **state)
+{
+	char *path = file_join(dir, "lock");
+	int a = -1, b = -1;
+	char pid[16];
+
+	(void)state;
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	assert_int_equal(file_lock(&a, path), KC_OK);
+	assert_int_equal(file_lock(&b, path), KC_ELOCKED);
+	assert_non_null(strstr(err_text(KC_ELOCKED), pid));
+	close(a);
+	assert_int_equal(file_lock(&b, path), KC_OK);
+	close(b);
+	free(path);
+}
+
+static void count(void *arg)
+{
+	++*(int *)arg;
+}
+
+static void loop__fake_clock__fires_in_order_and_only_when_due(void **state)
+{
+	struct loop *l = loop_new();
+	int a = 0, b = 0;
+	struct loop_timer *ta = loop_timer_new(l, count, &a), *tb = loop_timer_new(l, count, &b);
+
+	(void)state;
+	loop_fake_clock(l, 1000);
+	loop_timer_set(ta, 100);
+	loop_timer_set(tb, 50);
+	loop_turn(l, 0);
+	assert_int_equal(a + b, 0);
+	loop_fake_advance(l, 60);
+	loop_turn(l, 0);
+	assert_int_equal(b, 1);
+	assert_int_equal(a, 0);
+	loop_timer_set(tb, 1000000);
+	loop_fake_advance(l, 60);
+	loop_turn(l, 0);
+	assert_int_equal(a, 1);
+	assert_true(loop_timer_is_set(tb));
+	loop_timer_free(ta);
+	loop_timer_free(tb);
+	loop_free(l);
+}
+
+struct echo {
+	struct ipc_peer *peer;
+	int messages;
+	int closed;
+};
+
+static void on_msg(struct ipc_peer *p, enum ipc_type type, json_t *body, void *arg)
+{
+	struct echo *e = arg;
+
+	assert_int_equal(type, IPC_REQUEST);
+	e->messages++;
+	ipc_peer_send(p, IPC_RESULT, body);
+}
+
+static void on_close(struct ipc_peer *p, void *arg)
+{
+	struct echo *e = arg;
+
+	e->closed++;
+	ipc_peer_free(p);
+}
+
+static void ipc__messages_and_close__arrive(void **state)
+{
+	struct loop *l = loop_new();
+	struct echo e = { 0 };
+	enum ipc_type type;
+	json_t *j = json_pack("{s:s}", "verb", "status"), *back = NULL;
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(ipc_pair(fds), KC_OK);
+	e.peer = ipc_peer_new(l, fds[0], on_msg, on_close, &e);
+	assert_int_equal(ipc_send(fds[1], IPC_REQUEST, j), KC_OK);
+	assert_int_equal(ipc_send(fds[1], IPC_REQUEST, j), KC_OK);
+	loop_turn(l, 100);
+	assert_int_equal(e.messages, 2);
+	assert_int_equal(ipc_recv(&type, &back, fds[1], 1000), KC_OK);
+	assert_true(json_equal(back, j));
+	json_decref(back);
+	close(fds[1]);
+	for (int i = 0; i < 10 && !e.closed; i++)
+		loop_turn(l, 100);
+	assert_int_equal(e.closed, 1);
+	json_decref(j);
+	loop_free(l);
+}
+
+static void ipc__garbage__closes(void **state)
+{
+	struct loop *l = loop_new();
+	struct echo e = { 0 };
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(ipc_pair(fds), KC_OK);
+	e.peer = ipc_peer_new(l, fds[0], on_msg, on_close, &e);
+	assert_int_equal(write(fds[1], "\xff\xff\xff\xffQ{}", 7), 7);
+	for (int i = 0; i < 10 && !e.closed; i++)
+		loop_turn(l, 100);
+	assert_int_equal(e.closed, 1);
+	assert_int_equal(e.messages, 0);
+	close(fds[1]);
+	loop_free(l);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(err__message_of_another_code__is_not_shown),
+		cmocka_unit_test(err__prefix__keeps_the_reason),
+		cmocka_unit_test(err__control_characters__become_harmless),
+		cmocka_unit_test(buf__over_its_cap__fails_and_sticks),
+		cmocka_unit_test(buf__reads_past_the_end__give_zero),
+		cmocka_unit_test(buf__consume_and_refill__keeps_order),
+		cmocka_unit_test(file__replace__leaves_no_litter_and_the_mode),
+		cmocka_unit_test(file__lock_held__is_refused_with_the_holder),
+		cmocka_unit_test(loop__fake_clock__fires_in_order_and_only_when_due),
+		cmocka_unit_test(ipc__messages_and_close__arrive),
+		cmocka_unit_test(ipc__garbage__closes),
+	};
+
+	return cmocka_run_group_tests_name("base", tests, setup, teardown);
+}
