@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* families: every array of command rows, in the order the help shows them. A new family adds one line here. */
+#include "families.h"
+
+const struct cli_command *const cli_families[] = {
+	cmd_daemon_commands,
+	NULL,
+};

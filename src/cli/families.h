@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* families: every array of command rows, in the order the help shows them. A new family adds a line to each list. */
+#ifndef KC_CLI_FAMILIES_H
+#define KC_CLI_FAMILIES_H
+
+#include "cli.h"
+
+extern const struct cli_command *const cli_families[];
+
+#endif

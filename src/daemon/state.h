@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * state: what must survive the daemon: <StateDir>/state.db, an SQLite database of our own (WAL, synchronous FULL).
+ *
+ * The daemon writes it; `init` creates it; commands without a daemon read lineage and generation, and keep the audit
+ * log's head. Every setter is durable when it returns. Everything is addressed by lineage and generation, never by time
+ * (invariant 10). Times are seconds since 1970, for people only; 0 means never.
+ */
+#ifndef KC_STATE_H
+#define KC_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define STATE_LINEAGE_LEN 32 /* hex digits of a lineage id */
+#define STATE_DIGEST_LEN 64  /* hex digits of a content digest */
+
+struct state;
+
+/* Opens `dir`/state.db; `create` makes it (and the directory) where it does not exist, else KC_ENOENT. */
+int state_open(struct state **s, const char *dir, bool create);
+void state_close(struct state *s);
+
+/*
+ * The lineage this machine follows: on a master its own, made by state_new_lineage (random id, generation 0); on a clone
+ * the one of what it last applied. `lineage` gets an empty string where there is none yet.
+ */
+struct state_self {
+	char lineage[STATE_LINEAGE_LEN + 1];
+	uint64_t generation;               /* master: last one reserved; clone: last one applied */
+	uint64_t complete;                 /* master: last one whose backup is whole */
+	char digest[STATE_DIGEST_LEN + 1]; /* content digest of `complete` (master) or of the applied one (clone) */
+	char schema[STATE_DIGEST_LEN + 1]; /* schema digest of the same */
+	char file_id[33];                  /* of the same backup */
+	char backup[256];                  /* file name of the same, in BackupDestDir */
+	uint64_t rows;
+	int64_t last_completed;            /* time of the last replication that every clone (or the disk) completed */
+	int64_t applied_at;                /* clone: when */
+	int64_t last_check;                /* master: when it last looked for changes */
+	char last_check_result[128];
+	int64_t unreplicated_since;        /* master: first seen change that is in no backup yet */
+	bool stopped;                      /* the task is down by `stop` */
+	bool diverged;                     /* clone */
+	bool discard;                      /* clone: an operator said that its own rows may go at the next restore */
+	char diverged_detail[512];
+	int64_t master_contact;            /* clone: when the master was last heard, and who it was */
+	char master_host[256];
+};
+int state_get_self(struct state_self *self, struct state *s);
+int state_put_self(struct state *s, const struct state_self *self);
+int state_new_lineage(struct state *s);
+/* Master: the next generation, durably never given again. */
+int state_reserve_generation(uint64_t *generation, struct state *s);
+
+/* Clone: what is about to be written into the key database; cleared by state_put_applied or state_clear_intent. */
+struct state_intent {
+	char lineage[STATE_LINEAGE_LEN + 1];
+	uint64_t generation;
+	char old_digest[STATE_DIGEST_LEN + 1]; /* empty: first contact */
+	char digest[STATE_DIGEST_LEN + 1];
+	char schema[STATE_DIGEST_LEN + 1];
+	char backup[256];
+};
+int state_put_intent(struct state *s, const struct state_intent *i);
+/* KC_ENOENT where there is none. */
+int state_get_intent(struct state_intent *i, struct state *s);
+int state_clear_intent(struct state *s);
+/* In one transaction: self as given, and the intent gone. */
+int state_put_applied(struct state *s, const struct state_self *self);
+
+/* Clone: backups received, with what opens them. */
+struct state_stored {
+	char lineage[STATE_LINEAGE_LEN + 1];
+	uint64_t generation;
+	char backup[256];
+	char digest[STATE_DIGEST_LEN + 1];
+	char receipt[65];
+	char *travel; /* heap; the header that opens the payload with this clone's identity */
+	int64_t at;
+};
+int state_put_stored(struct state *s, const struct state_stored *st);
+/* The newest one; KC_ENOENT where there is none. Free with state_stored_fini. */
+int state_get_stored(struct state_stored *st, struct state *s);
+/* The one of a file. */
+int state_find_stored(struct state_stored *st, struct state *s, const char *backup);
+int state_forget_stored(struct state *s, const char *backup);
+void state_stored_fini(struct state_stored *st);
+
+/* Master: one row a clone. */
+struct state_clone {
+	char host[256];
+	uint16_t port;
+	uint64_t offered, stored, applied;
+	char digest[STATE_DIGEST_LEN + 1]; /* of the applied one, as the clone said */
+	char state[16];                    /* word of INTERFACE section 4 at the last change */
+	char last_error[512];
+	char last_code[16]; /* message code */
+	int64_t applied_at, last_success, last_contact;
+	int64_t behind_since; /* oldest change it has not applied */
+	char recipient[80];   /* its age recipient, pinned at first contact */
+};
+typedef int (*state_clone_fn)(const struct state_clone *c, void *arg);
+int state_put_clone(struct state *s, const struct state_clone *c);
+int state_get_clone(struct state_clone *c, struct state *s, const char *host, uint16_t port); /* KC_ENOENT */
+int state_forget_clone(struct state *s, const char *host, uint16_t port);
+
+/* Attempts under way, so that the next start can close their audit records after a crash. `key` e.g. "push 10.0.0.5:2222". */
+int state_attempt_begin(struct state *s, const char *key, const char *event, uint64_t generation, const char *peer);
+int state_attempt_end(struct state *s, const char *key);
+typedef void (*state_attempt_fn)(const char *event, uint64_t generation, const char *peer, int64_t since, void *arg);
+/* Calls fn for each attempt left open and forgets them. */
+int state_attempts_close(struct state *s, state_attempt_fn fn, void *arg);
+
+/* The audit log's last rotated-out record (audit.h): where `audit --verify` begins. */
+int state_put_audit_head(struct state *s, uint64_t seq, const char *hash);
+int state_get_audit_head(uint64_t *seq, char hash[65], struct state *s); /* KC_ENOENT: nothing rotated out */
+
+#endif
