@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * identity: the keystore, a directory of TLS identities.
+ *
+ *     <alias>.crt   chain, PEM, leaf first
+ *     <alias>.key   private key, PKCS#8 encrypted with PBES2 (AES-256), 0600
+ *     tls.secret    what the keys are encrypted with: 64 hex digits, 0600, made with the first key
+ *
+ * An alias is 1 to 64 letters, digits, '_', '-', '.', '@', not beginning with '.' or '-'.
+ * An identity is immutable after loading; reload builds a new one and swaps.
+ */
+#ifndef KC_IDENTITY_H
+#define KC_IDENTITY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "cert.h"
+
+struct gnutls_certificate_credentials_st; /* what gnutls_certificate_credentials_t points to */
+struct identity;
+
+/* KC_EUSAGE with the reason if it is not an alias. */
+int identity_check_alias(const char *alias);
+
+/*
+ * The alias to use: `wanted` if it is not NULL or empty (it must have certificate and key: KC_ENOENT), else the only
+ * alias with a key. KC_ECONF if there is none, or several (the message names them). *alias is heap.
+ */
+int identity_resolve(char **alias, const char *dir, const char *wanted);
+
+/*
+ * Load chain and key. Certificate and key must match (KC_ECERT). Dates and uses are not judged here, see
+ * identity_check_uses(); the daemon starts with an expired certificate and says so.
+ */
+int identity_load(struct identity **id, const char *dir, const char *alias);
+void identity_free(struct identity *id); /* wipes the key; NULL is a no-op */
+
+const char *identity_alias(const struct identity *id);
+const struct cert_info *identity_info(const struct identity *id); /* of the leaf */
+size_t identity_chain_count(const struct identity *id);
+struct cert_der identity_chain_der(const struct identity *id, size_t i); /* 0: the leaf. borrowed */
+
+/* Give chain and key to TLS credentials (they make their own copy). The only bridge to GnuTLS sessions. */
+int identity_set_credentials(const struct identity *id, struct gnutls_certificate_credentials_st *cred);
+
+/* KC_ECERT unless the leaf serves both sides: "alias X: certificate lacks the use 'TLS client'". */
+int identity_check_uses(const struct identity *id);
+
+/*
+ * Write into the keystore. KC_EEXIST if the alias exists, unless `replace`. The alias becomes `alias`.
+ * The key file is written before the chain, each atomically.
+ */
+int identity_save(const struct identity *id, const char *dir, const char *alias, bool replace);
+
+/* What the keystore has, without decrypting keys: aliases with a .crt, sorted. */
+struct identity_entry {
+	char *alias;
+	bool has_key;
+	struct cert_info info; /* of the leaf */
+	size_t chain_count;
+};
+struct identity_list {
+	struct identity_entry *entries;
+	size_t count;
+};
+int identity_list_load(struct identity_list *list, const char *dir);
+void identity_list_fini(struct identity_list *list);
+
+/*
+ * Parse an identity from what other tools write. `data` is PEM (certificates in any order, with or without a private
+ * key, also encrypted), PKCS#12 (modern or legacy; *alias_or_null gets its friendly name, heap, "" where it has none),
+ * or a DER certificate; `key` (may be NULL) is a PEM or DER private key in a file of its own. The chain is put in
+ * order, leaf (the certificate of the key) first; other certificates that do not belong to it are kept behind it if
+ * they are authorities. `password` (may be NULL) opens PKCS#12 and encrypted keys: KC_EPASSWORD if it does not.
+ * A result without a private key is KC_EFORMAT: trust is trust_add's business.
+ */
+int identity_parse(struct identity **id, char **alias_or_null, const void *data, size_t size, const void *key,
+    size_t key_size, const char *password);
+
+/*
+ * Import a PKCS#12 file into a keystore and its authorities into a truststore (for `init clone --site-certificate`):
+ * alias = `alias`, else the friendly name, else "ssl_cert". The chain's authorities become trusted; of a self-signed
+ * leaf the leaf itself. Uses are checked. *alias_used is heap.
+ */
+int identity_import_site(char **alias_used, const char *keystore_dir, const char *truststore_dir, const char *p12_path,
+    const char *password, const char *alias);
+
+enum identity_format { IDENTITY_PEM, IDENTITY_BASE64, IDENTITY_DER, IDENTITY_P12 };
+int identity_format_from_name(enum identity_format *format, const char *name);
+/*
+ * Write the identity in a format other tools read, onto the end of `out`. PEM: the chain, and with `password` the key
+ * as encrypted PKCS#8. BASE64: the leaf as PEM alone, what the original product calls base64. DER: the leaf alone. P12:
+ * chain and key, `alias` as friendly name; needs `password`.
+ */
+int identity_export(struct buf *out, const struct identity *id, enum identity_format format, const char *password);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * issue: making certificates: the installation's own authority, what it issues, self-signed ones.
+ *
+ * The authority lives in the secrets directory, which the network process cannot read: authority.crt and
+ * authority.key (PKCS#8 encrypted under authority.secret). Its certificate carries the URI SAN urn:keyclone:authority,
+ * and what it issues the URI SAN of a role, so that a clone's certificate cannot be used to speak as the master.
+ */
+#ifndef KC_ISSUE_H
+#define KC_ISSUE_H
+
+#include <stddef.h>
+#include <time.h>
+
+#include "base/buf.h"
+#include "cert.h"
+
+struct identity;
+struct issue_authority;
+
+enum issue_key { ISSUE_ECDSA_P256, ISSUE_ECDSA_P384, ISSUE_RSA_3072 };
+/* "ecdsa-p256", "ecdsa-p384", "rsa-3072"; KC_EUSAGE for another name. */
+int issue_key_from_name(enum issue_key *key, const char *name);
+
+#define ISSUE_DAYS_DEFAULT   825
+#define ISSUE_DAYS_MAX	     18250 /* fifty years; a leaf of an authority is cut to the authority's end */
+#define ISSUE_DAYS_AUTHORITY 7300
+
+struct issue_request {
+	const char *cn;		 /* required unless `subject` has one */
+	const char *subject;	 /* RFC 4514, e.g. "CN=a,O=b"; NULL: only the common name */
+	const char *const *sans; /* each "dns:NAME", "ip:ADDRESS", or bare: an address is an IP, everything else DNS */
+	size_t san_count;
+	unsigned days; /* 0: the default */
+	enum issue_key key;
+	enum cert_role role; /* of an issued certificate: MASTER, CLONE or NONE */
+};
+
+/* Make the authority in `secrets_dir`. `name`: common name. days 0: the default. KC_EEXIST if there is one. */
+int issue_authority_create(const char *secrets_dir, const char *name, enum issue_key key, unsigned days);
+/* KC_ENOENT if there is none. */
+int issue_authority_load(struct issue_authority **authority, const char *secrets_dir);
+void issue_authority_free(struct issue_authority *authority);
+const struct cert_info *issue_authority_info(const struct issue_authority *authority);
+/* Its certificate as PEM onto the end of `out`, for truststores. */
+int issue_authority_pem(struct buf *out, const struct issue_authority *authority);
+
+/* A new key and its certificate, for both sides of TLS, with a random serial and a begin a little in the past. Store it
+ * with identity_save(). `authority` NULL: self-signed. The chain of an issued one contains the authority. */
+int issue_identity(struct identity **id, const struct issue_authority *authority, const struct issue_request *request);
+
+#endif
