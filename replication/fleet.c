@@ -1,0 +1,664 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fleet: who is due, and when to try again. See fleet.h.
+ *
+ * Every event changes one clone, then calls settle(): it tells the owner what changed and plans the one timer. Only the
+ * timer begins attempts, so that no call into the fleet calls on_due. It must never look at wall-clock time to decide.
+ */
+#include "replication/fleet.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#define RETRY_MIN_DEFAULT 5000
+#define RETRY_MAX_DEFAULT 600000
+#define REFUSED_RETRY	  250
+#define HISTORY		  256
+
+struct fleet_clone {
+	struct fleet *fleet;
+	struct fleet_record rec;
+	struct fleet_record told; /* as on_change last saw it */
+	enum fleet_state told_state;
+	void *arg;
+	enum fleet_state phase; /* in an attempt */
+	unsigned percent;
+	unsigned failures;
+	uint64_t next_try; /* monotonic; 0 = at once */
+	uint64_t last_try;
+	uint64_t urgent_until; /* a refused connection is tried again at once until then */
+	bool attempt;
+	bool session;
+	bool asked;    /* by fleet_now: due even if there is nothing to do */
+	bool hopeless; /* the next try was put off to RetryMax: the next generation moves it forward */
+};
+
+struct generation {
+	uint64_t number;
+	int64_t changed_at;
+};
+
+struct fleet {
+	struct fleet_options opt;
+	struct loop_timer *timer;
+	struct fleet_clone *clones[FLEET_MAX];
+	size_t count;
+	unsigned attempts;
+	uint64_t last_start;
+	bool started; /* last_start is valid */
+	bool up;
+	char lineage[FLEET_LINEAGE_SIZE];
+	struct generation history[HISTORY]; /* ascending */
+	size_t known;
+	int64_t unreplicated;
+};
+
+static const char *const state_names[] = {
+	[FLEET_CURRENT] = "current",
+	[FLEET_BEHIND] = "behind",
+	[FLEET_CONNECTING] = "connecting",
+	[FLEET_PUSHING] = "pushing",
+	[FLEET_RESTORING] = "restoring",
+	[FLEET_POSTPONED] = "postponed",
+	[FLEET_FAILED] = "failed",
+	[FLEET_UNREACHABLE] = "unreachable",
+	[FLEET_REFUSED] = "refused",
+	[FLEET_HELD] = "held",
+	[FLEET_DIVERGED] = "diverged",
+	[FLEET_STOPPED] = "stopped",
+};
+
+static const enum fleet_state failure_states[] = {
+	[FLEET_FAIL_UNREACHABLE] = FLEET_UNREACHABLE,
+	[FLEET_FAIL_REFUSED] = FLEET_REFUSED,
+	[FLEET_FAIL_DECLINED] = FLEET_FAILED,
+	[FLEET_FAIL_DIVERGED] = FLEET_DIVERGED,
+	[FLEET_FAIL_OTHER] = FLEET_FAILED,
+};
+
+static void plan(struct fleet *f);
+
+const char *fleet_state_name(enum fleet_state s)
+{
+	return state_names[s];
+}
+
+static int64_t wall(const struct fleet *f)
+{
+	return f->opt.wall != NULL ? f->opt.wall() : (int64_t)time(NULL);
+}
+
+static uint64_t max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* --- what is due ------------------------------------------------------------------------------------------------ */
+
+uint64_t fleet_generation(const struct fleet *f)
+{
+	return f->known > 0 ? f->history[f->known - 1].number : 0;
+}
+
+static bool lacks_newest(const struct fleet_clone *c)
+{
+	uint64_t newest = fleet_generation(c->fleet);
+
+	if (c->rec.applied >= newest)
+		return false;
+	return c->rec.postponed_until == 0 || c->rec.stored < newest;
+}
+
+static bool waits(const struct fleet_clone *c)
+{
+	if (c->attempt || c->rec.held)
+		return false;
+	if (!c->fleet->up && !c->asked)
+		return false;
+	return c->asked || !c->session || c->rec.failing || lacks_newest(c);
+}
+
+static uint64_t due_at(const struct fleet_clone *c)
+{
+	const struct fleet *f = c->fleet;
+	uint64_t at = c->next_try;
+
+	if (f->started && f->opt.separation_ms > 0)
+		at = max_u64(at, f->last_start + f->opt.separation_ms);
+	return at;
+}
+
+/* The clone whose turn it is: the one that waits for the longest time. */
+static struct fleet_clone *next_clone(const struct fleet *f)
+{
+	struct fleet_clone *best = NULL;
+
+	for (size_t i = 0; i < f->count; i++) {
+		struct fleet_clone *c = f->clones[i];
+
+		if (!waits(c))
+			continue;
+		if (best == NULL || due_at(c) < due_at(best) ||
+		    (due_at(c) == due_at(best) && c->last_try < best->last_try))
+			best = c;
+	}
+	return best;
+}
+
+static void plan(struct fleet *f)
+{
+	const struct fleet_clone *c = f->attempts < f->opt.max_parallel ? next_clone(f) : NULL;
+	uint64_t now = loop_now(f->opt.loop);
+
+	if (c == NULL)
+		loop_timer_clear(f->timer);
+	else
+		loop_timer_set(f->timer, due_at(c) > now ? due_at(c) - now : 0);
+}
+
+static void settle(struct fleet_clone *c)
+{
+	enum fleet_state from = c->told_state, to = fleet_state(c);
+
+	if (from != to || memcmp(&c->told, &c->rec, sizeof(c->rec)) != 0) {
+		c->told_state = to;
+		c->told = c->rec;
+		if (c->fleet->opt.on_change != NULL)
+			c->fleet->opt.on_change(c, from, to, c->fleet->opt.arg);
+	}
+	plan(c->fleet);
+}
+
+static void settle_all(struct fleet *f)
+{
+	for (size_t i = 0; i < f->count; i++)
+		settle(f->clones[i]);
+	plan(f);
+}
+
+static void begin_attempt(struct fleet_clone *c)
+{
+	struct fleet *f = c->fleet;
+
+	f->attempts++;
+	f->last_start = loop_now(f->opt.loop);
+	f->started = true;
+	c->attempt = true;
+	c->asked = false;
+	c->phase = FLEET_CONNECTING;
+	c->percent = 0;
+	c->last_try = f->last_start;
+	c->rec.last_attempt = wall(f);
+	settle(c);
+	f->opt.on_due(c, f->opt.arg);
+}
+
+static void on_timer(void *arg)
+{
+	struct fleet *f = arg;
+
+	/* on_due may end the attempt at once or remove clones: look again each time, at most once a clone. */
+	for (size_t turns = f->count; turns > 0 && f->attempts < f->opt.max_parallel; turns--) {
+		struct fleet_clone *c = next_clone(f);
+
+		if (c == NULL || due_at(c) > loop_now(f->opt.loop))
+			break;
+		begin_attempt(c);
+	}
+	plan(f);
+}
+
+/* --- making and keeping ----------------------------------------------------------------------------------------- */
+
+void fleet_set_options(struct fleet *f, const struct fleet_options *o)
+{
+	f->opt.max_parallel = o->max_parallel > 0 ? o->max_parallel : FLEET_MAX;
+	f->opt.separation_ms = o->separation_ms;
+	f->opt.retry_min_ms = o->retry_min_ms > 0 ? o->retry_min_ms : RETRY_MIN_DEFAULT;
+	f->opt.retry_max_ms = max_u64(o->retry_max_ms > 0 ? o->retry_max_ms : RETRY_MAX_DEFAULT, f->opt.retry_min_ms);
+	plan(f);
+}
+
+struct fleet *fleet_new(const struct fleet_options *o)
+{
+	struct fleet *f = mem_xalloc(sizeof(*f));
+
+	assert(o->on_due != NULL);
+	f->opt = *o;
+	f->timer = loop_timer_new(o->loop, on_timer, f);
+	fleet_set_options(f, o);
+	return f;
+}
+
+void fleet_free(struct fleet *f)
+{
+	if (f == NULL)
+		return;
+	for (size_t i = 0; i < f->count; i++)
+		free(f->clones[i]);
+	loop_timer_free(f->timer);
+	free(f);
+}
+
+int fleet_add(struct fleet_clone **out, struct fleet *f, const char *host, uint16_t port)
+{
+	struct fleet_clone *c;
+
+	if (fleet_find(f, host, port) != NULL && port != 0)
+		return err_set(KC_EEXIST, "%s:%u: this clone is there already", host, port);
+	if (f->count == FLEET_MAX)
+		return err_set(
+		    KC_ELIMIT, "%s:%u: there are %d clones already, the most there may be", host, port, FLEET_MAX);
+	if (strlen(host) >= sizeof(c->rec.host))
+		return err_set(KC_ELIMIT, "host name of %zu bytes, at most %zu", strlen(host), sizeof(c->rec.host) - 1);
+	c = mem_xalloc(sizeof(*c));
+	c->fleet = f;
+	snprintf(c->rec.host, sizeof(c->rec.host), "%s", host);
+	c->rec.port = port;
+	f->clones[f->count++] = c;
+	c->told = c->rec;
+	c->told_state = fleet_state(c);
+	plan(f);
+	*out = c;
+	return KC_OK;
+}
+
+void fleet_remove(struct fleet_clone *c)
+{
+	struct fleet *f = c->fleet;
+	size_t i = 0;
+
+	while (f->clones[i] != c)
+		i++;
+	memmove(&f->clones[i], &f->clones[i + 1], (f->count - i - 1) * sizeof(f->clones[0]));
+	f->count--;
+	if (c->attempt)
+		f->attempts--;
+	free(c);
+	plan(f);
+}
+
+size_t fleet_count(const struct fleet *f)
+{
+	return f->count;
+}
+
+struct fleet_clone *fleet_at(const struct fleet *f, size_t i)
+{
+	assert(i < f->count);
+	return f->clones[i];
+}
+
+struct fleet_clone *fleet_find(const struct fleet *f, const char *host, uint16_t port)
+{
+	struct fleet_clone *found = NULL;
+
+	for (size_t i = 0; i < f->count; i++) {
+		struct fleet_clone *c = f->clones[i];
+
+		if (strcmp(c->rec.host, host) != 0 || (port != 0 && c->rec.port != port))
+			continue;
+		if (found != NULL)
+			return NULL;
+		found = c;
+	}
+	return found;
+}
+
+void fleet_set_arg(struct fleet_clone *c, void *arg)
+{
+	c->arg = arg;
+}
+
+void *fleet_arg(const struct fleet_clone *c)
+{
+	return c->arg;
+}
+
+const struct fleet_record *fleet_record(const struct fleet_clone *c)
+{
+	return &c->rec;
+}
+
+void fleet_restore(struct fleet_clone *c, const struct fleet_record *r)
+{
+	struct fleet_record keep = c->rec;
+
+	c->rec = *r;
+	memcpy(c->rec.host, keep.host, sizeof(keep.host));
+	c->rec.port = keep.port;
+	c->told = c->rec;
+	c->told_state = fleet_state(c);
+	plan(c->fleet);
+}
+
+/* --- what the master wants -------------------------------------------------------------------------------------- */
+
+void fleet_set_task(struct fleet *f, bool up)
+{
+	f->up = up;
+	settle_all(f);
+}
+
+bool fleet_task(const struct fleet *f)
+{
+	return f->up;
+}
+
+/* The oldest change that the clone lacks: that of the first generation after the one it has applied. Where that is no
+ * longer remembered, what was known before stays, for it can only be older. */
+static void find_behind(struct fleet_clone *c)
+{
+	const struct fleet *f = c->fleet;
+	size_t i = 0;
+
+	while (i < f->known && f->history[i].number <= c->rec.applied)
+		i++;
+	if (i == f->known)
+		c->rec.behind_since = 0;
+	else if (i > 0 || c->rec.behind_since == 0)
+		c->rec.behind_since = f->history[i].changed_at;
+}
+
+static void new_lineage(struct fleet *f, const char *lineage)
+{
+	snprintf(f->lineage, sizeof(f->lineage), "%s", lineage);
+	f->known = 0;
+}
+
+/* What a clone has, it has of its lineage. */
+static void adopt_lineage(struct fleet_clone *c)
+{
+	if (strcmp(c->rec.lineage, c->fleet->lineage) == 0)
+		return;
+	snprintf(c->rec.lineage, sizeof(c->rec.lineage), "%s", c->fleet->lineage);
+	c->rec.offered = c->rec.stored = c->rec.applied = 0;
+	c->rec.postponed_until = 0;
+	c->rec.behind_since = 0;
+}
+
+void fleet_set_generation(struct fleet *f, const char *lineage, uint64_t generation, int64_t changed_at)
+{
+	uint64_t now = loop_now(f->opt.loop);
+
+	if (strcmp(f->lineage, lineage) != 0)
+		new_lineage(f, lineage);
+	if (generation > fleet_generation(f)) {
+		if (f->known == HISTORY) {
+			memmove(&f->history[0], &f->history[1], (HISTORY - 1) * sizeof(f->history[0]));
+			f->known--;
+		}
+		f->history[f->known++] = (struct generation){ .number = generation, .changed_at = changed_at };
+	}
+	for (size_t i = 0; i < f->count; i++) {
+		struct fleet_clone *c = f->clones[i];
+
+		adopt_lineage(c);
+		find_behind(c);
+		if (c->hopeless && !c->attempt && c->next_try > now) {
+			/* Once for each generation, but not more often than RetryMin. */
+			c->next_try = max_u64(now, c->last_try + f->opt.retry_min_ms);
+			c->hopeless = false;
+		}
+	}
+	settle_all(f);
+}
+
+void fleet_withdraw_generation(struct fleet *f, uint64_t generation)
+{
+	if (f->known == 0 || fleet_generation(f) != generation)
+		return;
+	f->known--;
+	for (size_t i = 0; i < f->count; i++)
+		find_behind(f->clones[i]);
+	settle_all(f);
+}
+
+void fleet_set_unreplicated(struct fleet *f, int64_t since)
+{
+	f->unreplicated = since;
+}
+
+static void ask(struct fleet_clone *c)
+{
+	if (c->rec.held)
+		return;
+	c->asked = !c->attempt;
+	c->next_try = 0;
+	c->failures = 0;
+	c->hopeless = false;
+	c->urgent_until = loop_now(c->fleet->opt.loop) + c->fleet->opt.retry_min_ms;
+}
+
+void fleet_now(struct fleet *f, struct fleet_clone *c)
+{
+	if (c != NULL)
+		ask(c);
+	for (size_t i = 0; c == NULL && i < f->count; i++)
+		ask(f->clones[i]);
+	plan(f);
+}
+
+void fleet_heard(struct fleet_clone *c)
+{
+	if (c->attempt || c->session || !c->rec.failing || c->rec.how != FLEET_FAIL_UNREACHABLE)
+		return;
+	c->next_try = 0;
+	c->failures = 0;
+	plan(c->fleet);
+}
+
+void fleet_hold(struct fleet_clone *c, bool held)
+{
+	c->rec.held = held;
+	c->asked = false;
+	if (!held)
+		c->next_try = 0;
+	settle(c);
+}
+
+/* --- what happened ---------------------------------------------------------------------------------------------- */
+
+static void set_applied(struct fleet_clone *c, uint64_t generation)
+{
+	if (generation != c->rec.applied)
+		c->rec.applied_at = generation == 0 ? 0 : wall(c->fleet);
+	c->rec.applied = generation;
+	if (c->rec.stored < generation)
+		c->rec.stored = generation;
+	if (c->rec.applied >= c->rec.stored)
+		c->rec.postponed_until = 0;
+	find_behind(c);
+}
+
+void fleet_hello(struct fleet_clone *c, const struct fleet_hello *h)
+{
+	c->session = true;
+	adopt_lineage(c);
+	c->rec.stored = h->stored;
+	c->rec.postponed_until = h->postponed_until;
+	c->rec.not_after = h->not_after;
+	c->rec.clock_offset = h->clock_offset;
+	set_applied(c, h->applied);
+	settle(c);
+}
+
+void fleet_phase(struct fleet_clone *c, enum fleet_state phase, unsigned percent)
+{
+	assert(phase == FLEET_CONNECTING || phase == FLEET_PUSHING || phase == FLEET_RESTORING);
+	if (!c->attempt)
+		return;
+	c->phase = phase;
+	c->percent = percent > 100 ? 100 : percent;
+	settle(c);
+}
+
+void fleet_offered(struct fleet_clone *c, uint64_t generation)
+{
+	c->rec.offered = generation;
+	settle(c);
+}
+
+void fleet_stored(struct fleet_clone *c, uint64_t generation)
+{
+	c->rec.stored = generation;
+	settle(c);
+}
+
+static void end_attempt(struct fleet_clone *c)
+{
+	if (c->attempt)
+		c->fleet->attempts--;
+	c->attempt = false;
+	c->percent = 0;
+}
+
+static void end_well(struct fleet_clone *c)
+{
+	end_attempt(c);
+	c->rec.failing = false;
+	c->rec.last_success = wall(c->fleet);
+	c->failures = 0;
+	c->next_try = 0;
+	c->urgent_until = 0;
+	c->hopeless = false;
+	settle(c);
+}
+
+void fleet_idle(struct fleet_clone *c)
+{
+	end_well(c);
+}
+
+void fleet_applied(struct fleet_clone *c, uint64_t generation)
+{
+	c->rec.postponed_until = 0;
+	set_applied(c, generation);
+	end_well(c);
+}
+
+void fleet_postponed(struct fleet_clone *c, uint64_t generation, int64_t until)
+{
+	c->rec.stored = generation;
+	c->rec.postponed_until = until;
+	end_well(c);
+}
+
+/* A quarter to both sides, so that clones that failed together do not come back together. */
+static uint64_t spread(uint64_t ms)
+{
+	uint32_t r;
+
+	mem_random(&r, sizeof(r));
+	return ms - ms / 4 + (ms / 2) * (r % 1025) / 1024;
+}
+
+static uint64_t back_off(const struct fleet_clone *c)
+{
+	const struct fleet_options *o = &c->fleet->opt;
+	uint64_t ms = o->retry_min_ms;
+
+	for (unsigned i = 1; i < c->failures && ms < o->retry_max_ms; i++)
+		ms *= 2;
+	ms = spread(ms < o->retry_max_ms ? ms : o->retry_max_ms);
+	ms = max_u64(ms, o->retry_min_ms);
+	return ms < o->retry_max_ms ? ms : o->retry_max_ms;
+}
+
+bool fleet_failed(struct fleet_clone *c, enum fleet_failure how, int code, const char *text, bool keep_session)
+{
+	uint64_t now = loop_now(c->fleet->opt.loop);
+	bool soon = code == KC_EREFUSED && how == FLEET_FAIL_UNREACHABLE && now + REFUSED_RETRY <= c->urgent_until;
+
+	end_attempt(c);
+	c->session = c->session && keep_session;
+	c->rec.failing = true;
+	c->rec.how = how;
+	c->rec.last_code = code;
+	memset(c->rec.last_error, 0, sizeof(c->rec.last_error));
+	snprintf(c->rec.last_error, sizeof(c->rec.last_error), "%s", text);
+	c->hopeless = false;
+	if (soon) {
+		c->asked = true;
+		c->next_try = now + REFUSED_RETRY;
+	} else if (err_retryable(code)) {
+		c->failures++;
+		c->next_try = now + back_off(c);
+	} else {
+		c->hopeless = true;
+		c->next_try = now + c->fleet->opt.retry_max_ms;
+	}
+	settle(c);
+	return soon;
+}
+
+void fleet_lost(struct fleet_clone *c, int code)
+{
+	c->session = false;
+	if (!c->attempt && code != KC_OK)
+		c->next_try = max_u64(c->next_try, loop_now(c->fleet->opt.loop) + c->fleet->opt.retry_min_ms);
+	settle(c);
+}
+
+void fleet_reported(struct fleet_clone *c, uint64_t applied)
+{
+	set_applied(c, applied);
+	settle(c);
+}
+
+/* --- what to show ----------------------------------------------------------------------------------------------- */
+
+enum fleet_state fleet_state(const struct fleet_clone *c)
+{
+	uint64_t newest = fleet_generation(c->fleet);
+
+	if (c->attempt)
+		return c->phase;
+	if (c->rec.held)
+		return FLEET_HELD;
+	if (!c->fleet->up && !c->asked)
+		return FLEET_STOPPED;
+	if (c->rec.failing)
+		return failure_states[c->rec.how];
+	if (c->rec.applied >= newest)
+		return FLEET_CURRENT;
+	return c->rec.postponed_until != 0 && c->rec.stored >= newest ? FLEET_POSTPONED : FLEET_BEHIND;
+}
+
+unsigned fleet_percent(const struct fleet_clone *c)
+{
+	return c->percent;
+}
+
+bool fleet_in_attempt(const struct fleet_clone *c)
+{
+	return c->attempt;
+}
+
+bool fleet_has_session(const struct fleet_clone *c)
+{
+	return c->session;
+}
+
+int64_t fleet_retry_at(const struct fleet_clone *c)
+{
+	uint64_t now = loop_now(c->fleet->opt.loop);
+
+	if (!waits(c) || !c->rec.failing)
+		return 0;
+	return wall(c->fleet) + (int64_t)(c->next_try > now ? (c->next_try - now + 999) / 1000 : 0);
+}
+
+int64_t fleet_lag_seconds(const struct fleet_clone *c)
+{
+	int64_t since = c->rec.behind_since != 0 ? c->rec.behind_since : c->fleet->unreplicated;
+	int64_t age = since != 0 ? wall(c->fleet) - since : 0;
+
+	return age > 0 ? age : 0;
+}
