@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * peer: who may speak to us. Decided once a session, from the peer's verified certificate, before the first frame.
+ *
+ * Its chain has been verified already (trust.h: signatures, dates, use, revocation). Then the first of these decides:
+ *
+ *   site     its public key is our own leaf's: the shared site certificate, which cannot tell master from clone
+ *   role     its anchor is an authority of our own: the certificate must carry the role that we expect, and where a
+ *            host is expected, its name must be that host or a common name of AuthorizedCNs
+ *   host     any other anchor: its name must be the expected host or a common name of AuthorizedCNs
+ *
+ * What is a match with a host: cert_info_matches(). For AuthorizedCNs the common name alone counts, without case.
+ * A certificate of another authority where no host is expected (a clone without MasterHost) needs AuthorizedCNs.
+ */
+#ifndef KC_PEER_H
+#define KC_PEER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "replication/proto.h"
+
+struct cert_info;
+
+/* result, may speak?, message code, text */
+#define PEER_TABLE(P)                                                                                     \
+	P(PEER_SITE, true, "KC0000I", "shared site certificate")                                          \
+	P(PEER_ROLE, true, "KC0000I", "certificate of our authority")                                     \
+	P(PEER_HOST, true, "KC0000I", "name in the certificate")                                          \
+	P(PEER_CN, true, "KC0000I", "authorised common name")                                             \
+	P(PEER_NO_CERT, false, "KC0201E", "it sent no certificate")                                       \
+	P(PEER_UNKNOWN_CA, false, "KC0202E", "its certificate is of no authority in the truststore")      \
+	P(PEER_EXPIRED, false, "KC0203E", "its certificate has expired")                                  \
+	P(PEER_NOT_YET, false, "KC0204E", "its certificate is not valid yet")                             \
+	P(PEER_REVOKED, false, "KC0205E", "its certificate is revoked")                                   \
+	P(PEER_WRONG_USE, false, "KC0206E", "its certificate is not for this use")                        \
+	P(PEER_BAD_CERT, false, "KC0207E", "its certificate cannot be used")                              \
+	P(PEER_WRONG_ROLE, false, "KC0208E", "its certificate carries another role")                      \
+	P(PEER_NO_ROLE, false, "KC0209E", "its certificate is of our authority and carries no role")      \
+	P(PEER_WRONG_HOST, false, "KC0210E", "its certificate is for another host")                       \
+	P(PEER_NO_NAME, false, "KC0211E", "its certificate is in neither the host nor tls.AuthorizedCNs") \
+	P(PEER_NO_ALPN, false, "KC0212E", "it does not speak keyclone/1")                                 \
+	P(PEER_NO_TLS, false, "KC0213E", "it does not speak TLS")                                         \
+	P(PEER_TLS_VERSION, false, "KC0214E", "its TLS version is not allowed")                           \
+	P(PEER_REFUSED_US, false, "KC0215E", "it refused our certificate")                                \
+	P(PEER_SILENT, false, "KC0216E", "it was silent")
+
+enum peer_verdict {
+	PEER_UNDECIDED,
+#define P(name, ok, code, text) name,
+	PEER_TABLE(P)
+#undef P
+};
+
+struct peer_rule {
+	enum proto_role role;	/* what the peer must be */
+	const char *host;	/* the configured name or address; NULL: any (a clone without MasterHost) */
+	const char *const *cns; /* tls.AuthorizedCNs, NULL-terminated, or NULL */
+	const char *own_spki;	/* cert_info.spki_sha256 of our own leaf; NULL: conn takes it from the credentials */
+};
+
+/* Decide about a peer whose chain verified. Never PEER_UNDECIDED; one of the first rows (true) or a refusal. */
+enum peer_verdict peer_decide(const struct cert_info *cert, const struct peer_rule *rule);
+
+bool peer_may_speak(enum peer_verdict v);
+const char *peer_text(enum peer_verdict v);	/* "its certificate has expired" */
+const char *peer_msg_code(enum peer_verdict v); /* "KC0203E", for the audit record */
+const char *peer_name(enum peer_verdict v);	/* "PEER_EXPIRED" */
+
+#endif

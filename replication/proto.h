@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * proto: the messages of keyclone/1: one table of types, the states they are allowed in, and their bodies.
+ *
+ * A frame is 4 bytes length of the payload (big-endian), 1 byte type, the payload. PROTOCOL.md is the normative text;
+ * it changes in the same commit as this file.
+ *
+ *     state        who may send what                                         next state
+ *     HELLO        the connecting side: hello                                GREETED
+ *     GREETED      the accepting side: hello                                 IDLE
+ *     IDLE         master: offer                                             OFFERED
+ *     OFFERED      clone: accept                                             TRANSFER
+ *                  clone: decline                                            IDLE
+ *     TRANSFER     master: data (any number), end                            TRANSFER, RESTORE
+ *                  clone: result (failed: it cannot go on)                   ENDED
+ *     RESTORE      clone: progress (any number), result                      RESTORE, IDLE
+ *     ENDED        what is still on its way is discarded; bye                ENDED
+ *     any          both: alive, bye, error                                   same, ENDED, ENDED
+ *
+ * Both sides keep the same state, each with what it sent and received. A frame outside its row ends the session with
+ * KC_EPROTO; conn asks the table when the five bytes of the header are there, before anything is allocated.
+ *
+ * Bodies of control messages are JSON objects of at most PROTO_CONTROL_MAX bytes. A required member that is missing or
+ * of the wrong type or range, a duplicate member, invalid UTF-8 and an embedded NUL end the session; members that the
+ * table does not know are skipped. In the structs below an absent optional member is "", 0 or false.
+ */
+#ifndef KC_PROTO_H
+#define KC_PROTO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+#define PROTO_ALPN	  "keyclone/1"
+#define PROTO_VERSION	  1
+#define PROTO_HEAD_BYTES  5
+#define PROTO_CONTROL_MAX (64u * 1024)
+#define PROTO_DATA_MAX	  (256u * 1024)
+
+enum proto_type {
+	PROTO_ALIVE = 0, /* conn sends and swallows it */
+	PROTO_HELLO = 1,
+	PROTO_OFFER = 2,
+	PROTO_ACCEPT = 3,
+	PROTO_DECLINE = 4,
+	PROTO_DATA = 5,
+	PROTO_END = 6,
+	PROTO_PROGRESS = 7,
+	PROTO_RESULT = 8,
+	PROTO_BYE = 9,	  /* no body: the sender ends the session in good order */
+	PROTO_ERROR = 10, /* the sender ends the session, and why */
+	PROTO_TYPES
+};
+
+enum proto_role { PROTO_MASTER = 1, PROTO_CLONE = 2 };
+
+enum proto_state {
+	PROTO_S_HELLO = 1,
+	PROTO_S_GREETED = 2,
+	PROTO_S_IDLE = 4,
+	PROTO_S_OFFERED = 8,
+	PROTO_S_TRANSFER = 16,
+	PROTO_S_RESTORE = 32,
+	PROTO_S_ENDED = 64,
+};
+
+/* One side's view of a session. Plain data. */
+struct proto_fsm {
+	enum proto_state state;
+	enum proto_role self;
+	bool connecting; /* we made the connection */
+};
+void proto_fsm_init(struct proto_fsm *f, enum proto_role self, bool connecting);
+
+/* May a frame of this type and payload length come (received) or go (not received) now? KC_OK, or KC_EPROTO with
+ * "offer is not allowed in state hello", "data of 262145 bytes is over its limit of 262144", … Changes nothing. */
+int proto_fsm_check(const struct proto_fsm *f, bool received, uint8_t type, size_t length);
+/* The frame came (whole) or went (was queued): the next state. Only after a check that said KC_OK. */
+void proto_fsm_step(struct proto_fsm *f, bool received, uint8_t type);
+
+const char *proto_type_name(uint8_t type);	      /* "offer"; "unknown" */
+const char *proto_state_name(enum proto_state state); /* "idle" */
+
+/* Sizes of the structs' members, with the NUL where they are strings. */
+#define PROTO_LINEAGE  33 /* 32 lower-case hex digits */
+#define PROTO_DIGEST   65 /* 64 lower-case hex digits */
+#define PROTO_HOST     256
+#define PROTO_NAME     256  /* a file name without a slash */
+#define PROTO_KEY      129  /* an age recipient, a signing key */
+#define PROTO_TEXT     1025 /* a message for people */
+#define PROTO_CODE     33   /* KC_ENOSPC */
+#define PROTO_HEADER   4096 /* bytes of an age header */
+#define PROTO_WARNINGS 16
+#define PROTO_WARNING  257
+
+struct proto_hello {
+	uint32_t version;	     /* the highest that the sender speaks; the session uses the lower of both */
+	char product[65];	     /* "keyclone 0.1.0" */
+	enum proto_role role;	     /* "master" or "clone"; must be the other one than ours */
+	char lineage[PROTO_LINEAGE]; /* master: its own; clone: the one it follows, "" if none yet */
+	char host[PROTO_HOST];
+	uint64_t time; /* seconds since 1970 */
+	/* master */
+	uint32_t fleet;		     /* how many clones it has; 0 = does not say */
+	uint64_t interval;	     /* seconds between its checks; 0 = does not say */
+	char signing_key[PROTO_KEY]; /* public half, as signify writes it (base64); required from a master */
+	/* clone */
+	char recipient[PROTO_KEY]; /* age1…; required from a clone */
+	char applied_lineage[PROTO_LINEAGE];
+	uint64_t applied_generation; /* 0 = none */
+	char applied_digest[PROTO_DIGEST];
+	char stored_lineage[PROTO_LINEAGE];
+	uint64_t stored_generation; /* 0 = none */
+	uint64_t free;		    /* bytes where it stores backups; required from a clone */
+	bool diverged;
+	unsigned warning_count;
+	char warnings[PROTO_WARNINGS][PROTO_WARNING];
+};
+
+enum proto_kind { PROTO_FULL = 1 };
+
+struct proto_offer {
+	char lineage[PROTO_LINEAGE];
+	uint64_t generation; /* 1… */
+	enum proto_kind kind;
+	char file[PROTO_NAME];	     /* its name in the backup directory: no slash, no leading dot */
+	char file_id[PROTO_LINEAGE]; /* hex of the payload's nonce: an accept resumes only the same file */
+	uint32_t header_size;	     /* H: the payload is stored from this offset on */
+	uint64_t room;		     /* bytes that the backup file and the unpacked staging need together */
+	char digest[PROTO_DIGEST];   /* content digest of the database */
+	char receipt[PROTO_LINEAGE]; /* random; the result echoes it */
+};
+
+struct proto_accept {
+	uint64_t offset; /* of the payload (0 = from its beginning): what the clone has of this file id */
+};
+
+enum proto_reason {
+	PROTO_R_HAVE = 1,     /* nothing to do: applied or stored already */
+	PROTO_R_STALE = 2,    /* lower than what is applied */
+	PROTO_R_NOSPC = 3,    /* have and need say the figures */
+	PROTO_R_DIVERGED = 4, /* rows of its own; an operator decides */
+	PROTO_R_FOREIGN = 5,  /* another lineage */
+	PROTO_R_BUSY = 6,     /* restores, verifies, or is operated on */
+	PROTO_R_STOPPED = 7,  /* the task is down */
+	PROTO_R_FAILED = 8,   /* cannot store: message says why */
+};
+
+struct proto_decline {
+	enum proto_reason reason; /* "have", "stale", "no-space", "diverged", "foreign", "busy", "stopped", "failed" */
+	char message[PROTO_TEXT];
+	uint64_t have; /* bytes, or the generation */
+	uint64_t need;
+};
+
+struct proto_end {
+	uint64_t size;			/* of the payload, without the header */
+	char sha256[PROTO_DIGEST];	/* of the payload */
+	uint8_t recovery[PROTO_HEADER]; /* base64 on the wire; exactly header_size bytes: the clone's file becomes
+					   identical */
+	size_t recovery_size;
+	uint8_t travel[PROTO_HEADER]; /* the header for this clone's identity */
+	size_t travel_size;
+};
+
+struct proto_progress {
+	char phase[33]; /* "verify", "restore", … */
+	uint32_t percent;
+};
+
+enum proto_status {
+	PROTO_RESTORED = 1,
+	PROTO_UNCHANGED = 2, /* the content was there already; stored, not restored */
+	PROTO_STORED = 3,    /* stored; the restore is not due yet */
+	PROTO_FAILED = 4,
+	PROTO_DIVERGED = 5,
+};
+
+struct proto_result {
+	enum proto_status status; /* "restored", "unchanged", "stored", "failed", "diverged" */
+	char receipt[PROTO_LINEAGE];
+	uint64_t generation;	   /* the one this is about */
+	char digest[PROTO_DIGEST]; /* of the database as it is now */
+	uint64_t rows;
+	char error[PROTO_CODE]; /* err_name(): "KC_EBUSY" */
+	char message[PROTO_TEXT];
+	bool retryable;
+	char audit_head[PROTO_DIGEST]; /* hash chain of the clone's audit log */
+};
+
+struct proto_error {
+	char error[PROTO_CODE];
+	char message[PROTO_TEXT];
+};
+
+/* Any control body. */
+struct proto_msg {
+	enum proto_type type;
+	union {
+		struct proto_hello hello;
+		struct proto_offer offer;
+		struct proto_accept accept;
+		struct proto_decline decline;
+		struct proto_end end;
+		struct proto_progress progress;
+		struct proto_result result;
+		struct proto_error error;
+	};
+};
+
+/* Decode a payload of `n` bytes sent by `from` into *m (zeroed first). KC_OK, or KC_EPROTO with
+ * "offer: generation is missing", "hello: free is not an integer between 0 and 9007199254740991", … Not for data, alive
+ * and bye. A struct proto_msg is about 10 KiB: keep it in your session, not on the stack. */
+int proto_decode(struct proto_msg *m, enum proto_role from, uint8_t type, const void *payload, size_t n);
+
+/* Append the body (without frame header) to `out` (cap at least PROTO_CONTROL_MAX). KC_EPROTO if a member is outside
+ * what the other side would accept: the same table checks both ways. Over-long texts for people are cut, not refused.
+ */
+int proto_encode(struct buf *out, const struct proto_msg *m, enum proto_role from);
+
+/* The names of the enums above ("full", "no-space", "restored"), for logs, audit and status. */
+const char *proto_kind_name(enum proto_kind kind);
+const char *proto_reason_name(enum proto_reason reason);
+const char *proto_status_name(enum proto_status status);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tls: one TLS session over a descriptor, non-blocking. The only file that knows the GnuTLS session API.
+ *
+ * TLS 1.3 (1.2 too if told so), certificates from both sides, no tickets, no renegotiation, no early data, ALPN
+ * keyclone/1 or no session. The peer's chain is verified with trust.h and then judged by the caller's function inside
+ * the handshake: a session that says TLS_OK to tls_handshake() is with somebody who may speak.
+ *
+ * Every call ends in one of five results. After AGAIN_READ or AGAIN_WRITE wait for the descriptor to become that and
+ * call again with the same arguments; a write that said AGAIN must be retried with the same bytes.
+ */
+#ifndef KC_TLS_H
+#define KC_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "replication/peer.h"
+
+struct identity;
+struct trust;
+struct cert_info;
+struct tls;
+struct tls_creds;
+
+/* CLOSED: the other side ended the session in good order. FAILED: err_text() says why; the session is dead. */
+enum tls_result { TLS_OK, TLS_AGAIN_READ, TLS_AGAIN_WRITE, TLS_CLOSED, TLS_FAILED };
+
+/*
+ * Credentials: our chain and key, and whom we trust. Immutable; sessions hold a reference, so that a reload builds new
+ * ones and swaps its pointer only on success, while sessions that are up keep theirs until they end.
+ * new copies what it needs from `id` and takes `trust` (on success only). KC_ECERT, KC_ECONF.
+ */
+int tls_creds_new(struct tls_creds **creds, const struct identity *id, struct trust *trust, bool allow_tls12);
+struct tls_creds *tls_creds_ref(struct tls_creds *creds);
+void tls_creds_unref(struct tls_creds *creds);		   /* NULL is a no-op */
+const char *tls_creds_spki(const struct tls_creds *creds); /* cert_info.spki_sha256 of our leaf */
+
+/* May the owner of this certificate, whose chain verified, speak? Called once, from within tls_handshake(). */
+typedef enum peer_verdict (*tls_judge_fn)(const struct cert_info *cert, void *arg);
+
+/* A session over `fd` (borrowed, non-blocking). `host`: sent as server name if it is a DNS name, may be NULL. */
+int tls_new(
+    struct tls **t, struct tls_creds *creds, int fd, bool server, const char *host, tls_judge_fn judge, void *arg);
+void tls_free(struct tls *t); /* sends nothing; NULL is a no-op */
+
+enum tls_result tls_handshake(struct tls *t);
+
+/* Up to `n` bytes; *got > 0 with TLS_OK. Reads one record at most: call until AGAIN, or look at tls_pending(). */
+enum tls_result tls_read(struct tls *t, void *data, size_t n, size_t *got);
+/* Decrypted bytes that no descriptor will announce. */
+size_t tls_pending(const struct tls *t);
+/* *put > 0 with TLS_OK. */
+enum tls_result tls_write(struct tls *t, const void *data, size_t n, size_t *put);
+/* Say goodbye (close_notify), as far as the descriptor takes it. */
+enum tls_result tls_bye(struct tls *t);
+/* After FAILED: tell the peer why with the fitting alert, if it is ours to tell. Best effort. */
+void tls_send_alert(struct tls *t);
+
+/* Why the peer may or may not speak; also set where it refused us, spoke no TLS, another version or no ALPN.
+ * PEER_UNDECIDED if the session failed for another reason (the network), or has not got there. */
+enum peer_verdict tls_verdict(const struct tls *t);
+/* What the peer's certificate says, borrowed; NULL if its chain did not verify. */
+const struct cert_info *tls_peer(const struct tls *t);
+/* "TLS1.3 ECDHE-SECP256R1 AES-128-GCM", borrowed; "" before the handshake. For logs. */
+const char *tls_describe(const struct tls *t);
+
+/* Has an alert of the peer about our certificate been read? "certificate unknown" … else NULL. */
+const char *tls_refusal(const struct tls *t);
+
+#endif
