@@ -126,12 +126,18 @@ static int global_options(struct cli *c, int argc, char **argv)
 
 static int load_conf(struct cli *c)
 {
+	struct conf_problems p = CONF_PROBLEMS_EMPTY;
 	int rc;
 
 	c->conf_path = conf_default_path(c->conf_path);
 	if (!(c->command->flags & CLI_CONF))
 		return KC_OK;
-	rc = conf_load(&c->conf, c->conf_path, 0);
+	rc = conf_load(&c->conf, c->conf_path, 0, &p);
+	for (size_t i = 0; i < p.errors.count; i++)
+		fprintf(stderr, "keyclone: %s\n", p.errors.items[i]);
+	if (p.errors.count > 0)
+		cli_quiet(c, rc);
+	conf_problems_fini(&p);
 	return rc;
 }
 
