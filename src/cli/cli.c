@@ -21,7 +21,8 @@
 static const struct cli_option *find_option(const struct cli_command *cmd, const char *name, size_t n, char letter)
 {
 	for (const struct cli_option *o = cmd->options; o != NULL && o->name != NULL; o++)
-		if (name != NULL ? strlen(o->name) == n && strncmp(o->name, name, n) == 0 : o->letter != 0 && o->letter == letter)
+		if (name != NULL ? strlen(o->name) == n && strncmp(o->name, name, n) == 0
+				 : o->letter != 0 && o->letter == letter)
 			return o;
 	return NULL;
 }

@@ -37,14 +37,14 @@ enum cli_option_type {
 
 struct cli_option {
 	const char *name; /* long name without dashes */
-	char letter;      /* short option or 0 */
+	char letter;	  /* short option or 0 */
 	enum cli_option_type type;
 	const char *arg; /* its argument's name in the help; NULL for a flag */
 	const char *help;
 };
 
 enum cli_flags {
-	CLI_CONF = 1,        /* the configuration is loaded before (c->conf) and must be right */
+	CLI_CONF = 1,	     /* the configuration is loaded before (c->conf) and must be right */
 	CLI_CONF_LENIENT = 2 /* c->conf_path is set; the handler loads it itself */
 };
 
@@ -67,7 +67,7 @@ struct cli {
 	const char *conf_path; /* resolved: -c, $KEYCLONE_CONFIG, the system's */
 	struct conf *conf;     /* with CLI_CONF */
 	struct audit *audit;   /* opened by cli_audit(), closed by main */
-	bool json;             /* --json */
+	bool json;	       /* --json */
 	bool quiet_error;
 	int argc; /* positional arguments after the command's words */
 	const char *argv[CLI_ARGS_MAX];
@@ -97,8 +97,8 @@ int cli_print_json(json_t *value);
 
 /*
  * A password from `file` ("-" = one line of standard input; a trailing newline is dropped), or, if `file` is NULL, from
- * a prompt on the terminal without echo (asked twice with `confirm`); no terminal: KC_EUSAGE naming `option`. The result
- * is secret memory, the caller's (mem_secret_free).
+ * a prompt on the terminal without echo (asked twice with `confirm`); no terminal: KC_EUSAGE naming `option`. The
+ * result is secret memory, the caller's (mem_secret_free).
  */
 int cli_password(char **password, const char *file, const char *prompt, bool confirm, const char *option);
 

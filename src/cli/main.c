@@ -42,8 +42,9 @@ static void print_help(const struct cli_command *cmd)
 
 		if (o == cmd->options)
 			putchar('\n');
-		snprintf(left, sizeof(left), "%c%c%s--%s%s%s", o->letter != 0 ? '-' : ' ', o->letter != 0 ? o->letter : ' ',
-		    o->letter != 0 ? ", " : "  ", o->name, o->arg != NULL ? " " : "", o->arg != NULL ? o->arg : "");
+		snprintf(left, sizeof(left), "%c%c%s--%s%s%s", o->letter != 0 ? '-' : ' ',
+		    o->letter != 0 ? o->letter : ' ', o->letter != 0 ? ", " : "  ", o->name, o->arg != NULL ? " " : "",
+		    o->arg != NULL ? o->arg : "");
 		printf("  %-32s %s\n", left, o->help);
 	}
 }
@@ -71,7 +72,8 @@ static int unknown_command(int argc, char **argv)
 			if (strncmp(cmd->name, argv[0], n) == 0 && cmd->name[n] == ' ') {
 				size_t have = strlen(members);
 
-				snprintf(members + have, sizeof(members) - have, "%s%s", have > 0 ? ", " : "", cmd->name + n + 1);
+				snprintf(members + have, sizeof(members) - have, "%s%s", have > 0 ? ", " : "",
+				    cmd->name + n + 1);
 			}
 	if (members[0] == '\0')
 		return err_set(KC_EUSAGE, "unknown command '%s' (see 'keyclone --help')", argv[0]);

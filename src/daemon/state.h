@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define STATE_LINEAGE_LEN 32 /* hex digits of a lineage id */
-#define STATE_DIGEST_LEN 64  /* hex digits of a content digest */
+#define STATE_DIGEST_LEN  64 /* hex digits of a content digest */
 
 struct state;
 
@@ -22,28 +22,28 @@ int state_open(struct state **s, const char *dir, bool create);
 void state_close(struct state *s);
 
 /*
- * The lineage this machine follows: on a master its own, made by state_new_lineage (random id, generation 0); on a clone
- * the one of what it last applied. `lineage` gets an empty string where there is none yet.
+ * The lineage this machine follows: on a master its own, made by state_new_lineage (random id, generation 0); on a
+ * clone the one of what it last applied. `lineage` gets an empty string where there is none yet.
  */
 struct state_self {
 	char lineage[STATE_LINEAGE_LEN + 1];
-	uint64_t generation;               /* master: last one reserved; clone: last one applied */
-	uint64_t complete;                 /* master: last one whose backup is whole */
+	uint64_t generation;		   /* master: last one reserved; clone: last one applied */
+	uint64_t complete;		   /* master: last one whose backup is whole */
 	char digest[STATE_DIGEST_LEN + 1]; /* content digest of `complete` (master) or of the applied one (clone) */
 	char schema[STATE_DIGEST_LEN + 1]; /* schema digest of the same */
-	char file_id[33];                  /* of the same backup */
-	char backup[256];                  /* file name of the same, in BackupDestDir */
+	char file_id[33];		   /* of the same backup */
+	char backup[256];		   /* file name of the same, in BackupDestDir */
 	uint64_t rows;
-	int64_t last_completed;            /* time of the last replication that every clone (or the disk) completed */
-	int64_t applied_at;                /* clone: when */
-	int64_t last_check;                /* master: when it last looked for changes */
+	int64_t last_completed; /* time of the last replication that every clone (or the disk) completed */
+	int64_t applied_at;	/* clone: when */
+	int64_t last_check;	/* master: when it last looked for changes */
 	char last_check_result[128];
-	int64_t unreplicated_since;        /* master: first seen change that is in no backup yet */
-	bool stopped;                      /* the task is down by `stop` */
-	bool diverged;                     /* clone */
-	bool discard;                      /* clone: an operator said that its own rows may go at the next restore */
+	int64_t unreplicated_since; /* master: first seen change that is in no backup yet */
+	bool stopped;		    /* the task is down by `stop` */
+	bool diverged;		    /* clone */
+	bool discard;		    /* clone: an operator said that its own rows may go at the next restore */
 	char diverged_detail[512];
-	int64_t master_contact;            /* clone: when the master was last heard, and who it was */
+	int64_t master_contact; /* clone: when the master was last heard, and who it was */
 	char master_host[256];
 };
 int state_get_self(struct state_self *self, struct state *s);
@@ -92,7 +92,7 @@ struct state_clone {
 	uint16_t port;
 	uint64_t offered, stored, applied;
 	char digest[STATE_DIGEST_LEN + 1]; /* of the applied one, as the clone said */
-	char state[16];                    /* word of INTERFACE section 4 at the last change */
+	char state[16];			   /* word of INTERFACE section 4 at the last change */
 	char last_error[512];
 	char last_code[16]; /* message code */
 	int64_t applied_at, last_success, last_contact;
@@ -104,7 +104,8 @@ int state_put_clone(struct state *s, const struct state_clone *c);
 int state_get_clone(struct state_clone *c, struct state *s, const char *host, uint16_t port); /* KC_ENOENT */
 int state_forget_clone(struct state *s, const char *host, uint16_t port);
 
-/* Attempts under way, so that the next start can close their audit records after a crash. `key` e.g. "push 10.0.0.5:2222". */
+/* Attempts under way, so that the next start can close their audit records after a crash. `key` e.g.
+ * "push 10.0.0.5:2222". */
 int state_attempt_begin(struct state *s, const char *key, const char *event, uint64_t generation, const char *peer);
 int state_attempt_end(struct state *s, const char *key);
 typedef void (*state_attempt_fn)(const char *event, uint64_t generation, const char *peer, int64_t since, void *arg);
