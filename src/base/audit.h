@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * audit: the append-only, hash-chained record of what was done to keys and by whom.
+ *
+ * One JSON object a line with the members of the table below, in this order; a member without a value is left out:
+ *
+ *     seq time host role event outcome                      always
+ *     generation lineage peer backup bytes duration_ms code detail
+ *     prev                                                  always: SHA-256 (hex) of the line before, without newline
+ *
+ * The first record of an installation has seq 1 and a prev of 64 zeros. seq and chain go on over rotations: `log` is
+ * the newest file, `log.1` the one before, and so on.
+ *
+ * The daemon and administrators' commands write the same log, each with an audit of its own: every append is one
+ * write(2) under an exclusive flock(2), after a look whether somebody else has written or rotated. A line that a
+ * crash cut short is terminated by the next writer, which says so with a record `audit.repair`.
+ *
+ * If a record cannot be written, the operation it describes must fail: callers propagate every result. The pattern:
+ *
+ *     rc = audit_write(a, &(struct audit_record){ .event = AUDIT_RESTORE_START, .outcome = AUDIT_STARTED, … });
+ *     if (rc == KC_OK)
+ *             rc = audit_sync(a);     // before the act (a command line); the daemon: from the loop's turn hook
+ *     …
+ *     audit_result(a, &(struct audit_record){ .event = AUDIT_RESTORE_END, .duration_ms = … }, rc);
+ *
+ * Never put key material, passwords or what they protect into a record: uuids, names, counts.
+ * Not for use from several threads.
+ */
+#ifndef KC_AUDIT_H
+#define KC_AUDIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "audit_events.h"
+
+#define AUDIT_HASH_SIZE	 65 /* 64 hex digits and NUL */
+#define AUDIT_NO_HASH	 "0000000000000000000000000000000000000000000000000000000000000000"
+#define AUDIT_DETAIL_MAX 1024 /* bytes of detail; more is cut at a whole character and ends in "..." */
+#define AUDIT_NAME_MAX	 300  /* bytes of any other text */
+
+enum audit_event {
+#define A(constant, name) constant,
+	AUDIT_EVENTS(A)
+#undef A
+	    AUDIT_EVENT_COUNT
+};
+
+enum audit_outcome { AUDIT_SUCCESS, AUDIT_FAILURE, AUDIT_STARTED };
+
+/* NULL or 0 = left out. Everything is borrowed for the call. Bytes that are not UTF-8 become '?'. */
+struct audit_record {
+	enum audit_event event;
+	enum audit_outcome outcome;
+	uint64_t generation;
+	const char *lineage; /* 32 hex digits */
+	const char *peer;    /* HOST:PORT, or the address of a stranger */
+	const char *backup;  /* file name, without directory */
+	uint64_t bytes;
+	uint64_t duration_ms; /* a measured duration below one millisecond is given as 1 */
+	const char *code;     /* of the table of messages (msg.h): msg_code(MSG_…) or err_msg_code(rc) */
+	const char *detail;   /* one line for people */
+};
+
+/*
+ * The last record of a file that is about to be deleted. Keep it durably (the state database does): `audit --verify`
+ * starts there, and so finds files that somebody else removed. A negative result keeps the file, and the log grows.
+ */
+typedef int (*audit_head_fn)(const char *hash, uint64_t seq, void *arg);
+
+struct audit_options {
+	const char *path;   /* of the newest file; its directory exists */
+	const char *host;   /* NULL: gethostname */
+	const char *role;   /* "master", "clone" */
+	uint64_t max_bytes; /* a file that would grow over this is rotated; 0: never */
+	unsigned max_files; /* files kept, the newest included; 0: all */
+	/* Without on_head (a command line without the state database) nothing is deleted, only rotated: a later writer
+	 * with on_head deletes what is too much. */
+	audit_head_fn on_head;
+	void *arg;
+};
+
+struct audit;
+
+/* Copies what it needs of `o`. Makes the file (0600, of its directory's owner), closes a torn line. */
+int audit_open(struct audit **out, const struct audit_options *o);
+/* Writes summed strangers, syncs, closes; errors are logged. NULL is a no-op. */
+void audit_close(struct audit *a);
+/* Changed limits after a reload. A changed path needs a new audit. */
+void audit_set_limits(struct audit *a, uint64_t max_bytes, unsigned max_files);
+
+/* Append one record. KC_ENOSPC, KC_EPERM, KC_ESYS: nothing (or a torn line that the next write closes) was written. */
+int audit_write(struct audit *a, const struct audit_record *r);
+/* The same with outcome, code and detail from the result of the operation: success, or failure with err_msg_code(rc)
+ * and err_text(rc); a code or detail that `r` has is kept. Returns rc where rc is a failure already (whose err_text
+ * survives), else the result of writing. */
+int audit_result(struct audit *a, const struct audit_record *r, int rc);
+/* fsync what was written since the last one. Cheap when there is nothing. */
+int audit_sync(struct audit *a);
+/* Sequence number and hash of the newest record, for the wire and the state database. seq 0 and zeros: none yet. */
+int audit_head(struct audit *a, uint64_t *seq, char hash[AUDIT_HASH_SIZE]);
+
+/*
+ * A stranger was refused: `peer.refused`. The first of an address and code is written at once; more of it within the
+ * minute are counted, and written as one record by audit_tick once the minute is over. Addresses beyond a bounded
+ * table are summed together. now_ms: any monotonic clock (loop_now). Call audit_tick every few seconds.
+ */
+int audit_stranger(struct audit *a, uint64_t now_ms, const char *address, const char *code, const char *reason);
+int audit_tick(struct audit *a, uint64_t now_ms);
+
+const char *audit_event_name(enum audit_event e);     /* "push.end" */
+const char *audit_outcome_name(enum audit_outcome o); /* "success" */
+
+#endif

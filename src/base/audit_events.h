@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * audit_events: the closed table of everything that is audited. An event that is not here cannot be written, and a
+ * name here never changes its meaning: programs outside read them.
+ *
+ * A(constant, name in the log)
+ */
+#ifndef KC_AUDIT_EVENTS_H
+#define KC_AUDIT_EVENTS_H
+
+/* clang-format off */
+#define AUDIT_EVENTS(A)                                       \
+	A(AUDIT_DAEMON_START,      "daemon.start")            \
+	A(AUDIT_DAEMON_STOP,       "daemon.stop")             \
+	A(AUDIT_TASK_START,        "task.start")              \
+	A(AUDIT_TASK_STOP,         "task.stop")               \
+	A(AUDIT_CONFIG_CHANGE,     "config.change")           \
+	A(AUDIT_CONFIG_RELOAD,     "config.reload")           \
+	A(AUDIT_PASSWORD_SEAL,     "password.seal")           \
+	A(AUDIT_REPLICATION_START, "replication.start")       \
+	A(AUDIT_REPLICATION_END,   "replication.end")         \
+	A(AUDIT_BACKUP_CREATE,     "backup.create")           \
+	A(AUDIT_BACKUP_DELETE,     "backup.delete")           \
+	A(AUDIT_BACKUP_VERIFY,     "backup.verify")           \
+	A(AUDIT_BACKUP_RESTORE,    "backup.restore")          \
+	A(AUDIT_PUSH_START,        "push.start")              \
+	A(AUDIT_PUSH_END,          "push.end")                \
+	A(AUDIT_RECEIVE_START,     "receive.start")           \
+	A(AUDIT_RECEIVE_END,       "receive.end")             \
+	A(AUDIT_RESTORE_START,     "restore.start")           \
+	A(AUDIT_RESTORE_END,       "restore.end")             \
+	A(AUDIT_REPORT_SEND,       "report.send")             \
+	A(AUDIT_REPORT_RECEIVE,    "report.receive")          \
+	A(AUDIT_CLONE_ADDED,       "clone.added")             \
+	A(AUDIT_CLONE_REMOVED,     "clone.removed")           \
+	A(AUDIT_CLONE_DIVERGED,    "clone.diverged")          \
+	A(AUDIT_CLONE_DISCARDED,   "clone.discarded")         \
+	A(AUDIT_CERT_CREATE,       "cert.create")             \
+	A(AUDIT_CERT_IMPORT,       "cert.import")             \
+	A(AUDIT_CERT_EXPORT,       "cert.export")             \
+	A(AUDIT_CERT_REMOVE,       "cert.remove")             \
+	A(AUDIT_CERT_EXPIRING,     "cert.expiring")           \
+	A(AUDIT_TRUST_ADD,         "trust.add")               \
+	A(AUDIT_TRUST_REMOVE,      "trust.remove")            \
+	A(AUDIT_PEER_REFUSED,      "peer.refused")            \
+	A(AUDIT_KEY_GENERATE,      "key.generate")            \
+	A(AUDIT_KEY_IMPORT,        "key.import")              \
+	A(AUDIT_KEY_EXPORT,        "key.export")              \
+	A(AUDIT_KEY_SET_STATE,     "key.set-state")           \
+	A(AUDIT_KEY_DESTROY,       "key.destroy")             \
+	/* a line cut short by a crash was closed; its hash is this record's prev */ \
+	A(AUDIT_AUDIT_REPAIR,      "audit.repair")
+/* clang-format on */
+
+#endif
