@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * create: a full backup: snapshot → digest → tar → zstd → age → `<name>.part`, which grows and then gets its name.
+ *
+ * scrypt runs in a thread beside the pipeline (or ran before, see backup_prepare); so does quick_check. A backup that
+ * fails leaves nothing behind. Blocking; memory is bounded and does not depend on the database's size.
+ */
+#ifndef KC_BACKUP_CREATE_H
+#define KC_BACKUP_CREATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backup/age.h"
+#include "backup/source.h"
+#include "backup/store.h"
+#include "keystore/sign.h"
+
+enum create_phase { CREATE_SNAPSHOT, CREATE_DIGEST, CREATE_WRITE, CREATE_FINISH };
+const char *create_phase_name(enum create_phase phase); /* "snapshot", … */
+
+struct create_progress {
+	enum create_phase phase;
+	unsigned percent;     /* of the whole, never falls */
+	const char *path;     /* CREATE_WRITE and later: the .part file, which others may read as far as `bytes` */
+	const char *name;     /* its name to be, without directory */
+	uint64_t bytes;	      /* size of the file so far, header region included */
+	uint64_t header_size; /* H: where the payload begins */
+	const char *file_id;  /* hex of the payload's nonce */
+	uint64_t generation;
+	uint64_t database_size; /* bytes of the snapshot: a clone needs about as much again in staging and in its WAL */
+};
+
+/* A file key with its recovery header, made ahead of time so that the hot path does not wait for scrypt; good for one
+ * backup. prepare starts a thread and returns at once. */
+struct create_prepared;
+int backup_prepare(struct create_prepared **p, const char *password, int logn);
+void create_prepared_free(struct create_prepared *p); /* waits for the thread; NULL is a no-op */
+
+struct create_options {
+	struct source *source;
+	const char *dir;     /* the backup folder; exists */
+	const char *output;  /* or: exactly this file, KC_EEXIST if it is there (its `.part` grows beside it) */
+	const char *lineage; /* 32 hex digits */
+	const char *parent;  /* NULL or "": none */
+	uint64_t fork;
+	/* The generation, or 0 with a function that reserves it once it is clear that a backup will be made (after the
+	 * digest). Without a function 0 is the generation (a backup before the first replication). */
+	uint64_t generation;
+	int (*reserve)(void *arg, uint64_t *generation);
+	enum store_kind kind;
+	const char *host;		  /* name of this machine */
+	const char *product;		  /* "keyclone 0.1.0" */
+	int level;			  /* zstd, 1..19 */
+	int logn;			  /* scrypt, 15..20 */
+	const char *password;		  /* secret memory */
+	struct create_prepared *prepared; /* taken, NULL: none; must be of the same password */
+	const struct sign_key *key;
+	const char *master_key_file; /* companion file MasterKeyFile, NULL: none */
+	/* Make nothing if the database has these digests (both given): result->unchanged. */
+	const char *unless_content, *unless_schema;
+	int (*progress)(void *arg, const struct create_progress *p); /* a failure cancels; may be NULL */
+	void *arg;						     /* of progress and reserve */
+};
+
+struct create_result {
+	bool unchanged; /* nothing was made; of the rest only version, digests and rows are set */
+	char *path;	/* heap: the file */
+	char *name;	/* heap: without directory */
+	uint64_t generation;
+	uint64_t size;		 /* of the file */
+	uint64_t header_size;	 /* H */
+	char payload_sha256[65]; /* of everything from H on */
+	uint8_t *header;	 /* heap: the recovery header, H bytes */
+	char file_id[33];
+	char content[SOURCE_DIGEST_LEN + 1];
+	char schema[SOURCE_DIGEST_LEN + 1];
+	uint64_t rows;
+	uint64_t database_size;
+	uint64_t version;    /* source_version() of the snapshot */
+	struct age_key *key; /* file key, for backup_wrap */
+	int64_t time;	     /* in name and manifest */
+	unsigned snapshot_ms, digest_ms, write_ms, finish_ms;
+};
+void create_result_fini(struct create_result *r);
+
+/* KC_ENOSPC with both figures before anything is written; KC_EDAMAGED if the database fails its check. */
+int backup_create(struct create_result *result, const struct create_options *o);
+
+/*
+ * Travel headers (base64, heap) for the payload whose file key is `key`, one for each recipient: travel[i] opens it for
+ * recipients[i] alone. Nothing is made on failure.
+ */
+int backup_wrap(char **travel, const struct age_key *key, const struct age_recipient *recipients, size_t n);
+/* The file key of a stored backup, by the password: for clones that catch up. Free with age_key_free. */
+int backup_file_key(struct age_key **key, const char *path, const char *password);
+
+#endif

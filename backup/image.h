@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * image: a backup file opened, unpacked into the staging folder, and proved.
+ *
+ * The first step of every restore, and all of `backup verify`: the header opened (password and recovery header, or
+ * identity and travel header), every chunk authentic, nothing behind the end, members exactly those the manifest names,
+ * SHA256SUMS right and signed, and the database sound (quick_check) although hostile until then: defensive mode, no
+ * trusted schema, no triggers, no views, no extensions. What was unpacked is removed with image_close or after any
+ * failure.
+ *
+ * Codes name the file and what is wrong: KC_EPASSWORD, KC_ETRUNCATED, KC_EDAMAGED, KC_EFORMAT (not a backup),
+ * KC_ESIGNATURE, KC_EFOREIGN, KC_ENOSPC (with both figures).
+ */
+#ifndef KC_BACKUP_IMAGE_H
+#define KC_BACKUP_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backup/age.h"
+#include "backup/archive.h"
+#include "backup/manifest.h"
+#include "keystore/sign.h"
+
+#define IMAGE_MASTER_KEY_FILE "MasterKeyFile" /* companion name of the built-in key database's master key file */
+
+struct image_options {
+	const char *file; /* path of the backup */
+	/* What opens it: the password, with the recovery header in the file, … */
+	const char *password;
+	/* … or a travel header (base64) with this machine's identity. The payload begins at payload_offset of the file;
+	 * 0: behind the header region that the file begins with. */
+	const char *travel;
+	const struct age_identity *identity;
+	uint64_t payload_offset;
+	/* Who may have signed it: one of the pins, or what the function says (archive_verify_fn). One must be given. */
+	const struct sign_pins *pins;
+	archive_verify_fn verify;
+	void *verify_arg;
+	/* Refuse another lineage (KC_EFOREIGN) or generation (KC_ESTALE); NULL, 0: any. */
+	const char *lineage;
+	uint64_t generation;
+	const char *staging; /* folder (0700) where the members are unpacked, in a folder of their own */
+	/* 0..100 of reading and checking; a failure cancels. May be NULL. */
+	int (*progress)(void *arg, unsigned percent);
+	void *arg;
+};
+
+struct image;
+int image_open(struct image **img, const struct image_options *o);
+void image_close(struct image *img); /* removes the unpacked files; NULL is a no-op */
+
+const struct manifest *image_manifest(const struct image *img);
+const char *image_database(const struct image *img);			/* path of keydb.sqlite */
+const char *image_companion(const struct image *img, const char *name); /* path, NULL: the backup has none */
+const char *image_file_id(const struct image *img);
+/* Recounts the digest and compares it with the manifest: KC_EDAMAGED. */
+int image_recount(struct image *img);
+
+#endif

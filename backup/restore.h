@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * restore: a full backup into the live key database, in five steps. After a crash at any instruction the database is
+ * the old one or the new one.
+ *
+ *   1 open      the backup is unpacked into staging and proved (image.h)
+ *   2 intent    the caller writes down durably what is about to happen, and says go
+ *   3 lock      the write lock is taken (bounded), and under it the database is proved to be what was last applied
+ *   4 write     companion files that must be there before the commit; one transaction by the backup API; checkpoint
+ *   5 done      the caller writes down the result and forgets the intent
+ *
+ * Readers see the old rows, then the new ones, and never reconnect (in WAL mode they are not even blocked). The live
+ * file is never renamed over, and no second descriptor of it is ever closed here (that would drop SQLite's locks).
+ */
+#ifndef KC_BACKUP_RESTORE_H
+#define KC_BACKUP_RESTORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backup/diverged.h"
+#include "backup/image.h"
+#include "backup/source.h"
+
+/* Where a restore is: for progress, and the points at which tests kill it. */
+enum restore_phase {
+	RESTORE_OPEN,	   /* 1: percent of the file */
+	RESTORE_CHECKED,   /* 1 done */
+	RESTORE_INTENT,	   /* 2 done */
+	RESTORE_LOCK,	   /* 3: waiting, also recounting */
+	RESTORE_PROVED,	   /* 3 done: lock held, nothing written */
+	RESTORE_COMPANION, /* companion files are in place, nothing else */
+	RESTORE_WRITE,	   /* 4: percent of the pages */
+	RESTORE_COMMITTED, /* the database is the new one */
+	RESTORE_DONE	   /* checkpointed */
+};
+const char *restore_phase_name(enum restore_phase phase);
+
+struct restore_intent {
+	const char *lineage;
+	uint64_t generation;
+	const char *old_content; /* digest of the database as it is; "" where it is empty */
+	const char *content;	 /* digests of what it will be */
+	const char *schema;
+};
+
+struct restore_options {
+	struct image_options image; /* its progress, arg and staging are set by restore */
+	struct source *live;
+	/*
+	 * Content digest of what was last applied here: anything else in the database is divergence. NULL: first
+	 * contact, or by hand: rows that the backup lacks are divergence.
+	 */
+	const char *applied;
+	/* How to open what was last applied, for the list of rows; file NULL: the new backup is compared instead. */
+	struct image_options applied_image;
+	bool discard; /* divergence does not stop it: `safety` is called, then it goes on */
+	/* Must make a backup of the live database. Only called with discard, if rows would vanish. */
+	int (*safety)(void *arg);
+	const char *master_key_file; /* where companion MasterKeyFile goes; NULL: a backup that has it is refused
+					(KC_ECONF) unless ignore_companions */
+	bool ignore_companions;
+	int lock_ms; /* longest wait for the write lock; 0 = SOURCE_BUSY_MS */
+	int (*intent)(void *arg, const struct restore_intent *i); /* step 2; failure stops; may be NULL (by hand) */
+	int (*progress)(void *arg, enum restore_phase phase, unsigned percent); /* failure before the commit cancels */
+	void *arg;								/* of safety, intent, progress */
+};
+
+struct restore_result {
+	bool same; /* the database has these digests already: nothing was written (companions apart) */
+	char lineage[MANIFEST_LINEAGE_LEN + 1];
+	uint64_t generation;
+	char content[SOURCE_DIGEST_LEN + 1];
+	char schema[SOURCE_DIGEST_LEN + 1];
+	uint64_t rows;
+	struct diverged_list diverged; /* with KC_EDIVERGED, or what was discarded */
+	char *warning;		       /* heap or NULL: e.g. the journal mode could not be made the master's */
+	unsigned open_ms, lock_ms, write_ms, checkpoint_ms;
+};
+void restore_result_fini(struct restore_result *r);
+
+/*
+ * KC_EDIVERGED: nothing was written, result->diverged says which rows. KC_EBUSY: the lock was not to be had in lock_ms.
+ * Otherwise the codes of image.h and of the file system. *result must be given to restore_result_fini in any case.
+ */
+int backup_restore(struct restore_result *result, const struct restore_options *o);
+
+/* After a crash between intent and result: which of the two is the database? */
+enum restore_outcome { RESTORE_NOT_APPLIED, RESTORE_APPLIED, RESTORE_NEITHER };
+int restore_resolve(enum restore_outcome *outcome, struct source *live, const char *old_content, const char *content,
+    const char *schema);
+
+#endif

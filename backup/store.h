@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store: the backup folder: names, catalogue, retention.
+ *
+ *     keyclone-<database>-<lineage:8>-<generation:10>-<kind>-<YYYYMMDDThhmmssZ>.tar.zst.age
+ *
+ * The name is for people and for listing; what counts is the manifest inside. A file that is being written has
+ * ".part" behind its name. Files with other names are left alone, always.
+ */
+#ifndef KC_BACKUP_STORE_H
+#define KC_BACKUP_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STORE_DATABASE_MAX 64
+#define STORE_SUFFIX	   ".tar.zst.age"
+#define STORE_PART	   ".part"
+
+enum store_kind {
+	STORE_FULL,   /* "full" */
+	STORE_SAFETY, /* "safety": made before rows were discarded; never removed by us */
+};
+const char *store_kind_name(enum store_kind kind);
+
+struct store_name {
+	char database[STORE_DATABASE_MAX + 1];
+	char lineage[9]; /* first 8 hex digits */
+	uint64_t generation;
+	enum store_kind kind;
+	int64_t time; /* seconds since 1970 */
+};
+/* The database part of names for a key database: its file name without extension, other characters than letters,
+ * digits,
+ * '.', '_' and '-' replaced. */
+void store_database_name(char out[STORE_DATABASE_MAX + 1], const char *keydb_path);
+/* Heap. `lineage` in the struct may be cut from the full id by the caller; only 8 digits are used. */
+char *store_name_build(const struct store_name *n);
+/* Exactly such a name (no directory, no .part), else KC_EFORMAT. */
+int store_name_parse(struct store_name *n, const char *name);
+
+struct store_entry {
+	struct store_name name;
+	char *file; /* name without directory */
+	char *path;
+	uint64_t size;
+};
+/* All backups in `dir`, oldest first (time in the name, then generation). A missing folder is KC_ENOENT. */
+int store_list(struct store_entry **entries, size_t *n, const char *dir);
+void store_list_free(struct store_entry *entries, size_t n);
+/* Path (heap) of the newest full of a generation; `lineage` is the full id or its first 8 digits. KC_ENOENT. */
+int store_find(char **path, const char *dir, const char *lineage, uint64_t generation);
+
+/*
+ * Keeps the newest `max` fulls and removes older ones, but never one in `keep` (file names: in use, the newest
+ * verified) and never the newest. `removed` (may be NULL) is called for each one before it goes; its failure stops the
+ * removal and is returned (an audit record that cannot be written).
+ */
+struct store_prune {
+	const char *dir;
+	size_t max;
+	const char *const *keep;
+	size_t n_keep;
+	int (*removed)(void *arg, const struct store_entry *e);
+	void *arg;
+};
+int store_prune(const struct store_prune *p);
+
+/*
+ * At the start: removes .part files that nobody will go on with (`keep` says which to leave: name without .part;
+ * NULL: none). And the staging folder of the key database, which a crash may have left full.
+ */
+int store_clean(const char *dir, bool (*keep)(void *arg, const char *name), void *arg);
+int store_clean_staging(const char *keydb_path);
+
+#endif
