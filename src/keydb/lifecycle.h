@@ -2,12 +2,15 @@
 /*
  * lifecycle: kinds of keys, states of a key, and which state may follow which (NIST SP 800-57 part 1, as KMIP has it).
  *
- *     pre-active --> active --> deactivated --> destroyed
- *         |  \_________|____________|_____________^  |        (pre-active may be destroyed; active may not)
- *         v            v            v                v
- *     compromised -----------------------> destroyed-compromised
+ *     from \ to              active  deactivated  compromised  destroyed  destroyed-compromised
+ *     pre-active              yes     -            yes          yes        -
+ *     active                  -       yes          yes          -          -
+ *     deactivated             -       -            yes          yes        -
+ *     compromised             -       -            -            -          yes
+ *     destroyed               -       -            -            -          yes
+ *     destroyed-compromised   -       -            -            -          -
  *
- * No state is left twice and nothing comes back. The names below are what is stored in the database and shown.
+ * Nothing comes back. The names below are what is stored in the database and shown.
  */
 #ifndef KC_LIFECYCLE_H
 #define KC_LIFECYCLE_H
