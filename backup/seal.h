@@ -66,9 +66,9 @@ int unseal_identify(uint64_t *offset, char *id, int fd, const char *path);
 
 struct unseal;
 /* The payload at `offset` of fd (read with pread; the file position is not touched). `progress` as in seal_options,
- * with the bytes read. `key` is copied, `path` too. */
-int unseal_new(struct unseal **u, const struct age_key *key, int fd, const char *path, uint64_t offset,
-    seal_progress_fn progress, void *arg);
+ * with the bytes read. `key` is copied. No message from here on names the file: that is the caller's err_prefix. */
+int unseal_new(
+    struct unseal **u, const struct age_key *key, int fd, uint64_t offset, seal_progress_fn progress, void *arg);
 void unseal_free(struct unseal *u);
 /* Read the members here, ending with archive_reader_finish, which also proves that the file was whole. Borrowed. */
 struct archive_reader *unseal_archive(struct unseal *u);
