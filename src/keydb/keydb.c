@@ -86,7 +86,7 @@ static int generate_rows(struct keydb_generated *made, struct keydb *db, const s
 		mem_random(material, a->size);
 		rc = set_alias(&key, what, number + 1 + i);
 		if (rc == KC_OK)
-			rc = row_insert(st, db, &key, material, a->size);
+			rc = row_insert(st, db, &key, material, a->size, material, a->size);
 		if (rc == KC_OK && i == 0)
 			made->first = key;
 	}
@@ -155,7 +155,8 @@ int keydb_import(struct keydb_key *stored, struct keydb *db, const struct keydb_
 	if (rc == KC_OK)
 		rc = row_prepare_insert(&st, db);
 	if (rc == KC_OK)
-		rc = row_insert(st, db, &key, material, size);
+		rc = row_insert(st, db, &key, material, size, what->same != NULL ? what->same : material,
+		    what->same != NULL ? what->same_size : size);
 	sqlite3_finalize(st);
 	if (rc == KC_OK)
 		*stored = key;

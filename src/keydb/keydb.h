@@ -87,6 +87,9 @@ struct keydb_new {
 	const char *algorithm; /* "AES-128", "AES-192", "AES-256" (also NULL), "HMAC-SHA256|384|512" */
 	unsigned count;
 	bool activate; /* active at once, else pre-active */
+	/* Import: what makes two keys the same; NULL: the material. (A private key has several encodings.) */
+	const void *same;
+	size_t same_size;
 };
 struct keydb_generated {
 	unsigned count;

@@ -2,8 +2,8 @@
 /* master: reads and makes the master key file. The keys are in locked memory from the first byte on. */
 #include "master.h"
 
-#include <sodium.h>
-#include <stdio.h>
+#include <gnutls/gnutls.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +13,7 @@
 #include "base/mem.h"
 
 #define LINE_MAX_LEN 80
+#define BASE64_LEN   44
 #define FILE_MAX     ((size_t)MASTER_KEYS_MAX * LINE_MAX_LEN)
 
 struct master_entry {
@@ -28,29 +29,50 @@ struct master {
 int master_create(const char *path)
 {
 	struct file_new f = FILE_NEW_EMPTY;
-	char *line = mem_secret_new(LINE_MAX_LEN);
 	uint8_t *key = mem_secret_new(MASTER_KEY_SIZE);
+	gnutls_datum_t raw = { key, MASTER_KEY_SIZE }, text = { NULL, 0 };
 	int rc;
 
 	mem_random(key, MASTER_KEY_SIZE);
-	strcpy(line, "1 ");
-	sodium_bin2base64(line + 2, LINE_MAX_LEN - 3, key, MASTER_KEY_SIZE, sodium_base64_VARIANT_ORIGINAL);
-	strcat(line, "\n");
-	rc = file_exists(path) ? err_set(KC_EEXIST, "%s: exists already", path) : file_new_begin(&f, path, 0600);
+	if (gnutls_base64_encode2(&raw, &text) < 0)
+		rc = err_set(KC_EFAIL, "%s: cannot encode a master key", path);
+	else if (file_exists(path))
+		rc = err_set(KC_EEXIST, "%s: exists already", path);
+	else
+		rc = file_new_begin(&f, path, 0600);
 	if (rc == KC_OK) {
-		file_new_write(&f, line, strlen(line));
+		file_new_write(&f, "1 ", 2);
+		file_new_write(&f, text.data, text.size);
+		file_new_write(&f, "\n", 1);
 		rc = file_new_commit_excl(&f);
 	}
+	if (text.data != NULL)
+		mem_wipe(text.data, text.size);
+	gnutls_free(text.data);
 	mem_secret_free(key);
-	mem_secret_free(line);
 	return rc;
+}
+
+/* Exactly the 44 characters of 32 bytes. */
+static int decode_key(uint8_t key[MASTER_KEY_SIZE], const char *text, size_t n)
+{
+	gnutls_datum_t in = { (unsigned char *)(uintptr_t)text, (unsigned)n }, raw = { NULL, 0 };
+	bool good;
+
+	if (n != BASE64_LEN || gnutls_base64_decode2(&in, &raw) < 0)
+		return KC_EFORMAT;
+	good = raw.size == MASTER_KEY_SIZE;
+	if (good)
+		memcpy(key, raw.data, MASTER_KEY_SIZE);
+	mem_wipe(raw.data, raw.size);
+	gnutls_free(raw.data);
+	return good ? KC_OK : KC_EFORMAT;
 }
 
 /* One line, without its newline: a number, blanks, base64. */
 static int parse_line(struct master_entry *e, const char *line, size_t n)
 {
-	const char *end = NULL;
-	size_t got = 0, i = 0;
+	size_t i = 0;
 	uint64_t number = 0;
 
 	for (; i < n && line[i] >= '0' && line[i] <= '9' && number <= UINT32_MAX; i++)
@@ -61,12 +83,8 @@ static int parse_line(struct master_entry *e, const char *line, size_t n)
 		i++;
 	while (n > i && (line[n - 1] == ' ' || line[n - 1] == '\t' || line[n - 1] == '\r'))
 		n--;
-	if (sodium_base642bin(
-		e->key, MASTER_KEY_SIZE, line + i, n - i, NULL, &got, &end, sodium_base64_VARIANT_ORIGINAL) != 0 ||
-	    got != MASTER_KEY_SIZE || end != line + n)
-		return KC_EFORMAT;
 	e->number = (uint32_t)number;
-	return KC_OK;
+	return decode_key(e->key, line + i, n - i);
 }
 
 static int parse(struct master *m, const char *data, size_t size, const char *path)

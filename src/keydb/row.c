@@ -147,14 +147,15 @@ static void bind(sqlite3_stmt *st, const struct keydb_key *key)
 	sqlite3_bind_int64(st, 9, key->master_key);
 }
 
-int row_insert(sqlite3_stmt *st, struct keydb *db, struct keydb_key *key, const void *material, size_t size)
+int row_insert(sqlite3_stmt *st, struct keydb *db, struct keydb_key *key, const void *material, size_t size,
+    const void *same, size_t same_size)
 {
 	uint8_t small[128], fingerprint[WRAP_FINGERPRINT_SIZE];
 	uint8_t *blob = size + WRAP_OVERHEAD <= sizeof(small) ? small : mem_xalloc(size + WRAP_OVERHEAD);
 	int rc, code;
 
 	key->master_key = wrap_number(db->wrap);
-	rc = wrap_fingerprint(fingerprint, db->wrap, material, size);
+	rc = wrap_fingerprint(fingerprint, db->wrap, same, same_size);
 	if (rc == KC_OK)
 		rc = wrap_seal(blob, db->wrap, key->uuid, key->kind, material, size);
 	if (rc == KC_OK) {

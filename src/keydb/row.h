@@ -22,8 +22,10 @@ int row_parse_uuid(char uuid[KEYDB_UUID_LEN + 1], const char *text);
 int row_check_name(const char *what, const char *text);
 
 /* The statement that adds rows; row_insert() binds, wraps and steps it. Needs db->wrap. `key` is complete but for
- * master_key, which it gets. KC_EEXIST names the alias, the uuid or the key that has the same material. */
+ * master_key, which it gets; `same` is what the fingerprint is made of. KC_EEXIST names the alias, the uuid or the key
+ * that has the same material. */
 int row_prepare_insert(sqlite3_stmt **st, struct keydb *db);
-int row_insert(sqlite3_stmt *st, struct keydb *db, struct keydb_key *key, const void *material, size_t size);
+int row_insert(sqlite3_stmt *st, struct keydb *db, struct keydb_key *key, const void *material, size_t size,
+    const void *same, size_t same_size);
 
 #endif
