@@ -104,9 +104,9 @@ char *conf_default_path(const char *explicit);
 json_t *conf_public_json(const struct conf *c);
 int conf_from_json(struct conf **out, const json_t *json);
 
-/* The effective configuration as text in properties syntax (heap): one line for every property of the role, defaults
- * as comments when `all`. Loads back to the same configuration. Secrets are a comment that says whether they are set.
- */
+/* The effective configuration as text in properties syntax (heap): what differs from the defaults, or with `all` every
+ * property of the role (the unset ones as comments). Loads back to the same configuration, its secrets apart: a comment
+ * says whether the password is set. */
 char *conf_dump(const struct conf *c, bool all);
 /* The same for programs: {name: value}. New reference. */
 json_t *conf_dump_json(const struct conf *c);

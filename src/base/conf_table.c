@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* conf_table: the rows of conf_keys.h as an array, names found, and the nearest name to a wrong one. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "conf_int.h"
+#include "mem.h"
+
+/* What the table calls them. */
+enum { M = CONF_ON_MASTER, C = CONF_ON_CLONE, MC = CONF_ON_MASTER | CONF_ON_CLONE };
+enum { F_REQ = CONF_F_REQ, F_DIR = CONF_F_DIR, F_EXIST = CONF_F_EXIST };
+enum { RESTART, LIVE };
+
+#define K(field, t, n, d, s, det, lo, hi, r, f, reload, h) \
+	{ .name = (n),                                     \
+		.type = CONF_##t,                          \
+		.def = (d),                                \
+		.sysdef = (s),                             \
+		.detail = (det),                           \
+		.min = (lo),                               \
+		.max = (hi),                               \
+		.role = (r),                               \
+		.flags = (f),                              \
+		.live = (reload) == LIVE,                  \
+		.offset = offsetof(struct conf, field),    \
+		.help = (h) },
+#define L(t, n, det, lo, hi, r, h) \
+	{ .name = (n),             \
+		.type = CONF_##t,  \
+		.detail = (det),   \
+		.min = (lo),       \
+		.max = (hi),       \
+		.role = (r),       \
+		.later = true,     \
+		.help = (h) },
+
+const struct conf_row conf_rows[] = { CONF_KEYS(K, L) };
+const size_t conf_row_count = sizeof(conf_rows) / sizeof(conf_rows[0]);
+_Static_assert(sizeof(conf_rows) / sizeof(conf_rows[0]) <= CONF_ROWS_MAX, "CONF_ROWS_MAX is too small");
+
+const struct conf_row conf_row_ip = {
+	.name = CONF_CLIENT_IP, .type = CONF_HOST, .detail = "", .role = M, .live = true, .help = "a clone"
+};
+const struct conf_row conf_row_port = { .name = CONF_CLIENT_PORT,
+	.type = CONF_INT,
+	.detail = "",
+	.min = 1,
+	.max = 65535,
+	.role = M,
+	.live = true,
+	.help = "the port where this clone listens" };
+
+int conf_client_number(bool *port, const char *name)
+{
+	size_t n = strlen(CONF_CLIENT_IP);
+	const char *digits;
+	int number = 0;
+
+	*port = strncmp(name, CONF_CLIENT_PORT, strlen(CONF_CLIENT_PORT)) == 0;
+	if (*port)
+		n = strlen(CONF_CLIENT_PORT);
+	else if (strncmp(name, CONF_CLIENT_IP, n) != 0)
+		return -1;
+	digits = name + n;
+	if (digits[0] == '\0' || strlen(digits) > 6 || (digits[0] == '0' && digits[1] != '\0'))
+		return -1;
+	for (; *digits != '\0'; digits++) {
+		if (*digits < '0' || *digits > '9')
+			return -1;
+		number = number * 10 + (*digits - '0');
+	}
+	return number;
+}
+
+/* "rest.*" and a name below it. */
+static bool matches(const char *pattern, const char *name)
+{
+	size_t n = strlen(pattern);
+
+	if (pattern[n - 1] != '*')
+		return strcmp(pattern, name) == 0;
+	return strncmp(pattern, name, n - 1) == 0 && name[n - 1] != '\0';
+}
+
+const struct conf_row *conf_row_find(const char *name)
+{
+	bool port;
+
+	for (size_t i = 0; i < conf_row_count; i++)
+		if (matches(conf_rows[i].name, name))
+			return &conf_rows[i];
+	if (conf_client_number(&port, name) >= 0)
+		return port ? &conf_row_port : &conf_row_ip;
+	return NULL;
+}
+
+/* Edit distance without regard to case. Both at most 63 bytes are looked at. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[64], la = strnlen(a, 63), lb = strnlen(b, 63);
+
+	for (size_t j = 0; j <= lb; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= la; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= lb; j++) {
+			size_t cost = diagonal + (strncasecmp(a + i - 1, b + j - 1, 1) != 0), above = row[j] + 1;
+
+			diagonal = row[j];
+			row[j] = cost < above ? cost : above;
+			if (row[j - 1] + 1 < row[j])
+				row[j] = row[j - 1] + 1;
+		}
+	}
+	return row[lb];
+}
+
+/* A name with the wrong section, or none, is nearest to the one with the same last part. */
+static size_t nearness(const char *wrong, const char *known)
+{
+	const char *a = strrchr(wrong, '.'), *b = strrchr(known, '.');
+	size_t whole = distance(wrong, known),
+	       last = distance(a != NULL ? a + 1 : wrong, b != NULL ? b + 1 : known) + 1;
+
+	return whole < last ? whole : last;
+}
+
+char *conf_suggest(const char *name)
+{
+	size_t stem = strlen(name), best_near = SIZE_MAX, near;
+	const char *best = "";
+	char *plain;
+
+	while (stem > 0 && name[stem - 1] >= '0' && name[stem - 1] <= '9')
+		stem--;
+	for (size_t i = 0; i < conf_row_count; i++) {
+		near = nearness(name, conf_rows[i].name);
+		if (near < best_near) {
+			best_near = near;
+			best = conf_rows[i].name;
+		}
+	}
+	/* Clones: compared without the number, and suggested with it. */
+	plain = mem_xstrndup(name, stem);
+	for (int port = 0; port < 2; port++) {
+		const char *known = port ? CONF_CLIENT_PORT : CONF_CLIENT_IP;
+
+		near = nearness(plain, known);
+		if (near < best_near) {
+			best_near = near;
+			best = known;
+		}
+	}
+	free(plain);
+	if (strcmp(best, CONF_CLIENT_IP) == 0 || strcmp(best, CONF_CLIENT_PORT) == 0)
+		return mem_xasprintf("%s%.6s", best, name[stem] != '\0' ? name + stem : "1");
+	return mem_xstrdup(best);
+}
