@@ -24,7 +24,7 @@ struct cert_info;
 struct tls;
 struct tls_creds;
 
-/* CLOSED: the other side ended the session in good order. FAILED: err_text() says why; the session is dead. */
+/* CLOSED: the other side ended the session in good order. FAILED: tls_error() says why; the session is dead. */
 enum tls_result { TLS_OK, TLS_AGAIN_READ, TLS_AGAIN_WRITE, TLS_CLOSED, TLS_FAILED };
 
 /*
@@ -55,8 +55,8 @@ size_t tls_pending(const struct tls *t);
 enum tls_result tls_write(struct tls *t, const void *data, size_t n, size_t *put);
 /* Say goodbye (close_notify), as far as the descriptor takes it. */
 enum tls_result tls_bye(struct tls *t);
-/* After FAILED: tell the peer why with the fitting alert, if it is ours to tell. Best effort. */
-void tls_send_alert(struct tls *t);
+/* After FAILED: tell the peer why with the fitting alert. False if there is nothing to tell (it knows, or is gone). */
+bool tls_send_alert(struct tls *t);
 
 /* Why the peer may or may not speak; also set where it refused us, spoke no TLS, another version or no ALPN.
  * PEER_UNDECIDED if the session failed for another reason (the network), or has not got there. */
@@ -66,7 +66,7 @@ const struct cert_info *tls_peer(const struct tls *t);
 /* "TLS1.3 ECDHE-SECP256R1 AES-128-GCM", borrowed; "" before the handshake. For logs. */
 const char *tls_describe(const struct tls *t);
 
-/* Has an alert of the peer about our certificate been read? "certificate unknown" … else NULL. */
-const char *tls_refusal(const struct tls *t);
+/* After FAILED: the code, KC_EREFUSED for a refusal by either side, and its text (borrowed). KC_OK before. */
+int tls_error(const struct tls *t, const char **text);
 
 #endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* peer: the rule of who may speak, on plain data. No I/O, no state. */
+#include "peer.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "keystore/cert.h"
+
+static const struct {
+	const char *name;
+	const char *msg;
+	const char *text;
+	bool ok;
+} rows[] = { [PEER_UNDECIDED] = { "PEER_UNDECIDED", "KC0000I", "not decided", false },
+#define P(name, ok, code, text) [name] = { #name, code, text, ok },
+	PEER_TABLE(P)
+#undef P
+};
+
+static bool is_authorised_cn(const struct cert_info *cert, const char *const *cns)
+{
+	if (cns == NULL || cert->cn == NULL || cert->cn[0] == '\0')
+		return false;
+	for (; *cns != NULL; cns++)
+		if (strcasecmp(*cns, cert->cn) == 0)
+			return true;
+	return false;
+}
+
+static enum peer_verdict decide_name(const struct cert_info *cert, const struct peer_rule *rule)
+{
+	if (rule->host != NULL && cert_info_matches(cert, rule->host))
+		return PEER_HOST;
+	if (is_authorised_cn(cert, rule->cns))
+		return PEER_CN;
+	return rule->host != NULL ? PEER_WRONG_HOST : PEER_NO_NAME;
+}
+
+static enum peer_verdict decide_role(const struct cert_info *cert, const struct peer_rule *rule)
+{
+	enum cert_role expected = rule->role == PROTO_MASTER ? CERT_ROLE_MASTER : CERT_ROLE_CLONE;
+
+	if (cert->role == CERT_ROLE_NONE)
+		return PEER_NO_ROLE;
+	if (cert->role != expected)
+		return PEER_WRONG_ROLE;
+	if (rule->host != NULL && !peer_may_speak(decide_name(cert, rule)))
+		return PEER_WRONG_HOST;
+	return PEER_ROLE;
+}
+
+enum peer_verdict peer_decide(const struct cert_info *cert, const struct peer_rule *rule)
+{
+	if (rule->own_spki != NULL && strcmp(cert->spki_sha256, rule->own_spki) == 0)
+		return PEER_SITE;
+	return cert->anchor_is_authority ? decide_role(cert, rule) : decide_name(cert, rule);
+}
+
+bool peer_may_speak(enum peer_verdict v)
+{
+	return rows[v].ok;
+}
+
+const char *peer_text(enum peer_verdict v)
+{
+	return rows[v].text;
+}
+
+const char *peer_msg_code(enum peer_verdict v)
+{
+	return rows[v].msg;
+}
+
+const char *peer_name(enum peer_verdict v)
+{
+	return rows[v].name;
+}

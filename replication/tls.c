@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tls: GnuTLS sessions. Never reads an application byte before chain, judgement and ALPN are settled; knows nothing of
+ * frames. The trust is ours alone: the system's store is never asked.
+ */
+#include "tls.h"
+
+#include <errno.h>
+#include <gnutls/gnutls.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "keystore/cert.h"
+#include "keystore/identity.h"
+#include "keystore/trust.h"
+
+#define CHAIN_MAX 10
+#define PRIORITY(versions)                                                                       \
+	"NORMAL:-VERS-ALL:" versions ":-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305" \
+	":-MAC-ALL:+AEAD:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA"                                        \
+	":-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:%SERVER_PRECEDENCE"
+
+#define RECORD_HANDSHAKE 22
+#define RECORD_ALERT	 21
+
+struct tls_creds {
+	unsigned refs;
+	gnutls_certificate_credentials_t cred;
+	gnutls_priority_t priority;
+	struct trust *trust;
+	char spki[CERT_HEX_SIZE];
+};
+
+struct tls {
+	gnutls_session_t session;
+	struct tls_creds *creds;
+	int fd;
+	bool server;
+	bool looked;   /* at the peer's first byte */
+	bool verified; /* `info` holds */
+	struct cert_info info;
+	tls_judge_fn judge;
+	void *arg;
+	enum peer_verdict verdict;
+	int rc;
+	int alert; /* what tells the peer why; -1 = nothing to tell */
+	char *text;
+	char describe[96];
+};
+
+/* --- credentials --- */
+
+int tls_creds_new(struct tls_creds **creds, const struct identity *id, struct trust *trust, bool allow_tls12)
+{
+	struct tls_creds *c = mem_xalloc(sizeof(*c));
+	const char *priority = allow_tls12 ? PRIORITY("+VERS-TLS1.3:+VERS-TLS1.2") : PRIORITY("+VERS-TLS1.3");
+	int rc, e;
+
+	c->refs = 1;
+	e = gnutls_certificate_allocate_credentials(&c->cred);
+	if (e == GNUTLS_E_SUCCESS)
+		e = gnutls_priority_init(&c->priority, priority, NULL);
+	rc = e == GNUTLS_E_SUCCESS ? identity_set_credentials(id, c->cred)
+				   : err_set(KC_ECONF, "TLS cannot be set up: %s", gnutls_strerror(e));
+	if (rc < 0) {
+		tls_creds_unref(c);
+		return rc;
+	}
+	memcpy(c->spki, identity_info(id)->spki_sha256, sizeof(c->spki));
+	c->trust = trust;
+	*creds = c;
+	return KC_OK;
+}
+
+struct tls_creds *tls_creds_ref(struct tls_creds *creds)
+{
+	creds->refs++;
+	return creds;
+}
+
+void tls_creds_unref(struct tls_creds *creds)
+{
+	if (creds == NULL || --creds->refs > 0)
+		return;
+	if (creds->cred != NULL)
+		gnutls_certificate_free_credentials(creds->cred);
+	if (creds->priority != NULL)
+		gnutls_priority_deinit(creds->priority);
+	trust_free(creds->trust);
+	free(creds);
+}
+
+const char *tls_creds_spki(const struct tls_creds *creds)
+{
+	return creds->spki;
+}
+
+/* --- failures --- */
+
+static enum tls_result fail(struct tls *t, int rc, enum peer_verdict v, int alert, const char *text)
+{
+	if (t->rc == KC_OK) {
+		t->rc = rc;
+		t->text = mem_xstrdup(text);
+		if (v != PEER_UNDECIDED)
+			t->verdict = v;
+		t->alert = alert;
+	}
+	return TLS_FAILED;
+}
+
+static enum tls_result refuse(struct tls *t, enum peer_verdict v, int alert)
+{
+	return fail(t, KC_EREFUSED, v, alert, peer_text(v));
+}
+
+/* What a peer's fatal alert means to us. */
+static const struct alert_row {
+	gnutls_alert_description_t alert;
+	enum peer_verdict verdict;
+	int rc;
+	const char *text;
+} alerts[] = {
+	{ GNUTLS_A_BAD_CERTIFICATE, PEER_REFUSED_US, KC_EREFUSED, "bad certificate" },
+	{ GNUTLS_A_UNSUPPORTED_CERTIFICATE, PEER_REFUSED_US, KC_EREFUSED, "certificate not for this use" },
+	{ GNUTLS_A_CERTIFICATE_REVOKED, PEER_REFUSED_US, KC_EREFUSED, "certificate revoked" },
+	{ GNUTLS_A_CERTIFICATE_EXPIRED, PEER_REFUSED_US, KC_EREFUSED, "certificate expired or not valid yet" },
+	{ GNUTLS_A_CERTIFICATE_UNKNOWN, PEER_REFUSED_US, KC_EREFUSED, "certificate unknown" },
+	{ GNUTLS_A_UNKNOWN_CA, PEER_REFUSED_US, KC_EREFUSED, "unknown authority" },
+	{ GNUTLS_A_ACCESS_DENIED, PEER_REFUSED_US, KC_EREFUSED, "access denied" },
+	{ GNUTLS_A_CERTIFICATE_REQUIRED, PEER_REFUSED_US, KC_EREFUSED, "certificate required" },
+	{ GNUTLS_A_HANDSHAKE_FAILURE, PEER_UNDECIDED, KC_EREFUSED, "no common algorithms" },
+	{ GNUTLS_A_INSUFFICIENT_SECURITY, PEER_UNDECIDED, KC_EREFUSED, "no common algorithms" },
+	{ GNUTLS_A_PROTOCOL_VERSION, PEER_TLS_VERSION, KC_EREFUSED, "TLS version not allowed" },
+	{ GNUTLS_A_NO_APPLICATION_PROTOCOL, PEER_NO_ALPN, KC_EREFUSED, "no common protocol" },
+};
+
+static enum tls_result fail_alert(struct tls *t)
+{
+	gnutls_alert_description_t a = gnutls_alert_get(t->session);
+	const struct alert_row *row = NULL;
+	const char *name = gnutls_alert_get_name(a);
+	char text[160];
+
+	for (size_t i = 0; i < sizeof(alerts) / sizeof(alerts[0]); i++)
+		if (alerts[i].alert == a)
+			row = &alerts[i];
+	snprintf(text, sizeof(text), "refused by the peer: %s",
+	    row != NULL	   ? row->text
+	    : name != NULL ? name
+			   : "alert");
+	return fail(t, row != NULL ? row->rc : KC_EPROTO, row != NULL ? row->verdict : PEER_UNDECIDED, -1, text);
+}
+
+static enum tls_result fail_network(struct tls *t, int saved)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text), "connection lost: %s", saved != 0 ? strerror(saved) : "closed by the peer");
+	return fail(t, KC_ENET, PEER_UNDECIDED, -1, text);
+}
+
+/* The end of a call that GnuTLS ended with `e` < 0. */
+static enum tls_result result_of(struct tls *t, int e)
+{
+	int saved = errno;
+	char text[200];
+
+	switch (e) {
+	case GNUTLS_E_AGAIN:
+		return gnutls_record_get_direction(t->session) == 1 ? TLS_AGAIN_WRITE : TLS_AGAIN_READ;
+	case GNUTLS_E_FATAL_ALERT_RECEIVED:
+		return fail_alert(t);
+	case GNUTLS_E_PREMATURE_TERMINATION:
+		return fail_network(t, 0);
+	case GNUTLS_E_PULL_ERROR:
+	case GNUTLS_E_PUSH_ERROR:
+		return fail_network(t, saved);
+	case GNUTLS_E_NO_CERTIFICATE_FOUND:
+	case GNUTLS_E_CERTIFICATE_REQUIRED:
+		return refuse(t, PEER_NO_CERT,
+		    gnutls_protocol_get_version(t->session) == GNUTLS_TLS1_3 ? GNUTLS_A_CERTIFICATE_REQUIRED
+									     : GNUTLS_A_HANDSHAKE_FAILURE);
+	case GNUTLS_E_NO_APPLICATION_PROTOCOL:
+		return refuse(t, PEER_NO_ALPN, GNUTLS_A_NO_APPLICATION_PROTOCOL);
+	case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
+		return refuse(t, PEER_TLS_VERSION, GNUTLS_A_PROTOCOL_VERSION);
+	case GNUTLS_E_REHANDSHAKE:
+		return fail(t, KC_EPROTO, PEER_UNDECIDED, GNUTLS_A_UNEXPECTED_MESSAGE, "the peer asked to renegotiate");
+	default:
+		snprintf(text, sizeof(text), "TLS: %s", gnutls_strerror(e));
+		return fail(t, KC_EPROTO, PEER_UNDECIDED, gnutls_error_to_alert(e, NULL), text);
+	}
+}
+
+int tls_error(const struct tls *t, const char **text)
+{
+	*text = t->text != NULL ? t->text : "";
+	return t->rc;
+}
+
+bool tls_send_alert(struct tls *t)
+{
+	if (t->alert < 0)
+		return false;
+	(void)gnutls_alert_send(t->session, GNUTLS_AL_FATAL, (gnutls_alert_description_t)t->alert);
+	t->alert = -1;
+	return true;
+}
+
+/* --- the peer's certificate --- */
+
+/* Which of our rules the chain broke, for the audit and the alert; trust.h's message has the details. */
+static enum tls_result refuse_chain(struct tls *t, const struct cert_der *leaf, const char *why)
+{
+	struct cert_info info = { 0 };
+	time_t now = time(NULL);
+	enum peer_verdict v = PEER_UNKNOWN_CA;
+	int alert = GNUTLS_A_UNKNOWN_CA;
+
+	if (cert_info_from_der(&info, leaf->data, leaf->size) < 0) {
+		v = PEER_BAD_CERT;
+		alert = GNUTLS_A_BAD_CERTIFICATE;
+	} else if (info.not_after < now) {
+		v = PEER_EXPIRED;
+		alert = GNUTLS_A_CERTIFICATE_EXPIRED;
+	} else if (info.not_before > now) {
+		v = PEER_NOT_YET;
+		alert = GNUTLS_A_CERTIFICATE_EXPIRED;
+	} else if (t->server ? !info.client : !info.server) {
+		v = PEER_WRONG_USE;
+		alert = GNUTLS_A_UNSUPPORTED_CERTIFICATE;
+	}
+	cert_info_fini(&info);
+	return fail(t, KC_EREFUSED, v, alert, why);
+}
+
+static int on_verify(gnutls_session_t session)
+{
+	struct tls *t = gnutls_session_get_ptr(session);
+	struct cert_der chain[CHAIN_MAX];
+	unsigned count = 0;
+	const gnutls_datum_t *list = gnutls_certificate_get_peers(session, &count);
+	char text[400];
+	int rc;
+
+	if (list == NULL || count == 0) {
+		refuse(t, PEER_NO_CERT, GNUTLS_A_CERTIFICATE_REQUIRED);
+		return GNUTLS_E_CERTIFICATE_ERROR;
+	}
+	count = count > CHAIN_MAX ? CHAIN_MAX : count;
+	for (unsigned i = 0; i < count; i++)
+		chain[i] = (struct cert_der){ .data = list[i].data, .size = list[i].size };
+	rc = trust_verify(&t->info, t->creds->trust, chain, count, t->server ? CERT_USE_CLIENT : CERT_USE_SERVER, 0);
+	if (rc < 0) {
+		refuse_chain(t, &chain[0], err_text(rc));
+		return GNUTLS_E_CERTIFICATE_ERROR;
+	}
+	t->verified = true;
+	t->verdict = t->judge(&t->info, t->arg);
+	if (!peer_may_speak(t->verdict)) {
+		snprintf(text, sizeof(text), "%s (%s)", peer_text(t->verdict),
+		    t->info.subject[0] != '\0' ? t->info.subject : t->info.sha256);
+		fail(t, KC_EREFUSED, t->verdict, GNUTLS_A_ACCESS_DENIED, text);
+		return GNUTLS_E_CERTIFICATE_ERROR;
+	}
+	return 0;
+}
+
+/* --- session --- */
+
+static bool is_dns_name(const char *host)
+{
+	return host != NULL && host[strspn(host, "0123456789.")] != '\0' && strchr(host, ':') == NULL;
+}
+
+static int set_up(struct tls *t, const char *host)
+{
+	static const gnutls_datum_t alpn = { (unsigned char *)PROTO_ALPN, sizeof(PROTO_ALPN) - 1 };
+	int e = gnutls_priority_set(t->session, t->creds->priority);
+
+	if (e == GNUTLS_E_SUCCESS)
+		e = gnutls_credentials_set(t->session, GNUTLS_CRD_CERTIFICATE, t->creds->cred);
+	if (e == GNUTLS_E_SUCCESS)
+		e = gnutls_alpn_set_protocols(t->session, &alpn, 1, GNUTLS_ALPN_MANDATORY);
+	if (e == GNUTLS_E_SUCCESS && !t->server && is_dns_name(host))
+		e = gnutls_server_name_set(t->session, GNUTLS_NAME_DNS, host, strlen(host));
+	if (e != GNUTLS_E_SUCCESS)
+		return err_set(KC_EFAIL, "TLS session cannot be set up: %s", gnutls_strerror(e));
+	if (t->server)
+		gnutls_certificate_server_set_request(t->session, GNUTLS_CERT_REQUIRE);
+	gnutls_session_set_ptr(t->session, t);
+	gnutls_session_set_verify_function(t->session, on_verify);
+	gnutls_handshake_set_timeout(t->session, 0); /* conn has the deadline */
+	gnutls_transport_set_int(t->session, t->fd);
+	return KC_OK;
+}
+
+int tls_new(
+    struct tls **tls, struct tls_creds *creds, int fd, bool server, const char *host, tls_judge_fn judge, void *arg)
+{
+	struct tls *t = mem_xalloc(sizeof(*t));
+	int e, rc;
+
+	t->creds = tls_creds_ref(creds);
+	t->fd = fd;
+	t->server = server;
+	t->judge = judge;
+	t->arg = arg;
+	t->alert = -1;
+	e = gnutls_init(&t->session,
+	    (server ? GNUTLS_SERVER : GNUTLS_CLIENT) | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS);
+	rc = e == GNUTLS_E_SUCCESS ? set_up(t, host)
+				   : err_set(KC_EFAIL, "TLS session cannot be made: %s", gnutls_strerror(e));
+	if (rc < 0) {
+		tls_free(t);
+		return rc;
+	}
+	*tls = t;
+	return KC_OK;
+}
+
+void tls_free(struct tls *t)
+{
+	if (t == NULL)
+		return;
+	if (t->session != NULL)
+		gnutls_deinit(t->session);
+	tls_creds_unref(t->creds);
+	cert_info_fini(&t->info);
+	free(t->text);
+	free(t);
+}
+
+/* A peer that does not begin with a TLS record is told apart here; GnuTLS would only say that a length is odd. */
+static bool begins_with_tls(struct tls *t)
+{
+	unsigned char first;
+	ssize_t n = t->looked ? 0 : recv(t->fd, &first, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	if (n != 1)
+		return true;
+	t->looked = true;
+	return first == RECORD_HANDSHAKE || first == RECORD_ALERT;
+}
+
+static void describe(struct tls *t)
+{
+	const char *version = gnutls_protocol_get_name(gnutls_protocol_get_version(t->session));
+	const char *group = gnutls_group_get_name(gnutls_group_get(t->session));
+	const char *cipher = gnutls_cipher_get_name(gnutls_cipher_get(t->session));
+
+	snprintf(t->describe, sizeof(t->describe), "%s %s %s", version != NULL ? version : "TLS",
+	    group != NULL ? group : "", cipher != NULL ? cipher : "");
+}
+
+enum tls_result tls_handshake(struct tls *t)
+{
+	gnutls_datum_t chosen;
+	int e;
+
+	if (!begins_with_tls(t))
+		return refuse(t, PEER_NO_TLS, -1);
+	do
+		e = gnutls_handshake(t->session);
+	while (e == GNUTLS_E_INTERRUPTED || e == GNUTLS_E_WARNING_ALERT_RECEIVED);
+	if (e == GNUTLS_E_AGAIN && !begins_with_tls(t))
+		return refuse(t, PEER_NO_TLS, -1);
+	if (e < 0)
+		return t->rc != KC_OK ? TLS_FAILED : result_of(t, e);
+	if (gnutls_alpn_get_selected_protocol(t->session, &chosen) != GNUTLS_E_SUCCESS)
+		return refuse(t, PEER_NO_ALPN, GNUTLS_A_NO_APPLICATION_PROTOCOL);
+	/* A resumed session would have skipped the verification. There are no tickets; be certain. */
+	if (!t->verified || gnutls_session_is_resumed(t->session))
+		return refuse(t, PEER_NO_CERT, GNUTLS_A_CERTIFICATE_REQUIRED);
+	describe(t);
+	return TLS_OK;
+}
+
+enum tls_result tls_read(struct tls *t, void *data, size_t n, size_t *got)
+{
+	ssize_t r;
+
+	do
+		r = gnutls_record_recv(t->session, data, n);
+	while (r == GNUTLS_E_INTERRUPTED || r == GNUTLS_E_WARNING_ALERT_RECEIVED);
+	if (r == 0)
+		return TLS_CLOSED;
+	if (r < 0)
+		return result_of(t, (int)r);
+	*got = (size_t)r;
+	return TLS_OK;
+}
+
+size_t tls_pending(const struct tls *t)
+{
+	return gnutls_record_check_pending(t->session);
+}
+
+/* In TLS 1.3 a refusal of our certificate comes when our handshake is over: a lost line may still hold its alert. */
+static enum tls_result lost_while_writing(struct tls *t, int saved)
+{
+	unsigned char scratch[512];
+	ssize_t r;
+
+	do
+		r = gnutls_record_recv(t->session, scratch, sizeof(scratch));
+	while (r > 0 || r == GNUTLS_E_INTERRUPTED);
+	return r == GNUTLS_E_FATAL_ALERT_RECEIVED ? fail_alert(t) : fail_network(t, saved);
+}
+
+enum tls_result tls_write(struct tls *t, const void *data, size_t n, size_t *put)
+{
+	ssize_t r;
+
+	do
+		r = gnutls_record_send(t->session, data, n);
+	while (r == GNUTLS_E_INTERRUPTED);
+	if (r == GNUTLS_E_PUSH_ERROR)
+		return lost_while_writing(t, errno);
+	if (r < 0)
+		return result_of(t, (int)r);
+	*put = (size_t)r;
+	return TLS_OK;
+}
+
+enum tls_result tls_bye(struct tls *t)
+{
+	int e;
+
+	do
+		e = gnutls_bye(t->session, GNUTLS_SHUT_WR);
+	while (e == GNUTLS_E_INTERRUPTED);
+	return e < 0 ? result_of(t, e) : TLS_OK;
+}
+
+enum peer_verdict tls_verdict(const struct tls *t)
+{
+	return t->verdict;
+}
+
+const struct cert_info *tls_peer(const struct tls *t)
+{
+	return t->verified ? &t->info : NULL;
+}
+
+const char *tls_describe(const struct tls *t)
+{
+	return t->describe;
+}
