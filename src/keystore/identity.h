@@ -23,6 +23,8 @@ struct identity;
 
 /* KC_EUSAGE with the reason if it is not an alias. */
 int identity_check_alias(const char *alias);
+/* An alias made of any text, such as the friendly name in a PKCS#12 file; "ssl_cert" where nothing is left. Heap. */
+char *identity_alias_from_name(const char *name);
 
 /*
  * The alias to use: `wanted` if it is not NULL or empty (it must have certificate and key: KC_ENOENT), else the only
@@ -49,8 +51,9 @@ int identity_set_credentials(const struct identity *id, struct gnutls_certificat
 int identity_check_uses(const struct identity *id);
 
 /*
- * Write into the keystore. KC_EEXIST if the alias exists, unless `replace`. The alias becomes `alias`.
- * The key file is written before the chain, each atomically.
+ * Write into the keystore, which is made if it is missing. KC_EEXIST if the alias exists, unless `replace`; and always
+ * if there is a key file of that name without a certificate, which is somebody else's. A replacement that is cut short
+ * leaves the old or the new identity.
  */
 int identity_save(const struct identity *id, const char *dir, const char *alias, bool replace);
 
@@ -71,18 +74,19 @@ void identity_list_fini(struct identity_list *list);
 /*
  * Parse an identity from what other tools write. `data` is PEM (certificates in any order, with or without a private
  * key, also encrypted), PKCS#12 (modern or legacy; *alias_or_null gets its friendly name, heap, "" where it has none),
- * or a DER certificate; `key` (may be NULL) is a PEM or DER private key in a file of its own. The chain is put in
- * order, leaf (the certificate of the key) first; other certificates that do not belong to it are kept behind it if
- * they are authorities. `password` (may be NULL) opens PKCS#12 and encrypted keys: KC_EPASSWORD if it does not.
- * A result without a private key is KC_EFORMAT: trust is trust_add's business.
+ * or one DER certificate; `key` (may be NULL) is a PEM or DER private key in a file of its own. The chain is put in
+ * order: the certificate of the key, then its issuers as far as they are there; others are left out. `password` (may be
+ * NULL) opens PKCS#12 and encrypted keys: KC_EPASSWORD if it does not. No private key, or several: KC_EFORMAT. A key
+ * that belongs to none of the certificates: KC_ECERT. `name` is what messages call the input.
  */
-int identity_parse(struct identity **id, char **alias_or_null, const void *data, size_t size, const void *key,
-    size_t key_size, const char *password);
+int identity_parse(struct identity **id, char **alias_or_null, const char *name, const void *data, size_t size,
+    const void *key, size_t key_size, const char *password);
 
 /*
  * Import a PKCS#12 file into a keystore and its authorities into a truststore (for `init clone --site-certificate`):
- * alias = `alias`, else the friendly name, else "ssl_cert". The chain's authorities become trusted; of a self-signed
- * leaf the leaf itself. Uses are checked. *alias_used is heap.
+ * alias = `alias` (may be NULL), else the friendly name, else "ssl_cert". The authorities of the chain become trusted;
+ * of a self-signed leaf the leaf itself. KC_ECERT if it cannot serve both sides of TLS, or is issued by an authority
+ * that the file does not have. *alias_used is heap.
  */
 int identity_import_site(char **alias_used, const char *keystore_dir, const char *truststore_dir, const char *p12_path,
     const char *password, const char *alias);
@@ -90,10 +94,14 @@ int identity_import_site(char **alias_used, const char *keystore_dir, const char
 enum identity_format { IDENTITY_PEM, IDENTITY_BASE64, IDENTITY_DER, IDENTITY_P12 };
 int identity_format_from_name(enum identity_format *format, const char *name);
 /*
- * Write the identity in a format other tools read, onto the end of `out`. PEM: the chain, and with `password` the key
- * as encrypted PKCS#8. BASE64: the leaf as PEM alone, what the original product calls base64. DER: the leaf alone. P12:
- * chain and key, `alias` as friendly name; needs `password`.
+ * Write the identity in a format that other tools read onto the end of `out`, whose cap must take it. `password` is
+ * needed for a private key (PEM with `with_key`) and for every PKCS#12: KC_EUSAGE without.
+ *   PEM     the chain, leaf first; with_key: then the key as encrypted PKCS#8
+ *   BASE64  the leaf alone, as PEM: what the original product calls base64; never a key
+ *   DER     the leaf alone; never a key
+ *   P12     the chain; with_key: and the key; the alias is the friendly name
  */
-int identity_export(struct buf *out, const struct identity *id, enum identity_format format, const char *password);
+int identity_export(
+    struct buf *out, const struct identity *id, enum identity_format format, bool with_key, const char *password);
 
 #endif

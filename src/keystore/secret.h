@@ -47,8 +47,4 @@ int secret_read(void **data, size_t *size, const struct secret_box *box, const c
  * mem_secret_new. */
 int secret_password_file(char **password, const char *path, bool create);
 
-/* A password that somebody wrote into a file: its first line without the line end ("-": standard input). KC_EFORMAT if
- * it is empty or has a NUL. *password is from mem_secret_new. The file's mode is not judged: it is the user's. */
-int secret_read_password(char **password, const char *path);
-
 #endif

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* identity: the keystore directory: names, loading, saving, listing. */
+#include "identity.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "identity_priv.h"
+
+#define ALIAS_MAX    64
+#define ALIAS_CHARS  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.@"
+#define SECRET_NAME  "tls.secret"
+#define RESERVED     "keydb" /* keydb.key is the master key file of the built-in key database */
+#define DEFAULT_NAME "ssl_cert"
+
+static char *path_of(const char *dir, const char *alias, const char *suffix)
+{
+	char *name = mem_xasprintf("%s%s", alias, suffix), *path = file_join(dir, name);
+
+	free(name);
+	return path;
+}
+
+int identity_check_alias(const char *alias)
+{
+	size_t n = strlen(alias), good = strspn(alias, ALIAS_CHARS);
+
+	if (n == 0 || n > ALIAS_MAX)
+		return err_set(KC_EUSAGE, "an alias has 1 to %d characters, not %zu", ALIAS_MAX, n);
+	if (good != n)
+		return err_set(KC_EUSAGE, "alias %s: '%c' is not allowed in an alias", alias, alias[good]);
+	if (alias[0] == '.' || alias[0] == '-')
+		return err_set(KC_EUSAGE, "alias %s: begins with '%c'", alias, alias[0]);
+	if (strcmp(alias, RESERVED) == 0)
+		return err_set(KC_EUSAGE, "alias %s: the name is taken by the master key of the key database", alias);
+	return KC_OK;
+}
+
+char *identity_alias_from_name(const char *name)
+{
+	char *alias;
+	size_t n = 0;
+
+	name += strspn(name, ".- ");
+	alias = mem_xstrndup(name, ALIAS_MAX);
+	for (; alias[n] != '\0'; n++)
+		if (strchr(ALIAS_CHARS, alias[n]) == NULL)
+			alias[n] = '-';
+	if (n == 0 || strcmp(alias, RESERVED) == 0) {
+		free(alias);
+		alias = mem_xstrdup(DEFAULT_NAME);
+	}
+	return alias;
+}
+
+static bool has_key(const char *dir, const char *alias)
+{
+	char *path = path_of(dir, alias, ".key");
+	bool has = file_exists(path);
+
+	free(path);
+	return has;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void names_free(char **names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(names[i]);
+	free(names);
+}
+
+/* The aliases with a chain, sorted. A missing directory is an empty keystore. */
+static int read_aliases(char ***aliases, size_t *count, const char *dir)
+{
+	struct dirent *e;
+	char **names = NULL;
+	size_t n = 0;
+	DIR *d = opendir(dir);
+
+	if (d == NULL && errno != ENOENT)
+		return err_errno("%s", dir);
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		size_t len = strlen(e->d_name);
+
+		if (len <= 4 || strcmp(e->d_name + len - 4, ".crt") != 0 || e->d_name[0] == '.')
+			continue;
+		names = mem_xrealloc(names, (n + 1) * sizeof(*names));
+		names[n++] = mem_xstrndup(e->d_name, len - 4);
+	}
+	if (d != NULL)
+		closedir(d);
+	if (n > 0)
+		qsort(names, n, sizeof(*names), compare_names);
+	*aliases = names;
+	*count = n;
+	return KC_OK;
+}
+
+static int resolve_wanted(char **alias, const char *dir, const char *wanted)
+{
+	int rc = identity_check_alias(wanted);
+	char *crt;
+
+	if (rc < 0)
+		return rc;
+	crt = path_of(dir, wanted, ".crt");
+	if (!file_exists(crt))
+		rc = err_set(KC_ENOENT, "alias %s: not in the keystore %s", wanted, dir);
+	else if (!has_key(dir, wanted))
+		rc =
+		    err_set(KC_ENOENT, "alias %s: the keystore %s has its certificate but no private key", wanted, dir);
+	else
+		*alias = mem_xstrdup(wanted);
+	free(crt);
+	return rc;
+}
+
+int identity_resolve(char **alias, const char *dir, const char *wanted)
+{
+	char **names = NULL, *all = NULL, *only = NULL;
+	size_t count = 0, with_key = 0;
+	int rc;
+
+	if (wanted != NULL && wanted[0] != '\0')
+		return resolve_wanted(alias, dir, wanted);
+	rc = read_aliases(&names, &count, dir);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < count; i++) {
+		char *longer;
+
+		if (!has_key(dir, names[i]))
+			continue;
+		only = names[i];
+		longer = with_key++ == 0 ? mem_xstrdup(only) : mem_xasprintf("%s, %s", all, only);
+		free(all);
+		all = longer;
+	}
+	if (with_key == 0)
+		rc = err_set(KC_ECONF, "the keystore %s has no certificate with a private key", dir);
+	else if (with_key > 1)
+		rc = err_set(
+		    KC_ECONF, "the keystore %s has %zu aliases with a key (%s) and none is named", dir, with_key, all);
+	else
+		*alias = mem_xstrdup(only);
+	free(all);
+	names_free(names, count);
+	return rc;
+}
+
+static int read_chain(struct x509_list *chain, const char *path)
+{
+	struct buf b;
+	int rc;
+
+	buf_init(&b, X509_FILE_MAX);
+	rc = file_read(&b, path);
+	if (rc == KC_OK)
+		rc = x509_list_parse(chain, buf_data(&b), buf_len(&b), path);
+	buf_fini(&b);
+	return rc;
+}
+
+/* The key of the chain. A replacement that was cut short has left the new key beside the old one. */
+static int load_parts(struct identity **id, const char *dir, const char *alias, const struct x509_list *pool)
+{
+	static const char *const suffixes[] = { ".key", ".key.new" };
+	char *secret = file_join(dir, SECRET_NAME), *crt = path_of(dir, alias, ".crt");
+	int rc = KC_ECERT;
+
+	for (size_t i = 0; rc == KC_ECERT && i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+		char *path = path_of(dir, alias, suffixes[i]);
+		gnutls_x509_privkey_t key = NULL;
+
+		if (i == 0 || file_exists(path)) {
+			rc = identity_read_key(&key, path, secret);
+			if (rc == KC_OK)
+				rc = identity_assemble(id, pool, key, alias, crt);
+		}
+		free(path);
+	}
+	free(secret);
+	free(crt);
+	return rc;
+}
+
+int identity_load(struct identity **id, const char *dir, const char *alias)
+{
+	struct x509_list pool = { 0 };
+	char *path;
+	int rc = identity_check_alias(alias);
+
+	if (rc < 0)
+		return rc;
+	path = path_of(dir, alias, ".crt");
+	rc = read_chain(&pool, path);
+	free(path);
+	if (rc == KC_OK)
+		rc = load_parts(id, dir, alias, &pool);
+	x509_list_fini(&pool);
+	return rc;
+}
+
+void identity_free(struct identity *id)
+{
+	if (id == NULL)
+		return;
+	free(id->alias);
+	for (size_t i = 0; id->ders != NULL && i < id->chain.count; i++)
+		gnutls_free(id->ders[i].data);
+	x509_list_fini(&id->chain);
+	gnutls_x509_privkey_deinit(id->key);
+	cert_info_fini(&id->info);
+	free(id->ders);
+	free(id);
+}
+
+const char *identity_alias(const struct identity *id)
+{
+	return id->alias;
+}
+
+const struct cert_info *identity_info(const struct identity *id)
+{
+	return &id->info;
+}
+
+size_t identity_chain_count(const struct identity *id)
+{
+	return id->chain.count;
+}
+
+struct cert_der identity_chain_der(const struct identity *id, size_t i)
+{
+	return (struct cert_der){ id->ders[i].data, id->ders[i].size };
+}
+
+int identity_set_credentials(const struct identity *id, struct gnutls_certificate_credentials_st *cred)
+{
+	int rc = gnutls_certificate_set_x509_key(cred, id->chain.crts, (int)id->chain.count, id->key);
+
+	if (rc < 0)
+		return err_set(KC_ECERT, "alias %s: not usable for TLS: %s", id->alias, gnutls_strerror(rc));
+	return KC_OK;
+}
+
+int identity_check_uses(const struct identity *id)
+{
+	static const enum cert_use uses[] = { CERT_USE_CLIENT, CERT_USE_SERVER };
+
+	for (size_t i = 0; i < sizeof(uses) / sizeof(uses[0]); i++) {
+		const char *missing = x509_missing_use(id->chain.crts[0], uses[i]);
+
+		if (missing != NULL)
+			return err_set(KC_ECERT, "alias %s: certificate lacks the use '%s'", id->alias, missing);
+	}
+	return KC_OK;
+}
+
+static int write_chain(const struct identity *id, const char *path, bool replace)
+{
+	struct file_new f = FILE_NEW_EMPTY;
+	struct buf b;
+	int rc = KC_OK;
+
+	buf_init(&b, X509_FILE_MAX);
+	for (size_t i = 0; rc == KC_OK && i < id->chain.count; i++)
+		rc = x509_put_pem(&b, id->chain.crts[i]);
+	if (rc == KC_OK)
+		rc = file_new_begin(&f, path, 0644);
+	if (rc == KC_OK) {
+		file_new_write(&f, buf_data(&b), buf_len(&b));
+		rc = replace ? file_new_commit(&f) : file_new_commit_excl(&f);
+	}
+	buf_fini(&b);
+	return rc;
+}
+
+int identity_save(const struct identity *id, const char *dir, const char *alias, bool replace)
+{
+	char *crt, *key, *key_new, *secret;
+	bool old_crt, old_key;
+	int rc = identity_check_alias(alias);
+
+	if (rc == KC_OK)
+		rc = file_make_dirs(dir);
+	if (rc < 0)
+		return rc;
+	crt = path_of(dir, alias, ".crt");
+	key = path_of(dir, alias, ".key");
+	key_new = path_of(dir, alias, ".key.new");
+	secret = file_join(dir, SECRET_NAME);
+	old_crt = file_exists(crt);
+	old_key = file_exists(key);
+	if (old_crt && !replace) {
+		rc = err_set(KC_EEXIST, "alias %s: exists already in %s", alias, dir);
+	} else if (old_key && !old_crt) {
+		rc = err_set(KC_EEXIST, "%s: exists and belongs to no certificate", key);
+	} else if (!old_key) {
+		rc = identity_write_key(id->key, key, secret, false);
+		if (rc == KC_OK)
+			rc = write_chain(id, crt, replace);
+	} else {
+		/* At every instant one of the two keys fits the chain: see load_parts(). */
+		rc = identity_write_key(id->key, key_new, secret, true);
+		if (rc == KC_OK)
+			rc = write_chain(id, crt, true);
+		if (rc == KC_OK)
+			rc = file_rename(key_new, key);
+	}
+	free(crt);
+	free(key);
+	free(key_new);
+	free(secret);
+	return rc;
+}
+
+static int read_entry(struct identity_entry *entry, const char *dir, const char *alias)
+{
+	struct x509_list chain = { 0 };
+	char *path = path_of(dir, alias, ".crt");
+	int rc = read_chain(&chain, path);
+
+	free(path);
+	if (rc == KC_OK)
+		rc = x509_info(&entry->info, chain.crts[0]);
+	if (rc == KC_OK) {
+		entry->alias = mem_xstrdup(alias);
+		entry->has_key = has_key(dir, alias);
+		entry->chain_count = chain.count;
+	}
+	x509_list_fini(&chain);
+	return rc;
+}
+
+int identity_list_load(struct identity_list *list, const char *dir)
+{
+	struct identity_list l = { 0 };
+	char **names = NULL;
+	size_t count = 0;
+	int rc = read_aliases(&names, &count, dir);
+
+	l.entries = mem_xcalloc(count, sizeof(*l.entries));
+	for (size_t i = 0; rc == KC_OK && i < count; i++) {
+		rc = read_entry(&l.entries[l.count], dir, names[i]);
+		if (rc == KC_OK)
+			l.count++;
+	}
+	names_free(names, count);
+	if (rc == KC_OK)
+		*list = l;
+	else
+		identity_list_fini(&l);
+	return rc;
+}
+
+void identity_list_fini(struct identity_list *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		free(list->entries[i].alias);
+		cert_info_fini(&list->entries[i].info);
+	}
+	free(list->entries);
+	*list = (struct identity_list){ 0 };
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* x509: small questions to certificates, and lists of them. */
+#include "x509.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+void x509_list_fini(struct x509_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		gnutls_x509_crt_deinit(list->crts[i]);
+	free(list->crts);
+	*list = (struct x509_list){ 0 };
+}
+
+void x509_list_take(struct x509_list *list, gnutls_x509_crt_t crt)
+{
+	list->crts = mem_xrealloc(list->crts, (list->count + 1) * sizeof(*list->crts));
+	list->crts[list->count++] = crt;
+}
+
+bool x509_list_have(const struct x509_list *list, gnutls_x509_crt_t crt)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (gnutls_x509_crt_equals(list->crts[i], crt))
+			return true;
+	return false;
+}
+
+int x509_list_parse(struct x509_list *list, const void *data, size_t size, const char *name)
+{
+	gnutls_datum_t d = { (unsigned char *)data, (unsigned)size };
+	bool pem = memmem(data, size, "-----BEGIN ", 11) != NULL;
+	gnutls_x509_crt_t *crts = NULL, crt;
+	unsigned count = 0;
+	int rc;
+
+	if (!pem) {
+		if ((rc = x509_load(&crt, data, size)) < 0)
+			return err_set(KC_EFORMAT, "%s: no certificate in it, neither PEM nor DER", name);
+		x509_list_take(list, crt);
+		return KC_OK;
+	}
+	rc = gnutls_x509_crt_list_import2(&crts, &count, &d, GNUTLS_X509_FMT_PEM, 0);
+	if (rc < 0)
+		return err_set(KC_EFORMAT, "%s: no certificate in it that can be read: %s", name, gnutls_strerror(rc));
+	rc = count > X509_COUNT_MAX
+		 ? err_set(KC_ELIMIT, "%s: %u certificates, more than %d", name, count, X509_COUNT_MAX)
+		 : KC_OK;
+	for (unsigned i = 0; i < count; i++) {
+		if (rc == KC_OK)
+			x509_list_take(list, crts[i]);
+		else
+			gnutls_x509_crt_deinit(crts[i]);
+	}
+	gnutls_free(crts);
+	return rc;
+}
+
+int x509_load(gnutls_x509_crt_t *crt, const void *der, size_t size)
+{
+	gnutls_datum_t d = { (unsigned char *)der, (unsigned)size };
+	gnutls_x509_crt_t c;
+	int rc;
+
+	if (size > X509_FILE_MAX)
+		return err_set(KC_ELIMIT, "a certificate of %zu bytes", size);
+	if (gnutls_x509_crt_init(&c) < 0)
+		return err_set(KC_EFAIL, "GnuTLS does not start");
+	rc = gnutls_x509_crt_import(c, &d, GNUTLS_X509_FMT_DER);
+	if (rc < 0) {
+		gnutls_x509_crt_deinit(c);
+		return err_set(KC_EFORMAT, "not a certificate: %s", gnutls_strerror(rc));
+	}
+	*crt = c;
+	return KC_OK;
+}
+
+int x509_copy(gnutls_x509_crt_t *copy, gnutls_x509_crt_t crt)
+{
+	gnutls_datum_t der = { 0 };
+	int rc = gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_DER, &der);
+
+	if (rc < 0)
+		return err_set(KC_EFAIL, "a certificate cannot be copied: %s", gnutls_strerror(rc));
+	rc = x509_load(copy, der.data, der.size);
+	gnutls_free(der.data);
+	return rc;
+}
+
+char *x509_name(gnutls_x509_crt_t crt)
+{
+	gnutls_datum_t dn = { 0 };
+	char cn[256];
+	size_t n = sizeof(cn);
+	char *name;
+
+	if (gnutls_x509_crt_get_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, 0, cn, &n) >= 0 && n > 0)
+		return mem_xstrndup(cn, n);
+	if (gnutls_x509_crt_get_dn3(crt, &dn, 0) < 0 || dn.size == 0)
+		name = mem_xstrdup("(no name)");
+	else
+		name = mem_xstrndup((const char *)dn.data, dn.size);
+	gnutls_free(dn.data);
+	return name;
+}
+
+bool x509_is_ca(gnutls_x509_crt_t crt)
+{
+	return gnutls_x509_crt_get_ca_status(crt, NULL) > 0;
+}
+
+bool x509_is_issued_by(gnutls_x509_crt_t crt, gnutls_x509_crt_t issuer)
+{
+	return gnutls_x509_crt_check_issuer(crt, issuer) != 0;
+}
+
+enum cert_role x509_role(gnutls_x509_crt_t crt)
+{
+	static const struct {
+		const char *uri;
+		enum cert_role role;
+	} roles[] = {
+		{ X509_URI_AUTHORITY, CERT_ROLE_AUTHORITY },
+		{ X509_URI_MASTER, CERT_ROLE_MASTER },
+		{ X509_URI_CLONE, CERT_ROLE_CLONE },
+	};
+	enum cert_role found = CERT_ROLE_NONE;
+
+	for (unsigned i = 0; i < 256; i++) {
+		char san[512];
+		size_t n = sizeof(san);
+		int type = gnutls_x509_crt_get_subject_alt_name(crt, i, san, &n, NULL);
+
+		if (type == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+			break;
+		if (type != GNUTLS_SAN_URI)
+			continue;
+		for (size_t r = 0; r < sizeof(roles) / sizeof(roles[0]); r++) {
+			if (n != strlen(roles[r].uri) || memcmp(san, roles[r].uri, n) != 0)
+				continue;
+			if (found != CERT_ROLE_NONE && found != roles[r].role)
+				return CERT_ROLE_NONE; /* two roles are none */
+			found = roles[r].role;
+		}
+	}
+	return found == CERT_ROLE_AUTHORITY && !x509_is_ca(crt) ? CERT_ROLE_NONE : found;
+}
+
+bool x509_has_purpose(gnutls_x509_crt_t crt, enum cert_use use)
+{
+	const char *wanted = use == CERT_USE_CLIENT ? GNUTLS_KP_TLS_WWW_CLIENT : GNUTLS_KP_TLS_WWW_SERVER;
+
+	for (unsigned i = 0; i < 64; i++) {
+		char oid[128];
+		size_t n = sizeof(oid);
+		int rc = gnutls_x509_crt_get_key_purpose_oid(crt, i, oid, &n, NULL);
+
+		if (rc == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+			return i == 0; /* no extension: any purpose */
+		if (rc == GNUTLS_E_SHORT_MEMORY_BUFFER)
+			continue;
+		if (rc < 0)
+			return false;
+		if (strcmp(oid, wanted) == 0 || strcmp(oid, GNUTLS_KP_ANY) == 0)
+			return true;
+	}
+	return false;
+}
+
+const char *x509_missing_use(gnutls_x509_crt_t crt, enum cert_use use)
+{
+	unsigned usage = 0;
+	int rc = gnutls_x509_crt_get_key_usage(crt, &usage, NULL);
+
+	if (!x509_has_purpose(crt, use))
+		return cert_use_name(use);
+	if (rc != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE && (rc < 0 || (usage & GNUTLS_KEY_DIGITAL_SIGNATURE) == 0))
+		return "digital signature";
+	return NULL;
+}
+
+int x509_key_id(unsigned char id[32], gnutls_x509_crt_t crt)
+{
+	size_t n = 32;
+	int rc = gnutls_x509_crt_get_key_id(crt, GNUTLS_KEYID_USE_SHA256, id, &n);
+
+	if (rc < 0 || n != 32)
+		return err_set(KC_EFORMAT, "the public key of a certificate cannot be read: %s", gnutls_strerror(rc));
+	return KC_OK;
+}
+
+int x509_put_pem(struct buf *out, gnutls_x509_crt_t crt)
+{
+	gnutls_datum_t pem = { 0 };
+	int rc = gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &pem);
+
+	if (rc < 0)
+		return err_set(KC_EFAIL, "a certificate cannot be exported: %s", gnutls_strerror(rc));
+	buf_put(out, pem.data, pem.size);
+	gnutls_free(pem.data);
+	return buf_status(out);
+}
