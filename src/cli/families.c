@@ -4,5 +4,6 @@
 
 const struct cli_command *const cli_families[] = {
 	cmd_daemon_commands,
+	cmd_key_commands,
 	NULL,
 };

@@ -5,6 +5,8 @@
 
 #include "cli.h"
 
+extern const struct cli_command cmd_key_commands[];
+
 extern const struct cli_command *const cli_families[];
 
 #endif
