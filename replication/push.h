@@ -14,7 +14,7 @@
  * At most one frame is in memory: a slow clone is held back by TCP. Each turn of the loop sends at most one frame per
  * session, so one clone does not delay the others. Every state has a deadline that the clone cannot stretch by sending
  * something else: connecting and greeting (connect_ms, handshake_ms, timeout_ms), the answer to an offer (timeout_ms),
- * taking data (timeout_ms without a byte taken), restoring (timeout_ms since the last progress message; a clone sends
+ * taking data (one frame in timeout_ms), restoring (timeout_ms since the last progress message; a clone sends
  * one every timeout_ms / 3 at most, and ours do it every 5 s).
  *
  * The session ends by itself (on_closed with PUSH_GOOD) when it is idle and older than max_age_ms, or when the clone

@@ -55,8 +55,8 @@ struct receive_failure {
 	const char *master;
 };
 
-/* From the loop, or from inside a call where it says so. on_hello and on_offer are required. The owner must not free
- * the receiver inside them, except in on_stored, on_failed and on_session_end. */
+/* All come from the loop. on_hello and on_offer are required. The receiver must not be freed inside any of them; the
+ * other calls below are allowed in all. */
 struct receive_events {
 	/* A master greets. Fill *ours (zeroed; role, version, time and free are filled in here: free is that of the
 	 * backup directory; recipient is required). KC_OK, or an error (err_set) that ends the session with its text:
