@@ -43,7 +43,7 @@ void log_set_sink(log_sink_fn sink, void *arg)
 	state.arg = arg;
 }
 
-static void emit(enum log_level level, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 2, 0))) emit(enum log_level level, const char *fmt, va_list ap)
 {
 	int saved = errno;
 	char text[LINE_MAX_BYTES], stamp[40];
