@@ -52,6 +52,8 @@ extern const size_t conf_row_count;
  * conf_row_ip and conf_row_port. */
 const struct conf_row *conf_row_find(const char *name);
 extern const struct conf_row conf_row_ip, conf_row_port;
+/* KC_ECONF with the bare reason where the NAME of a companion, replication.File.NAME, is none. */
+int conf_name_check(const char *name);
 /* n of backup.ClientIPn or backup.ClientPortn, -1 for another name; *port says which of the two. Numbers over
  * CONF_CLONES_MAX are returned as they are. */
 int conf_client_number(bool *port, const char *name);

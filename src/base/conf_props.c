@@ -262,8 +262,6 @@ int conf_props_encode(struct buf *out, const char *value, const struct conf_row 
 			buf_put_str(out, "\\t");
 		else if (c < 0x20 || edge)
 			buf_putf(out, "\\u%04x", c);
-		else if (i == 0 && (c == '=' || c == ':'))
-			buf_putf(out, "\\%c", c); /* else `name = =value` and `name =value` would differ only by eye */
 		else
 			buf_put_u8(out, c);
 	}

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "conf_int.h"
+#include "err.h"
 #include "mem.h"
 
 /* What the table calls them. */
@@ -74,6 +75,18 @@ int conf_client_number(bool *port, const char *name)
 	return number;
 }
 
+int conf_name_check(const char *name)
+{
+	static const char stem[] = "replication.File.";
+	static const char allowed[] = "0123456789_-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	const char *own = name + strlen(stem);
+
+	if (strncmp(name, stem, strlen(stem)) != 0 ||
+	    (strspn(own, allowed) == strlen(own) && strcspn(own, allowed + 12) == 0))
+		return KC_OK;
+	return err_set(KC_ECONF, "'%.100s' is not a name of a companion: a letter, then letters, digits, _ and -", own);
+}
+
 /* "rest.*" and a name below it. */
 static bool matches(const char *pattern, const char *name)
 {
@@ -138,6 +151,8 @@ char *conf_suggest(const char *name)
 	while (stem > 0 && name[stem - 1] >= '0' && name[stem - 1] <= '9')
 		stem--;
 	for (size_t i = 0; i < conf_row_count; i++) {
+		if (strchr(conf_rows[i].name, '*') != NULL)
+			continue;
 		near = nearness(name, conf_rows[i].name);
 		if (near < best_near) {
 			best_near = near;

@@ -230,14 +230,40 @@ static int cfg_insert(struct conf_text *t, const struct conf_items *items, const
 
 /* --- changes --- */
 
+/* The name of an item in the text: of libconfig the last part. NULL if it is not written plainly. */
+static const char *written_name(size_t *at, const struct conf_text *t, const struct conf_item *it)
+{
+	const char *dot = strrchr(it->name, '.'), *name = t->cfg && dot != NULL ? dot + 1 : it->name;
+
+	*at = it->start;
+	while (*at < it->vstart && strchr(" \t\f", text_of(t)[*at]) != NULL)
+		++*at;
+	if (it->vstart - *at < strlen(name) || memcmp(text_of(t) + *at, name, strlen(name)) != 0)
+		return NULL;
+	return name;
+}
+
+/* "name" and "name value" have no separator of their own: before a value that begins with one it is needed. */
+static bool needs_separator(const struct conf_text *t, const struct conf_item *it, const char *value)
+{
+	size_t at;
+	const char *name = written_name(&at, t, it);
+
+	if (t->cfg || name == NULL)
+		return false;
+	for (at += strlen(name); at < it->vstart; at++)
+		if (text_of(t)[at] == '=' || text_of(t)[at] == ':')
+			return false;
+	return value[0] == '=' || value[0] == ':' || strchr(" \t\f", text_of(t)[it->vstart - 1]) == NULL;
+}
+
 static int replace_value(struct conf_text *t, const struct conf_item *it, const char *name, const char *value)
 {
 	struct buf b;
 	int rc;
 
 	buf_init(&b, CONF_FILE_MAX);
-	/* "name" alone has no separator yet. */
-	if (!t->cfg && it->vstart > it->start && strchr("=: \t\f", text_of(t)[it->vstart - 1]) == NULL)
+	if (needs_separator(t, it, value))
 		buf_put_str(&b, "=");
 	rc = encode(&b, t, name, value);
 	if (rc == KC_OK)
@@ -275,19 +301,6 @@ int conf_text_put(struct conf_text *t, const char *name, const char *value)
 	}
 	conf_items_fini(&items);
 	return rc;
-}
-
-/* The name of an item in the text: of libconfig the last part. NULL if it is not written plainly. */
-static const char *written_name(size_t *at, const struct conf_text *t, const struct conf_item *it)
-{
-	const char *dot = strrchr(it->name, '.'), *name = t->cfg && dot != NULL ? dot + 1 : it->name;
-
-	*at = it->start;
-	while (*at < it->vstart && strchr(" \t\f", text_of(t)[*at]) != NULL)
-		++*at;
-	if (it->vstart - *at < strlen(name) || memcmp(text_of(t) + *at, name, strlen(name)) != 0)
-		return NULL;
-	return name;
 }
 
 int conf_text_rename(struct conf_text *t, const char *name, const char *last)

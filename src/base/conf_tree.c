@@ -101,14 +101,16 @@ static void props_item(struct conf_ctx *x, const struct conf_items *items, const
 		return;
 	}
 	buf_init(&value, CONF_FILE_MAX);
-	rc = conf_props_decode(&value, text, it, row);
+	rc = conf_name_check(it->name);
+	if (rc == KC_OK)
+		rc = conf_props_decode(&value, text, it, row);
 	if (rc == KC_OK)
 		rc = check_decoded(&value);
 	s = rc == KC_OK ? tree_add(&x->tree, it->name) : NULL;
 	if (rc < 0) {
 		conf_note(x, true, it->line, it->name, "%s", err_text(rc));
 	} else if (s == NULL) {
-		conf_note(x, true, it->line, it->name, "is not a name");
+		conf_note(x, true, it->line, it->name, "is not a name that can be used");
 	} else {
 		config_setting_set_hook(s, (void *)(intptr_t)it->line);
 		if (conf_is_secret(row))
@@ -235,9 +237,15 @@ static void leaf(struct conf_ctx *x, conf_leaf_fn fn, const config_setting_t *s,
 	void *hook = config_setting_get_hook(s);
 	int line = hook != NULL ? (int)(intptr_t)hook : (int)config_setting_source_line(s);
 	char *text;
+	int rc;
 
 	if (row == NULL) {
 		note_unknown(x, line, name);
+		return;
+	}
+	rc = conf_name_check(name);
+	if (rc < 0) {
+		conf_note(x, true, line, name, "%s", err_text(rc));
 		return;
 	}
 	text = config_setting_is_aggregate(s) ? (row->type == CONF_LIST ? list_text(s) : NULL) : scalar_text(s);
