@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# functions: what every system test needs. A test begins with
+#
+#     . "${TOP_SRCDIR:-.}/tests/system/functions.sh"
+#     begin NAME TOOL…            a directory of its own, $T, entered; skipped where a TOOL is missing
+#
+# and ends with `finish`. In between: daemons that end with the test, ports, waiting for conditions (never for time
+# alone), comparisons. A test fails when a command in it fails, and when a daemon logged a warning or an error that
+# `allow_log` did not announce. On failure the daemons' logs are printed. KEEP=1 leaves the directory behind.
+
+set -eu -o pipefail
+umask 077
+unset KEYCLONE_CONFIG JOURNAL_STREAM NOTIFY_SOCKET
+export LC_ALL=C
+
+TOP_BUILDDIR=${TOP_BUILDDIR:-$PWD}
+TOP_SRCDIR=${TOP_SRCDIR:-$PWD}
+export PATH="$TOP_BUILDDIR:$PATH"
+
+T=
+declare -A DAEMON_PID=() # name -> process
+ALLOWED=()
+
+fail()
+{
+	printf 'FAILED: %s\n' "$*" >&2
+	exit 1
+}
+
+skip()
+{
+	printf 'skipped: %s\n' "$*"
+	exit 77
+}
+
+say()
+{
+	printf -- '--- %s\n' "$*"
+}
+
+# Processes of ours only, by their number.
+end_process()
+{
+	local pid=$1 i
+
+	kill -TERM "$pid" 2>/dev/null || return 0
+	for ((i = 0; i < 400; i++)); do
+		kill -0 "$pid" 2>/dev/null || break
+		sleep 0.05
+	done
+	kill -KILL "$pid" 2>/dev/null || true
+	wait "$pid" 2>/dev/null || true
+}
+
+cleanup()
+{
+	local status=$? name
+
+	trap - EXIT
+	set +e
+	for name in "${!DAEMON_PID[@]}"; do
+		end_process "${DAEMON_PID[$name]}"
+	done
+	if [ "$status" != 0 ] && [ "$status" != 77 ] && [ -n "$T" ]; then
+		for name in "$T"/*.log; do
+			[ -s "$name" ] && printf '=== %s\n' "${name##*/}" && tail -n 60 "$name"
+		done >&2
+	fi
+	cd /
+	if [ -n "$T" ] && [ "${KEEP:-0}" = 0 ]; then
+		rm -rf "$T"
+	fi
+	exit "$status"
+}
+
+begin()
+{
+	local name=$1 tool
+
+	shift
+	for tool in "$@"; do
+		command -v "$tool" >/dev/null || skip "$tool is not installed"
+	done
+	[ -x "$TOP_BUILDDIR/keyclone" ] && [ -x "$TOP_BUILDDIR/keycloned" ] || fail "$TOP_BUILDDIR: programs are not built"
+	T=$(mktemp -d "${TMPDIR:-/tmp}/kc-$name.XXXXXX")
+	trap cleanup EXIT
+	trap 'exit 129' HUP
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	cd "$T"
+}
+
+# A regular expression for log lines (warnings, errors) that this test provokes.
+allow_log()
+{
+	ALLOWED+=("$1")
+}
+
+check_logs()
+{
+	local log found args=() expression
+
+	for expression in "${ALLOWED[@]+"${ALLOWED[@]}"}"; do
+		args+=(-e "$expression")
+	done
+	for log in "$T"/*.log; do
+		[ -e "$log" ] || continue
+		found=$(grep -E ': (warning|error): |AddressSanitizer|runtime error:' "$log" || true)
+		if [ -n "$found" ] && [ ${#args[@]} -gt 0 ]; then
+			found=$(printf '%s\n' "$found" | grep -v -E "${args[@]}" || true)
+		fi
+		[ -z "$found" ] || fail "unexpected in ${log##*/}: $found"
+	done
+}
+
+# Ends all daemons, which have to end well, and looks at their logs.
+finish()
+{
+	local name
+
+	for name in "${!DAEMON_PID[@]}"; do
+		stop_daemon "$name"
+	done
+	check_logs
+	say "passed"
+}
+
+# A port that nobody listens on now, below the range that the kernel gives to clients, and not given twice.
+TAKEN=" "
+free_port()
+{
+	local p i
+
+	for ((i = 0; i < 1000; i++)); do
+		p=$((10000 + (RANDOM * 32768 + RANDOM) % 22000))
+		case $TAKEN in *" $p "*) continue ;; esac
+		if ! (exec 3<>"/dev/tcp/127.0.0.1/$p") 2>/dev/null; then
+			TAKEN+="$p "
+			PORT=$p
+			return 0
+		fi
+	done
+	fail "no free port"
+}
+
+# wait_for SECONDS WHAT COMMAND…: until the command succeeds.
+wait_for()
+{
+	local deadline=$((SECONDS + $1)) what=$2
+
+	shift 2
+	until "$@" >/dev/null 2>&1; do
+		[ "$SECONDS" -lt "$deadline" ] || fail "waited in vain: $what"
+		sleep 0.05
+	done
+}
+
+# expect STATUS COMMAND…: the exit status, exactly. Output goes through.
+expect()
+{
+	local wanted=$1 status=0
+
+	shift
+	"$@" || status=$?
+	[ "$status" = "$wanted" ] || fail "'$*' ended with $status, expected $wanted"
+}
+
+equal()
+{
+	[ "$1" = "$2" ] || fail "${3:-values differ}: '$1' is not '$2'"
+}
+
+# keyclone -c DIR/keyclone.properties …, bounded.
+kc()
+{
+	local dir=$1
+
+	shift
+	timeout "${KC_TIMEOUT:-240}" keyclone -c "$dir/keyclone.properties" "$@"
+}
+
+answers()
+{
+	local status=0
+
+	kc "$1" status >/dev/null 2>&1 || status=$?
+	[ "$status" = 0 ] || [ "$status" = 2 ]
+}
+
+# start_daemon DIR: returns once it answers.
+start_daemon()
+{
+	local dir=$1 deadline=$((SECONDS + 30))
+
+	keycloned -c "$dir/keyclone.properties" >>"$T/${dir//\//-}.log" 2>&1 &
+	DAEMON_PID[$dir]=$!
+	until answers "$dir"; do
+		kill -0 "${DAEMON_PID[$dir]}" 2>/dev/null || fail "the daemon of $dir ended at its start"
+		[ "$SECONDS" -lt "$deadline" ] || fail "the daemon of $dir does not answer"
+		sleep 0.05
+	done
+}
+
+# With SIGTERM; its exit status has to be 0.
+stop_daemon()
+{
+	local dir=$1 pid=${DAEMON_PID[$1]} status=0 i
+
+	unset "DAEMON_PID[$dir]"
+	kill -TERM "$pid" 2>/dev/null || fail "the daemon of $dir had ended already"
+	for ((i = 0; i < 600; i++)); do
+		kill -0 "$pid" 2>/dev/null || break
+		sleep 0.05
+	done
+	kill -KILL "$pid" 2>/dev/null && fail "the daemon of $dir does not end"
+	wait "$pid" || status=$?
+	[ "$status" = 0 ] || fail "the daemon of $dir ended with status $status"
+}
+
+# make_master DIR, make_clone DIR: configurations on loopback; the clone joins the fleet of master m.
+make_master()
+{
+	printf 'correct horse battery\n' >pw
+	printf 'for the transport\n' >p12pw
+	free_port
+	MASTER_PORT=$PORT
+	keyclone init master --dir "$1" --port "$PORT" --password-file pw
+	kc "$1" cert export --alias ssl_cert --format p12 --p12-password-file p12pw --output site.p12
+}
+
+make_clone()
+{
+	free_port
+	keyclone init clone --dir "$1" --port "$PORT" --master "127.0.0.1:$MASTER_PORT" \
+		--site-certificate site.p12 --p12-password-file p12pw
+	kc m clone add "127.0.0.1:$PORT"
+}
+
+# make_fleet N: master m and clones c1 … cN, started.
+make_fleet()
+{
+	local i
+
+	make_master m
+	for ((i = 1; i <= $1; i++)); do
+		make_clone "c$i"
+	done
+	start_daemon m
+	for ((i = 1; i <= $1; i++)); do
+		start_daemon "c$i"
+	done
+}
+
+# What a key database says: schema and rows, in an order of their own.
+dump()
+{
+	sqlite3 -readonly "$1/keydb.sqlite" .schema
+	sqlite3 -readonly -quote "$1/keydb.sqlite" 'SELECT * FROM keys ORDER BY uuid'
+}
+
+same_keys()
+{
+	equal "$(dump "$2" | sha256sum)" "$(dump "$1" | sha256sum)" "the keys of $2 are not those of $1"
+}
