@@ -1,3 +1,4 @@
+#!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # first-contact: the first lines that anybody types, as the manual has them, in an empty folder.
 . "${TOP_SRCDIR:-.}/tests/system/functions.sh"

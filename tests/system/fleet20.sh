@@ -1,3 +1,4 @@
+#!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # fleet20: one master, twenty clones, ten thousand keys, twice; readers of the clones' databases see the old keys or
 # the new ones, and never an error.

@@ -1,3 +1,4 @@
+#!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # secrets: no key material, password or private key in logs, audit, arguments, environment, backups or temporary files.
 . "${TOP_SRCDIR:-.}/tests/system/functions.sh"
