@@ -43,18 +43,15 @@ int identity_check_alias(const char *alias)
 
 char *identity_alias_from_name(const char *name)
 {
-	char *alias;
-	size_t n = 0;
+	char *text = mem_xstrndup(name, ALIAS_MAX), *alias;
+	const char *begin;
 
-	name += strspn(name, ".- ");
-	alias = mem_xstrndup(name, ALIAS_MAX);
-	for (; alias[n] != '\0'; n++)
-		if (strchr(ALIAS_CHARS, alias[n]) == NULL)
-			alias[n] = '-';
-	if (n == 0 || strcmp(alias, RESERVED) == 0) {
-		free(alias);
-		alias = mem_xstrdup(DEFAULT_NAME);
-	}
+	for (char *p = text; *p != '\0'; p++)
+		if (strchr(ALIAS_CHARS, *p) == NULL)
+			*p = '-';
+	begin = text + strspn(text, ".-");
+	alias = mem_xstrdup(identity_check_alias(begin) == KC_OK ? begin : DEFAULT_NAME);
+	free(text);
 	return alias;
 }
 

@@ -82,6 +82,8 @@ static int no_issuer(gnutls_x509_crt_t crt, gnutls_x509_crt_t near_miss)
 	char *name;
 	int rc;
 
+	if (x509_is_issued_by(crt, crt))
+		return refuse(crt, ": self-signed and not in the truststore");
 	if (near_miss != NULL) {
 		name = x509_name(near_miss);
 		rc = x509_is_ca(near_miss) ? refuse(crt, ": the signature of %s does not verify", name)
@@ -89,8 +91,6 @@ static int no_issuer(gnutls_x509_crt_t crt, gnutls_x509_crt_t near_miss)
 		free(name);
 		return rc;
 	}
-	if (x509_is_issued_by(crt, crt))
-		return refuse(crt, ": self-signed and not in the truststore");
 	if (gnutls_x509_crt_get_issuer_dn3(crt, &issuer, 0) < 0)
 		return refuse(crt, ": issued by an authority without a name, which is not in the truststore");
 	rc = refuse(
