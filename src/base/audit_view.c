@@ -214,5 +214,7 @@ void audit_format(struct buf *b, const struct audit_line *line)
 	put_columns(b, stamp, text_of(line->json, "event"), text_of(line->json, "outcome"), generation,
 	    text_of(line->json, "peer"));
 	put_rest(b, line->json);
+	while (buf_len(b) > 0 && buf_data(b)[buf_len(b) - 1] == ' ')
+		buf_trim(b, 1);
 	buf_put_u8(b, '\n');
 }

@@ -5,5 +5,7 @@
 const struct cli_command *const cli_families[] = {
 	cmd_daemon_commands,
 	cmd_key_commands,
+	cmd_audit_commands,
+	cmd_explain_commands,
 	NULL,
 };
