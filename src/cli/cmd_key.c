@@ -4,6 +4,7 @@
  * a change inside its transaction, an export before its material leaves. Material never gets into a record, a message
  * or an argument.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -120,7 +121,7 @@ static int cmd_generate(struct cli *c)
 	if (made.count == 1)
 		printf("generated %s %s\n", made.first.algorithm, first);
 	else
-		printf("generated %u keys %s, first %s, last %s\n", made.count, made.first.algorithm, first, last);
+		printf("generated %u %s keys, first %s, last %s\n", made.count, made.first.algorithm, first, last);
 	free(first);
 	free(last);
 	return KC_OK;
@@ -265,6 +266,7 @@ static int cmd_destroy(struct cli *c)
 /* --- reading --- */
 
 struct listing {
+	struct cli *cli;
 	unsigned long count;
 	bool json;
 };
@@ -290,7 +292,10 @@ static int print_row(const struct keydb_key *key, void *arg)
 		    keydb_state_name(key->state), created);
 	}
 	l->count++;
-	return ferror(stdout) ? err_errno("standard output") : KC_OK;
+	if (ferror(stdout))
+		/* A reader that has seen enough is no news. */
+		return errno == EPIPE ? cli_quiet(l->cli, KC_ESYS) : err_errno("standard output");
+	return KC_OK;
 }
 
 static int read_filter(struct keydb_filter *f, struct cli *c)
@@ -312,7 +317,7 @@ static int read_filter(struct keydb_filter *f, struct cli *c)
 
 static int cmd_list(struct cli *c)
 {
-	struct listing l = { .json = c->json };
+	struct listing l = { .cli = c, .json = c->json };
 	struct keydb_filter filter;
 	struct keydb *db = NULL;
 	int rc = cli_args(c, 0, 0);
