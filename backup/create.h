@@ -50,12 +50,13 @@ struct create_options {
 	uint64_t generation;
 	int (*reserve)(void *arg, uint64_t *generation);
 	enum store_kind kind;
-	const char *host;		  /* name of this machine */
-	const char *product;		  /* "keyclone 0.1.0" */
-	int level;			  /* zstd, 1..19 */
-	int logn;			  /* scrypt, 15..20 */
-	const char *password;		  /* secret memory */
-	struct create_prepared *prepared; /* taken, NULL: none; must be of the same password */
+	const char *host;     /* name of this machine */
+	const char *product;  /* "keyclone 0.1.0" */
+	int level;	      /* zstd, 1..19 */
+	int logn;	      /* scrypt, 15..20 */
+	const char *password; /* secret memory */
+	struct create_prepared *
+	    *prepared; /* of the same password; NULL: none. Taken, and set to NULL, if it was used */
 	const struct sign_key *key;
 	const char *master_key_file; /* companion file MasterKeyFile, NULL: none */
 	/* Make nothing if the database has these digests (both given): result->unchanged. */

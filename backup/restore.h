@@ -39,7 +39,7 @@ const char *restore_phase_name(enum restore_phase phase);
 struct restore_intent {
 	const char *lineage;
 	uint64_t generation;
-	const char *old_content; /* digest of the database as it is; "" where it is empty */
+	const char *old_content; /* digest of the database as it is */
 	const char *content;	 /* digests of what it will be */
 	const char *schema;
 };
@@ -80,6 +80,9 @@ struct restore_result {
 void restore_result_fini(struct restore_result *r);
 
 /*
+ * The intent is asked for again if the database was changed by somebody else meanwhile. A failure after the intent
+ * means that nothing was written, but for a disk that failed within the commit: restore_resolve tells.
+ *
  * KC_EDIVERGED: nothing was written, result->diverged says which rows. KC_EBUSY: the lock was not to be had in lock_ms.
  * Otherwise the codes of image.h and of the file system. *result must be given to restore_result_fini in any case.
  */

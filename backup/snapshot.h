@@ -10,18 +10,26 @@
 #define KC_BACKUP_SNAPSHOT_H
 
 #include "backup/source.h"
+#include "backup/staging.h"
 
 struct snapshot {
+	struct staging staging;
 	char *path;		 /* heap */
 	uint64_t version;	 /* source_version() read before */
 	struct source_info info; /* of the copy; journal_mode of the live database */
 };
 
+#define SNAPSHOT_EMPTY                    \
+	{                                 \
+		.staging = STAGING_EMPTY, \
+	}
+
+/* KC_ENOSPC, with both figures, if the file system has no room for the copy. */
 int snapshot_take(struct snapshot *snap, struct source *s);
 /* Its digest. May run in a thread of its own, beside snapshot_check. `alive` as in source_options. */
 int snapshot_digest(struct source_digest *d, const struct snapshot *snap, int (*alive)(void *arg), void *arg);
 /* PRAGMA quick_check: KC_EDAMAGED with the first complaint. A damaged database is not replicated over sound clones. */
-int snapshot_check(const struct snapshot *snap, int (*alive)(void *arg), void *arg);
+int snapshot_check(const struct snapshot *snap);
 /* Removes the file. An empty one is a no-op. */
 void snapshot_remove(struct snapshot *snap);
 

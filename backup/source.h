@@ -92,6 +92,8 @@ struct source_digest {
 void source_digest_fini(struct source_digest *d);
 /* Of the live database, in one read transaction. */
 int source_digest(struct source_digest *d, struct source *s);
+/* The schema digest alone. */
+int source_schema(char schema[SOURCE_DIGEST_LEN + 1], struct source *s);
 /* Are there no rows at all (or no file)? */
 int source_is_empty(bool *empty, struct source *s);
 

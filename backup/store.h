@@ -45,8 +45,10 @@ struct store_entry {
 	char *file; /* name without directory */
 	char *path;
 	uint64_t size;
+	int64_t lineage_time; /* newest time in the names of its lineage */
 };
-/* All backups in `dir`, oldest first (time in the name, then generation). A missing folder is KC_ENOENT. */
+/* All backups in `dir`, oldest first: by generation within a lineage (clocks may be wrong). A missing folder is
+ * KC_ENOENT. */
 int store_list(struct store_entry **entries, size_t *n, const char *dir);
 void store_list_free(struct store_entry *entries, size_t n);
 /* Path (heap) of the newest full of a generation; `lineage` is the full id or its first 8 digits. KC_ENOENT. */

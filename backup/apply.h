@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * apply: the one thing that writes a live key database: all pages of an image in one transaction, by SQLite's backup
+ * API. restore.c says when; the SQLite of it is here.
+ *
+ *     apply_stamp → (look at the database) → apply_prepare → apply_lock → apply_unmoved → apply_write → apply_finish
+ *          ^-------------------- apply_unlock if it has moved -----------------'
+ */
+#ifndef KC_BACKUP_APPLY_H
+#define KC_BACKUP_APPLY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backup/manifest.h"
+#include "backup/source.h"
+
+struct apply;
+
+/* All is borrowed as long as the struct lives. `content`: the digest that the database will have. */
+struct apply *apply_new(struct source *live, const char *image, const struct manifest_database *m, const char *content);
+void apply_free(struct apply *a); /* with apply_unlock */
+
+/* Remember the state of the database: what is read of it after this is proved by apply_unmoved. */
+int apply_stamp(struct apply *a);
+/*
+ * Makes sure, once, that the image's pages fit: a WAL database takes only pages of its own size. Where sizes (or
+ * encodings) differ, the database leaves WAL mode for the restore if nobody else has it open, and so becomes like the
+ * master's; else the image is rewritten with the database's page size, in the folder it is in. For another encoding
+ * there is no such way: KC_EBUSY. KC_ENOSPC, with both figures, if the commit would not fit.
+ */
+int apply_prepare(struct apply *a);
+/* Takes the write lock, waiting at most lock_ms (0: the source's). KC_EBUSY. */
+int apply_lock(struct apply *a, int lock_ms);
+/* Under the lock: has nobody committed since apply_stamp? */
+int apply_unmoved(bool *unmoved, struct apply *a);
+void apply_unlock(struct apply *a);
+/* All pages and the commit. On failure nothing has changed, unless the disk failed within the commit itself. */
+int apply_write(struct apply *a, int (*progress)(void *arg, unsigned percent), void *arg);
+/* After the commit: journal mode, checkpoint, what is known. Never fails; *warning (heap) says what did not work. */
+void apply_finish(struct apply *a, char **warning);
+
+#endif

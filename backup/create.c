@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * create: the making of a full backup.
+ *
+ * Two threads run beside the pipeline: scrypt (age_scrypt_start) and quick_check. The signature, without which no clone
+ * restores anything, is made only after quick_check has said yes; the final name is given last of all.
+ */
+#include "backup/create.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "backup/create_internal.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+#define MASTER_KEY_FILE_MAX (1u << 20)
+#define ROOM_FOR_REST	    (1u << 20) /* manifest, tar headers, chunks */
+
+const char *create_phase_name(enum create_phase phase)
+{
+	static const char *const names[] = { "snapshot", "digest", "write", "finish" };
+
+	return names[phase];
+}
+
+int backup_prepare(struct create_prepared **out, const char *password, int logn)
+{
+	struct create_prepared *p = mem_xalloc(sizeof(*p));
+	int rc;
+
+	p->key = age_key_new();
+	rc = age_scrypt_start(&p->job, p->key, password, logn);
+	if (rc < 0) {
+		create_prepared_free(p);
+		return rc;
+	}
+	*out = p;
+	return KC_OK;
+}
+
+void create_prepared_free(struct create_prepared *p)
+{
+	if (p == NULL)
+		return;
+	if (p->job != NULL)
+		age_scrypt_join(NULL, p->job);
+	age_key_free(p->key);
+	free(p);
+}
+
+static unsigned elapsed(int64_t *since)
+{
+	struct timespec t;
+	int64_t now, before = *since;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	now = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	*since = now;
+	return (unsigned)(now - before);
+}
+
+static int report(struct creation *c, enum create_phase phase, unsigned percent)
+{
+	c->p.phase = phase;
+	if (percent > c->p.percent)
+		c->p.percent = percent;
+	return c->o->progress != NULL ? c->o->progress(c->o->arg, &c->p) : KC_OK;
+}
+
+/* Keeps the job alive while somebody else's lock is waited for, and while rows are counted. */
+static int on_alive(void *arg)
+{
+	struct creation *c = arg;
+
+	return report(c, c->p.phase, c->p.percent);
+}
+
+static void *check_main(void *arg)
+{
+	struct check_thread *t = arg;
+
+	t->rc = snapshot_check(t->snap);
+	if (t->rc < 0)
+		snprintf(t->text, sizeof(t->text), "%s", err_text(t->rc));
+	return NULL;
+}
+
+static int check_start(struct creation *c)
+{
+	c->check.snap = &c->snap;
+	if (pthread_create(&c->check.thread, NULL, check_main, &c->check) != 0)
+		return err_set(KC_EFAIL, "cannot start a thread");
+	c->check.running = true;
+	return KC_OK;
+}
+
+static int check_join(struct creation *c)
+{
+	if (!c->check.running)
+		return KC_OK;
+	pthread_join(c->check.thread, NULL);
+	c->check.running = false;
+	if (c->check.rc < 0)
+		return err_set(c->check.rc, "%s: not replicated: %s", source_path(c->o->source), c->check.text);
+	return KC_OK;
+}
+
+/* Steps 1 and 2: the copy and what is in it. */
+static int take(struct creation *c)
+{
+	const struct create_options *o = c->o;
+	int rc = report(c, CREATE_SNAPSHOT, 0);
+
+	if (rc == KC_OK) {
+		source_set_alive(o->source, on_alive, c);
+		rc = snapshot_take(&c->snap, o->source);
+		source_set_alive(o->source, NULL, NULL);
+	}
+	if (rc < 0)
+		return rc;
+	c->result.snapshot_ms = elapsed(&c->clock);
+	c->result.version = c->snap.version;
+	c->result.database_size = c->p.database_size = c->snap.info.size;
+	rc = check_start(c);
+	if (rc == KC_OK)
+		rc = report(c, CREATE_DIGEST, 10);
+	if (rc == KC_OK)
+		rc = snapshot_digest(&c->digest, &c->snap, on_alive, c);
+	if (rc < 0)
+		return rc;
+	c->result.digest_ms = elapsed(&c->clock);
+	c->result.rows = c->digest.rows;
+	memcpy(c->result.content, c->digest.content, sizeof(c->result.content));
+	memcpy(c->result.schema, c->digest.schema, sizeof(c->result.schema));
+	c->result.unchanged = o->unless_content != NULL && o->unless_schema != NULL &&
+			      strcmp(o->unless_content, c->digest.content) == 0 &&
+			      strcmp(o->unless_schema, c->digest.schema) == 0;
+	return KC_OK;
+}
+
+/* A password's header is being made from here on at the latest. */
+static int use_prepared(struct creation *c)
+{
+	const struct create_options *o = c->o;
+
+	if (c->prepared != NULL)
+		return KC_OK;
+	if (o->prepared != NULL && *o->prepared != NULL) {
+		c->prepared = *o->prepared;
+		*o->prepared = NULL;
+		return KC_OK;
+	}
+	return backup_prepare(&c->prepared, o->password, o->logn);
+}
+
+/* Name and path; two backups of one second get different ones. */
+static void choose_name(struct creation *c)
+{
+	const struct create_options *o = c->o;
+	struct store_name n;
+
+	if (o->output != NULL) {
+		c->result.path = mem_xstrdup(o->output);
+		c->result.name = mem_xstrdup(file_basename(o->output));
+		return;
+	}
+	memset(&n, 0, sizeof(n));
+	store_database_name(n.database, source_path(o->source));
+	snprintf(n.lineage, sizeof(n.lineage), "%.8s", o->lineage);
+	n.generation = c->result.generation;
+	n.kind = o->kind;
+	for (n.time = c->result.time;; n.time++) {
+		c->result.name = store_name_build(&n);
+		c->result.path = file_join(o->dir, c->result.name);
+		if (!file_exists(c->result.path))
+			break;
+		free(c->result.name);
+		free(c->result.path);
+	}
+	c->result.time = n.time;
+}
+
+static int check_room(const struct creation *c)
+{
+	char *dir = file_dirname(c->result.path);
+	uint64_t room, need = c->snap.info.size + ROOM_FOR_REST;
+	int rc = file_free_space(&room, dir);
+
+	if (rc == KC_OK && room < need)
+		rc = err_set(KC_ENOSPC, "%s: a backup may need %llu bytes, %llu are free", dir,
+		    (unsigned long long)need, (unsigned long long)room);
+	free(dir);
+	return rc;
+}
+
+static int open_part(struct creation *c)
+{
+	char *dir;
+	int rc;
+
+	if (c->o->output != NULL && file_exists(c->result.path))
+		return err_set(KC_EEXIST, "%s: exists already", c->result.path);
+	rc = check_room(c);
+	if (rc < 0)
+		return rc;
+	c->part = mem_xasprintf("%s" STORE_PART, c->result.path);
+	rc = file_open(&c->fd, c->part, O_RDWR | O_CREAT | O_EXCL, 0600);
+	if (rc < 0)
+		return rc;
+	c->made = true;
+	dir = file_dirname(c->part);
+	rc = file_give_to_owner_of(c->fd, dir);
+	free(dir);
+	return rc;
+}
+
+static int plan(struct creation *c)
+{
+	const struct create_options *o = c->o;
+	int rc = KC_OK;
+
+	c->result.generation = o->generation;
+	if (o->generation == 0 && o->reserve != NULL)
+		rc = o->reserve(o->arg, &c->result.generation);
+	if (rc == KC_OK && o->master_key_file != NULL)
+		rc = file_read_secret(&c->master_key, o->master_key_file);
+	if (rc < 0)
+		return rc;
+	c->result.time = (int64_t)time(NULL);
+	choose_name(c);
+	rc = use_prepared(c);
+	if (rc == KC_OK)
+		rc = open_part(c);
+	return rc;
+}
+
+/* Step 5: the header in its place, the file on disk, the name. */
+static int finish(struct creation *c)
+{
+	struct buf header;
+	int rc;
+
+	buf_init(&header, AGE_HEADER_LIMIT);
+	rc = age_scrypt_join(&header, c->prepared->job);
+	c->prepared->job = NULL;
+	if (rc == KC_OK)
+		rc = seal_put_header(c->fd, c->part, buf_data(&header), buf_len(&header));
+	if (rc == KC_OK && fsync(c->fd) < 0)
+		rc = err_errno("%s: cannot sync", c->part);
+	if (rc == KC_OK)
+		rc = file_rename(c->part, c->result.path);
+	if (rc == KC_OK) {
+		c->made = false;
+		c->result.header = mem_xalloc(buf_len(&header));
+		memcpy(c->result.header, buf_data(&header), buf_len(&header));
+		c->result.key = c->prepared->key;
+		c->prepared->key = NULL;
+	}
+	buf_fini(&header);
+	return rc;
+}
+
+static int make(struct creation *c)
+{
+	int rc = plan(c);
+
+	if (rc == KC_OK)
+		rc = create_write(c, report);
+	if (rc == KC_OK)
+		rc = check_join(c);
+	if (rc == KC_OK)
+		rc = create_sign(c);
+	c->result.write_ms = elapsed(&c->clock);
+	if (rc == KC_OK)
+		rc = report(c, CREATE_FINISH, 95);
+	if (rc == KC_OK)
+		rc = finish(c);
+	c->result.finish_ms = elapsed(&c->clock);
+	return rc;
+}
+
+static void creation_fini(struct creation *c)
+{
+	if (c->check.running)
+		pthread_join(c->check.thread, NULL);
+	seal_free(c->seal);
+	if (c->fd >= 0)
+		close(c->fd);
+	if (c->made)
+		unlink(c->part);
+	free(c->part);
+	create_prepared_free(c->prepared);
+	buf_fini(&c->master_key);
+	source_digest_fini(&c->digest);
+	snapshot_remove(&c->snap);
+}
+
+int backup_create(struct create_result *result, const struct create_options *o)
+{
+	struct creation c = { .o = o, .fd = -1, .snap = SNAPSHOT_EMPTY };
+	int rc = KC_OK;
+
+	elapsed(&c.clock);
+	buf_init(&c.master_key, MASTER_KEY_FILE_MAX);
+	/* With nothing to compare there will be a backup: scrypt may begin at once. */
+	if (o->unless_content == NULL)
+		rc = use_prepared(&c);
+	if (rc == KC_OK)
+		rc = take(&c);
+	if (rc == KC_OK && !c.result.unchanged)
+		rc = make(&c);
+	if (rc == KC_OK && c.result.unchanged)
+		rc = check_join(&c);
+	creation_fini(&c);
+	if (rc < 0) {
+		create_result_fini(&c.result);
+		return rc;
+	}
+	*result = c.result;
+	return KC_OK;
+}
+
+void create_result_fini(struct create_result *r)
+{
+	free(r->path);
+	free(r->name);
+	free(r->header);
+	age_key_free(r->key);
+	memset(r, 0, sizeof(*r));
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* create_internal: what create.c (order, threads, names) and create_write.c (contents) share. */
+#ifndef KC_BACKUP_CREATE_INTERNAL_H
+#define KC_BACKUP_CREATE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "backup/create.h"
+#include "backup/seal.h"
+#include "backup/snapshot.h"
+#include "base/buf.h"
+
+struct create_prepared {
+	struct age_key *key;
+	struct age_scrypt_job *job; /* makes the recovery header of that key */
+};
+
+struct check_thread {
+	pthread_t thread;
+	bool running;
+	const struct snapshot *snap;
+	int rc;
+	char text[512]; /* messages are kept for each thread */
+};
+
+struct creation {
+	const struct create_options *o;
+	struct create_result result;
+	struct create_progress p;
+	struct create_prepared *prepared;
+	struct snapshot snap;
+	struct source_digest digest;
+	struct check_thread check;
+	struct buf master_key; /* contents of the companion file */
+	struct seal *seal;
+	char *part;
+	int fd;
+	bool made; /* the .part file exists and is ours */
+	int snap_fd;
+	int64_t clock;
+	int (*report)(struct creation *c, enum create_phase phase, unsigned percent);
+};
+
+/* Steps 3 and 4: all members; then checksums, signature and the ends of all layers. */
+int create_write(struct creation *c, int (*report)(struct creation *c, enum create_phase phase, unsigned percent));
+int create_sign(struct creation *c);
+
+#endif

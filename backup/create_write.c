@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* create_write: what goes into a backup: manifest, database, companion files, signature. And travel headers. */
+#include <fcntl.h>
+#include <gnutls/gnutls.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backup/create_internal.h"
+#include "backup/image.h"
+#include "backup/manifest.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+#define TRAVEL_MAX 65536
+
+static void hex(char *out, const uint8_t *data, size_t n)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		out[2 * i] = digits[data[i] >> 4];
+		out[2 * i + 1] = digits[data[i] & 15];
+	}
+	out[2 * n] = '\0';
+}
+
+static void describe_database(struct manifest_database *db, const struct creation *c)
+{
+	const struct source_info *i = &c->snap.info;
+
+	db->size = i->size;
+	db->page_size = i->page_size;
+	db->auto_vacuum = i->auto_vacuum;
+	db->user_version = i->user_version;
+	db->application_id = i->application_id;
+	memcpy(db->encoding, i->encoding, sizeof(db->encoding));
+	memcpy(db->journal_mode, i->journal_mode, sizeof(db->journal_mode));
+	memcpy(db->schema_digest, c->digest.schema, sizeof(db->schema_digest));
+	memcpy(db->content_digest, c->digest.content, sizeof(db->content_digest));
+}
+
+static int build_manifest(struct buf *json, const struct creation *c)
+{
+	const struct create_options *o = c->o;
+	struct manifest m;
+	size_t i;
+	int rc;
+
+	manifest_init(&m);
+	memcpy(m.lineage, o->lineage, strnlen(o->lineage, MANIFEST_LINEAGE_LEN));
+	if (o->parent != NULL)
+		memcpy(m.parent, o->parent, strnlen(o->parent, MANIFEST_LINEAGE_LEN));
+	m.fork = o->fork;
+	m.generation = c->result.generation;
+	m.time = c->result.time;
+	m.host = mem_xstrdup(o->host);
+	m.product = mem_xstrdup(o->product);
+	describe_database(&m.db, c);
+	for (i = 0; i < c->digest.n_tables; i++)
+		manifest_add_table(&m, c->digest.tables[i].name, c->digest.tables[i].rows);
+	for (i = 0; i < c->digest.n_sequences; i++)
+		manifest_add_sequence(&m, c->digest.sequences[i].table, c->digest.sequences[i].value);
+	if (o->master_key_file != NULL)
+		manifest_add_companion(
+		    &m, IMAGE_MASTER_KEY_FILE, file_basename(o->master_key_file), buf_len(&c->master_key), 0600);
+	rc = manifest_build(json, &m);
+	manifest_fini(&m);
+	return rc;
+}
+
+static int on_bytes(void *arg, uint64_t bytes)
+{
+	struct creation *c = arg;
+	off_t at = c->snap_fd >= 0 ? lseek(c->snap_fd, 0, SEEK_CUR) : (off_t)c->snap.info.size;
+	uint64_t size = c->snap.info.size > 0 ? c->snap.info.size : 1;
+
+	c->p.bytes = bytes;
+	return c->report(c, CREATE_WRITE, 25 + (unsigned)((uint64_t)(at > 0 ? at : 0) * 70 / size));
+}
+
+static int begin_seal(struct creation *c)
+{
+	struct seal_options so = { .fd = c->fd,
+		.path = c->part,
+		.level = c->o->level,
+		.mtime = c->result.time,
+		.progress = on_bytes,
+		.arg = c };
+	int rc = seal_new(&c->seal, c->prepared->key, &so);
+
+	if (rc < 0)
+		return rc;
+	memcpy(c->result.file_id, seal_id(c->seal), sizeof(c->result.file_id));
+	c->result.header_size = age_scrypt_header_size();
+	c->p.path = c->part;
+	c->p.name = c->result.name;
+	c->p.bytes = c->p.header_size = c->result.header_size;
+	c->p.file_id = c->result.file_id;
+	c->p.generation = c->result.generation;
+	return c->report(c, CREATE_WRITE, 25);
+}
+
+static int add_companion(struct creation *c)
+{
+	struct manifest_companion mc = { .name = mem_xstrdup(IMAGE_MASTER_KEY_FILE),
+		.file = mem_xstrdup(file_basename(c->o->master_key_file)) };
+	char *member = manifest_companion_member(&mc);
+	int rc =
+	    archive_writer_add(seal_archive(c->seal), member, 0600, buf_data(&c->master_key), buf_len(&c->master_key));
+
+	free(member);
+	free(mc.name);
+	free(mc.file);
+	return rc;
+}
+
+int create_write(struct creation *c, int (*report)(struct creation *c, enum create_phase phase, unsigned percent))
+{
+	struct buf json;
+	int rc;
+
+	c->report = report;
+	c->snap_fd = -1;
+	buf_init(&json, ARCHIVE_MANIFEST_MAX);
+	rc = build_manifest(&json, c);
+	if (rc == KC_OK)
+		rc = file_open(&c->snap_fd, c->snap.path, O_RDONLY, 0);
+	if (rc == KC_OK)
+		rc = begin_seal(c);
+	if (rc == KC_OK)
+		rc = archive_writer_add(seal_archive(c->seal), ARCHIVE_MANIFEST, 0600, buf_data(&json), buf_len(&json));
+	if (rc == KC_OK)
+		rc = archive_writer_add_fd(
+		    seal_archive(c->seal), ARCHIVE_DATABASE, 0600, c->snap_fd, c->snap.info.size, NULL);
+	if (rc == KC_OK && c->o->master_key_file != NULL)
+		rc = add_companion(c);
+	if (c->snap_fd >= 0)
+		close(c->snap_fd);
+	c->snap_fd = -1;
+	buf_fini(&json);
+	return rc;
+}
+
+static int sign(void *arg, struct buf *sig, const void *text, size_t n)
+{
+	const struct creation *c = arg;
+	char *s = NULL;
+	int rc = sign_bytes(&s, c->o->key, text, n);
+
+	if (rc == KC_OK)
+		buf_put_str(sig, s);
+	free(s);
+	return rc < 0 ? rc : buf_status(sig);
+}
+
+int create_sign(struct creation *c)
+{
+	struct seal_result r;
+	int rc = seal_finish(&r, c->seal, sign, c);
+
+	if (rc < 0)
+		return rc;
+	c->result.size = r.size;
+	c->result.header_size = r.header_size;
+	hex(c->result.payload_sha256, r.payload_sha256, sizeof(r.payload_sha256));
+	return KC_OK;
+}
+
+static int wrap_one(char **travel, const struct age_key *key, const struct age_recipient *recipient)
+{
+	gnutls_datum_t in, out = { NULL, 0 };
+	struct buf header;
+	int rc;
+
+	buf_init(&header, TRAVEL_MAX);
+	rc = age_wrap_x25519(&header, key, recipient, 1);
+	if (rc == KC_OK) {
+		in.data = (unsigned char *)buf_data(&header);
+		in.size = (unsigned)buf_len(&header);
+		if (gnutls_base64_encode2(&in, &out) < 0)
+			rc = err_set(KC_EFAIL, "cannot encode a header");
+		else
+			*travel = mem_xstrndup((const char *)out.data, out.size);
+		gnutls_free(out.data);
+	}
+	buf_fini(&header);
+	return rc;
+}
+
+int backup_wrap(char **travel, const struct age_key *key, const struct age_recipient *recipients, size_t n)
+{
+	char **made = mem_xcalloc(n > 0 ? n : 1, sizeof(*made));
+	size_t i;
+	int rc = KC_OK;
+
+	for (i = 0; rc == KC_OK && i < n; i++)
+		rc = wrap_one(&made[i], key, &recipients[i]);
+	for (i = 0; i < n; i++)
+		if (rc == KC_OK)
+			travel[i] = made[i];
+		else
+			free(made[i]);
+	free(made);
+	return rc;
+}
+
+int backup_file_key(struct age_key **key, const char *path, const char *password)
+{
+	struct age_unlock with = { .password = password };
+	uint64_t offset;
+	int fd = -1, rc = file_open(&fd, path, O_RDONLY, 0);
+
+	if (rc < 0)
+		return rc;
+	rc = unseal_header(key, &offset, NULL, fd, path, &with);
+	close(fd);
+	return rc;
+}

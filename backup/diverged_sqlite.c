@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * diverged_sqlite: rows that one database has and another lacks.
+ *
+ * Both sides are read row by row as hashes. The other side's hashes of one table are held sorted, at most PASS_ROWS of
+ * them; a larger table takes several passes, each for the hashes of one residue class.
+ */
+#include "backup/diverged.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "backup/source_sqlite.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+#define PASS_ROWS      (256u * 1024)
+#define KEY_MAX	       240
+#define VALUE_MAX      80
+#define BLOB_MAX       16
+#define ALIVE_INTERVAL 8192
+
+struct entry {
+	uint64_t h[2];
+	uint64_t count; /* rows of the other side that no row of the live one has matched yet */
+};
+
+struct side {
+	sqlite3 *db;
+	const char *path;
+};
+
+struct comparison {
+	struct side live, other;
+	int (*alive)(void *arg);
+	void *alive_arg;
+	bool both;
+	diverged_fn found;
+	void *arg;
+};
+
+/* One table: how it is read on both sides. */
+struct table {
+	const char *name;
+	struct name_list columns; /* of the live side */
+	struct name_list others;  /* of the other side */
+	struct name_list keys;	  /* expressions that name a row */
+	uint64_t passes;
+	struct entry *set;
+	size_t n, size;
+};
+
+static bool list_has(const struct name_list *l, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		if (sqlite3_stricmp(l->names[i], name) == 0)
+			return true;
+	return false;
+}
+
+static void list_add(struct name_list *l, const char *name)
+{
+	l->names = mem_xrealloc(l->names, (l->n + 1) * sizeof(*l->names));
+	l->names[l->n++] = mem_xstrdup(name);
+}
+
+/* What people know a row by. */
+static int key_columns(struct name_list *keys, const struct side *s, const char *table, const struct name_list *columns)
+{
+	static const char *const usual[] = { "uuid", "id", "uid", "name" };
+	static const char *const rowids[] = { "rowid", "_rowid_", "oid" };
+	char *sql = sqlite3_mprintf("PRAGMA main.table_xinfo(\"%w\")", table);
+	sqlite3_stmt *st = NULL;
+	int rc = sqlite_prepare(&st, s->db, s->path, sql);
+	size_t i;
+
+	sqlite3_free(sql);
+	while (rc == KC_OK && sqlite3_step(st) == SQLITE_ROW)
+		if (sqlite3_column_int(st, 5) > 0 && sqlite3_column_int(st, 6) == 0)
+			list_add(keys, (const char *)sqlite3_column_text(st, 1));
+	sqlite3_finalize(st);
+	for (i = 0; rc == KC_OK && keys->n == 0 && i < sizeof(usual) / sizeof(usual[0]); i++)
+		if (list_has(columns, usual[i]))
+			list_add(keys, usual[i]);
+	for (i = 0; rc == KC_OK && keys->n == 0 && i < sizeof(rowids) / sizeof(rowids[0]); i++)
+		if (!list_has(columns, rowids[i]))
+			list_add(keys, rowids[i]);
+	return rc;
+}
+
+/* Key columns first (where the side has them), then the live side's columns, NULL for what a side lacks. */
+static char *select_list(const struct table *t, const struct name_list *has, bool with_keys)
+{
+	sqlite3_str *s = sqlite3_str_new(NULL);
+	bool rowid;
+	size_t i;
+
+	for (i = 0; with_keys && i < t->keys.n; i++) {
+		rowid = !list_has(&t->columns, t->keys.names[i]);
+		if (rowid || list_has(has, t->keys.names[i]))
+			sqlite3_str_appendf(s, rowid ? "%w," : "\"%w\",", t->keys.names[i]);
+		else
+			sqlite3_str_appendall(s, "NULL,");
+	}
+	for (i = 0; i < t->columns.n; i++)
+		if (list_has(has, t->columns.names[i]))
+			sqlite3_str_appendf(s, "%s\"%w\"", i > 0 ? "," : "", t->columns.names[i]);
+		else
+			sqlite3_str_appendf(s, "%sNULL", i > 0 ? "," : "");
+	return sqlite3_str_finish(s);
+}
+
+static int open_scan(struct row_scan *scan, const struct table *t, const struct side *s, bool with_keys, bool live)
+{
+	return row_scan_open(scan, s->db, s->path, t->name, select_list(t, live ? &t->columns : &t->others, with_keys),
+	    (int)t->columns.n, with_keys ? (int)t->keys.n : 0);
+}
+
+static void append_value(sqlite3_str *s, sqlite3_stmt *st, int i)
+{
+	const unsigned char *p;
+	int k, n;
+
+	switch (sqlite3_column_type(st, i)) {
+	case SQLITE_BLOB:
+		p = sqlite3_column_blob(st, i);
+		n = sqlite3_column_bytes(st, i);
+		for (k = 0; k < n && k < BLOB_MAX; k++)
+			sqlite3_str_appendf(s, "%02x", p[k]);
+		if (n > BLOB_MAX)
+			sqlite3_str_appendall(s, "...");
+		break;
+	case SQLITE_NULL:
+		sqlite3_str_appendall(s, "NULL");
+		break;
+	default:
+		p = sqlite3_column_text(st, i);
+		for (k = 0; p != NULL && p[k] != '\0' && k < VALUE_MAX; k++)
+			sqlite3_str_appendchar(s, 1, p[k] < 0x20 || p[k] == 0x7f ? '?' : (char)p[k]);
+		break;
+	}
+}
+
+static int tell(const struct comparison *c, const struct table *t, sqlite3_stmt *st, bool in_live)
+{
+	sqlite3_str *s = sqlite3_str_new(NULL);
+	struct diverged_row row = { .table = t->name, .in_live = in_live };
+	char *key;
+	size_t i;
+	int rc;
+
+	for (i = 0; i < t->keys.n; i++) {
+		sqlite3_str_appendf(s, "%s%s=", i > 0 ? "," : "", t->keys.names[i]);
+		append_value(s, st, (int)i);
+	}
+	key = sqlite3_str_finish(s);
+	if (key != NULL && strlen(key) > KEY_MAX)
+		key[KEY_MAX] = '\0';
+	row.key = key != NULL ? key : "";
+	rc = c->found(c->arg, &row);
+	sqlite3_free(key);
+	return rc;
+}
+
+static int by_hash(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+
+	if (x->h[0] != y->h[0])
+		return x->h[0] < y->h[0] ? -1 : 1;
+	if (x->h[1] != y->h[1])
+		return x->h[1] < y->h[1] ? -1 : 1;
+	return 0;
+}
+
+static struct entry *lookup(const struct table *t, const struct row_hash *hash)
+{
+	struct entry want = { .h = { hash->w[0], hash->w[1] } };
+
+	return t->n > 0 ? bsearch(&want, t->set, t->n, sizeof(want), by_hash) : NULL;
+}
+
+static bool in_pass(const struct table *t, const struct row_hash *hash, uint64_t pass)
+{
+	return t->passes == 1 || hash->w[3] % t->passes == pass;
+}
+
+static int stay_alive(const struct comparison *c, uint64_t rows)
+{
+	return rows % ALIVE_INTERVAL == 0 && c->alive != NULL ? c->alive(c->alive_arg) : KC_OK;
+}
+
+static void set_finish(struct table *t)
+{
+	size_t i, n = 0;
+
+	if (t->n > 0)
+		qsort(t->set, t->n, sizeof(*t->set), by_hash);
+	for (i = 0; i < t->n; i++)
+		if (n > 0 && by_hash(&t->set[n - 1], &t->set[i]) == 0)
+			t->set[n - 1].count++;
+		else
+			t->set[n++] = t->set[i];
+	t->n = n;
+}
+
+static int collect(struct table *t, const struct comparison *c, uint64_t pass)
+{
+	struct row_scan scan = { .st = NULL };
+	struct row_hash h;
+	uint64_t rows = 0;
+	bool done = false;
+	int rc;
+
+	t->n = 0;
+	if (t->others.n == 0)
+		return KC_OK; /* it has no such table */
+	rc = open_scan(&scan, t, &c->other, false, false);
+	while (rc == KC_OK && (rc = row_scan_next(&h, &done, &scan)) == KC_OK && !done) {
+		rc = stay_alive(c, ++rows);
+		if (!in_pass(t, &h, pass))
+			continue;
+		if (t->n == t->size) {
+			t->size = t->size > 0 ? t->size * 2 : 1024;
+			t->set = mem_xrealloc(t->set, t->size * sizeof(*t->set));
+		}
+		t->set[t->n++] = (struct entry){ .h = { h.w[0], h.w[1] }, .count = 1 };
+	}
+	row_scan_close(&scan);
+	set_finish(t);
+	return rc;
+}
+
+/* Rows of one side: of the live one those that match no entry, of the other those whose entry nobody matched. */
+static int sift(struct table *t, const struct comparison *c, uint64_t pass, bool live)
+{
+	struct row_scan scan = { .st = NULL };
+	struct row_hash h;
+	uint64_t rows = 0;
+	bool done = false;
+	int rc = open_scan(&scan, t, live ? &c->live : &c->other, true, live);
+
+	while (rc == KC_OK && (rc = row_scan_next(&h, &done, &scan)) == KC_OK && !done) {
+		struct entry *e;
+		bool left;
+
+		rc = stay_alive(c, ++rows);
+		if (rc < 0 || !in_pass(t, &h, pass))
+			continue;
+		e = lookup(t, &h);
+		left = e != NULL && e->count > 0;
+		if (left)
+			e->count--;
+		if (left != live)
+			rc = tell(c, t, scan.st, live);
+	}
+	row_scan_close(&scan);
+	return rc;
+}
+
+static int compare_rows(struct table *t, const struct comparison *c)
+{
+	const struct side *counted = &c->other;
+	int64_t rows = 0;
+	uint64_t pass;
+	char *sql;
+	int rc = KC_OK;
+
+	if (t->others.n > 0) {
+		sql = sqlite3_mprintf("SELECT count(*) FROM main.\"%w\"", t->name);
+		rc = sqlite_int(&rows, counted->db, counted->path, sql);
+		sqlite3_free(sql);
+	}
+	t->passes = (uint64_t)rows / PASS_ROWS + 1;
+	for (pass = 0; rc == KC_OK && pass < t->passes; pass++) {
+		rc = collect(t, c, pass);
+		if (rc == KC_OK)
+			rc = sift(t, c, pass, true);
+		if (rc == KC_OK && c->both && t->others.n > 0)
+			rc = sift(t, c, pass, false);
+	}
+	return rc;
+}
+
+static int compare_table(const struct comparison *c, const char *name, bool other_has)
+{
+	struct table t = { .name = name };
+	int rc = sqlite_columns(&t.columns, c->live.db, c->live.path, name);
+
+	if (rc == KC_OK)
+		rc = key_columns(&t.keys, &c->live, name, &t.columns);
+	if (rc == KC_OK && other_has)
+		rc = sqlite_columns(&t.others, c->other.db, c->other.path, name);
+	if (rc == KC_OK)
+		rc = compare_rows(&t, c);
+	name_list_fini(&t.columns);
+	name_list_fini(&t.others);
+	name_list_fini(&t.keys);
+	free(t.set);
+	return rc;
+}
+
+static int on_swapped(void *arg, const struct diverged_row *row)
+{
+	const struct comparison *c = arg;
+	struct diverged_row swapped = *row;
+
+	swapped.in_live = false;
+	return c->found(c->arg, &swapped);
+}
+
+static int compare_tables(struct comparison *c)
+{
+	struct comparison swapped = *c;
+	struct name_list live = { NULL, 0 }, other = { NULL, 0 };
+	size_t i;
+	int rc = sqlite_tables(&live, c->live.db, c->live.path, false);
+
+	if (rc == KC_OK)
+		rc = sqlite_tables(&other, c->other.db, c->other.path, false);
+	for (i = 0; rc == KC_OK && i < live.n; i++)
+		rc = compare_table(c, live.names[i], list_has(&other, live.names[i]));
+	/* Tables that only the other side has: all their rows. */
+	swapped.live = c->other;
+	swapped.other = c->live;
+	swapped.both = false;
+	swapped.found = on_swapped;
+	swapped.arg = c;
+	for (i = 0; rc == KC_OK && c->both && i < other.n; i++)
+		if (!list_has(&live, other.names[i]))
+			rc = compare_table(&swapped, other.names[i], false);
+	name_list_fini(&live);
+	name_list_fini(&other);
+	return rc;
+}
+
+int diverged_find(struct source *live, const char *image, bool both, diverged_fn found, void *arg)
+{
+	struct comparison c = { .live = { NULL, source_path(live) },
+		.other = { NULL, image },
+		.alive = live->alive,
+		.alive_arg = live->arg,
+		.both = both,
+		.found = found,
+		.arg = arg };
+	int rc = source_refresh(live);
+
+	if (rc == KC_OK)
+		rc = sqlite_open_image(&c.other.db, image);
+	if (rc < 0)
+		return rc;
+	c.live.db = live->r;
+	rc = sqlite_exec(c.live.db, c.live.path, "BEGIN");
+	if (rc == KC_OK) {
+		rc = compare_tables(&c);
+		sqlite3_exec(c.live.db, "COMMIT", NULL, NULL, NULL);
+	}
+	sqlite3_close(c.other.db);
+	return rc;
+}

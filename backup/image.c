@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* image: from a backup file to a proved database in staging. */
+#include "backup/image.h"
+
+#include <fcntl.h>
+#include <gnutls/gnutls.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backup/image_sqlite.h"
+#include "backup/seal.h"
+#include "backup/staging.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+struct image {
+	char *file; /* of the backup, for messages */
+	struct manifest manifest;
+	struct staging staging;
+	char *database;
+	char **companions; /* paths, in the order of the manifest */
+	char file_id[33];
+};
+
+/* One opening. */
+struct opening {
+	const struct image_options *o;
+	struct image *img;
+	int fd;
+	uint64_t size;
+	struct age_key *key;
+	uint64_t offset;
+	struct unseal *unseal;
+};
+
+static int open_travel(struct opening *op)
+{
+	const struct image_options *o = op->o;
+	struct age_unlock with = { .identities = &o->identity, .n_identities = 1 };
+	gnutls_datum_t in = { (unsigned char *)o->travel, (unsigned)strlen(o->travel) }, header = { NULL, 0 };
+	char id[33];
+	int rc = KC_OK;
+
+	op->offset = o->payload_offset;
+	/* The recovery header is the last thing to come: where it is missing, its size is known. */
+	if (op->offset == 0 && unseal_identify(&op->offset, id, op->fd, o->file) < 0)
+		op->offset = age_scrypt_header_size();
+	if (gnutls_base64_decode2(&in, &header) < 0)
+		return err_set(KC_EFORMAT, "%s: its travel header is not base64", o->file);
+	rc = age_open_header(&op->key, header.data, header.size, &with);
+	gnutls_free(header.data);
+	return rc < 0 ? err_prefix(rc, "%s", o->file) : KC_OK;
+}
+
+static int open_key(struct opening *op)
+{
+	const struct image_options *o = op->o;
+	struct age_unlock with = { .password = o->password };
+
+	if (o->travel != NULL && o->identity != NULL)
+		return open_travel(op);
+	if (o->password == NULL)
+		return err_set(KC_EUSAGE, "%s: neither a password nor an identity to open it with", o->file);
+	return unseal_header(&op->key, &op->offset, NULL, op->fd, o->file, &with);
+}
+
+static int on_read(void *arg, uint64_t bytes)
+{
+	struct opening *op = arg;
+
+	if (op->o->progress == NULL)
+		return KC_OK;
+	return op->o->progress(op->o->arg, (unsigned)(op->size > 0 ? bytes * 80 / op->size : 80));
+}
+
+static int verify_pins(void *arg, const void *sig, size_t nsig, const void *text, size_t n)
+{
+	return sign_pins_verify(NULL, arg, text, n, sig, nsig);
+}
+
+static int judge_manifest(const struct opening *op)
+{
+	const struct manifest *m = &op->img->manifest;
+	const struct image_options *o = op->o;
+	uint64_t need = m->db.size, room;
+	size_t i;
+	int rc;
+
+	if (o->lineage != NULL && o->lineage[0] != '\0' && strcmp(o->lineage, m->lineage) != 0)
+		return err_set(KC_EFOREIGN, "%s: belongs to lineage %s, not to %s", o->file, m->lineage, o->lineage);
+	if (o->generation != 0 && o->generation != m->generation)
+		return err_set(KC_ESTALE, "%s: is generation %llu, not %llu", o->file,
+		    (unsigned long long)m->generation, (unsigned long long)o->generation);
+	for (i = 0; i < m->n_companions; i++)
+		need += m->companions[i].size;
+	rc = file_free_space(&room, o->staging);
+	if (rc == KC_OK && room < need)
+		rc = err_set(KC_ENOSPC, "%s: unpacking %s needs %llu bytes, %llu are free", o->staging, o->file,
+		    (unsigned long long)need, (unsigned long long)room);
+	return rc;
+}
+
+static int read_manifest(struct opening *op, struct archive_reader *r)
+{
+	struct archive_member *members;
+	struct buf json;
+	size_t n;
+	int rc;
+
+	buf_init(&json, ARCHIVE_MANIFEST_MAX);
+	rc = archive_reader_next(r);
+	if (rc == KC_OK)
+		rc = archive_reader_load(r, &json);
+	if (rc == KC_OK && (rc = manifest_parse(&op->img->manifest, buf_data(&json), buf_len(&json))) < 0)
+		rc = err_prefix(rc, "%s", op->o->file);
+	buf_fini(&json);
+	if (rc == KC_OK)
+		rc = judge_manifest(op);
+	if (rc < 0)
+		return rc;
+	members = manifest_members(&op->img->manifest, &n);
+	rc = archive_reader_expect(r, members, n);
+	manifest_members_free(members, n);
+	return rc;
+}
+
+static int save(struct archive_reader *r, const char *path)
+{
+	int fd = -1, rc = archive_reader_next(r);
+
+	if (rc == KC_OK)
+		rc = file_open(&fd, path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	if (rc == KC_OK)
+		rc = archive_reader_save(r, fd, path);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+static int unpack(struct opening *op, struct archive_reader *r)
+{
+	struct image *img = op->img;
+	size_t i;
+	int rc = read_manifest(op, r);
+
+	if (rc < 0)
+		return rc;
+	img->database = file_join(img->staging.dir, "keydb.sqlite");
+	rc = save(r, img->database);
+	img->companions = mem_xcalloc(img->manifest.n_companions + 1, sizeof(char *));
+	for (i = 0; rc == KC_OK && i < img->manifest.n_companions; i++) {
+		/* Our own names: those of the archive are for its tar. */
+		img->companions[i] = mem_xasprintf("%s/file-%zu", img->staging.dir, i);
+		rc = save(r, img->companions[i]);
+	}
+	if (rc < 0)
+		return rc;
+	if (op->o->verify != NULL)
+		return archive_reader_finish(r, op->o->verify, op->o->verify_arg);
+	return archive_reader_finish(r, verify_pins, (void *)op->o->pins);
+}
+
+static int prove(struct opening *op)
+{
+	struct image *img = op->img;
+	int rc = image_check_database(img->database, img->file, &img->manifest.db);
+
+	if (rc == KC_OK && op->o->progress != NULL)
+		rc = op->o->progress(op->o->arg, 100);
+	return rc;
+}
+
+static int open_all(struct opening *op)
+{
+	const struct image_options *o = op->o;
+	struct stat st;
+	uint64_t offset;
+	int rc = file_open(&op->fd, o->file, O_RDONLY, 0);
+
+	if (rc < 0)
+		return rc;
+	if (fstat(op->fd, &st) < 0)
+		return err_errno("%s", o->file);
+	if (!S_ISREG(st.st_mode))
+		return err_set(KC_EFORMAT, "%s: not a regular file", o->file);
+	op->size = (uint64_t)st.st_size;
+	rc = open_key(op);
+	offset = op->offset;
+	if (rc == KC_OK)
+		rc = staging_begin(&op->img->staging, o->staging);
+	if (rc == KC_OK)
+		rc = unseal_new(&op->unseal, op->key, op->fd, o->file, offset, on_read, op);
+	if (rc == KC_OK)
+		rc = unpack(op, unseal_archive(op->unseal));
+	if (rc == KC_OK)
+		rc = prove(op);
+	return rc;
+}
+
+static int read_id(struct opening *op)
+{
+	uint8_t nonce[AGE_NONCE_SIZE];
+
+	if (pread(op->fd, nonce, sizeof(nonce), (off_t)op->offset) != (ssize_t)sizeof(nonce))
+		return err_set(KC_ETRUNCATED, "%s: ends inside its header", op->o->file);
+	age_id_text(op->img->file_id, nonce);
+	return KC_OK;
+}
+
+int image_open(struct image **out, const struct image_options *o)
+{
+	struct image *img = mem_xalloc(sizeof(*img));
+	struct opening op = { .o = o, .img = img, .fd = -1 };
+	int rc;
+
+	if (o->verify == NULL && o->pins == NULL)
+		rc = err_set(KC_ESIGNATURE, "%s: no signer is known here", o->file);
+	else
+		rc = KC_OK;
+	img->file = mem_xstrdup(o->file);
+	img->staging = (struct staging)STAGING_EMPTY;
+	manifest_init(&img->manifest);
+	if (rc == KC_OK)
+		rc = open_all(&op);
+	if (rc == KC_OK)
+		rc = read_id(&op);
+	unseal_free(op.unseal);
+	age_key_free(op.key);
+	if (op.fd >= 0)
+		close(op.fd);
+	if (rc < 0) {
+		image_close(img);
+		return rc;
+	}
+	*out = img;
+	return KC_OK;
+}
+
+void image_close(struct image *img)
+{
+	size_t i;
+
+	if (img == NULL)
+		return;
+	staging_end(&img->staging);
+	for (i = 0; img->companions != NULL && i < img->manifest.n_companions; i++)
+		free(img->companions[i]);
+	free(img->companions);
+	free(img->database);
+	free(img->file);
+	manifest_fini(&img->manifest);
+	free(img);
+}
+
+const struct manifest *image_manifest(const struct image *img)
+{
+	return &img->manifest;
+}
+
+const char *image_database(const struct image *img)
+{
+	return img->database;
+}
+
+const char *image_companion(const struct image *img, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < img->manifest.n_companions; i++)
+		if (strcmp(img->manifest.companions[i].name, name) == 0)
+			return img->companions[i];
+	return NULL;
+}
+
+const char *image_file_id(const struct image *img)
+{
+	return img->file_id;
+}
+
+int image_recount(struct image *img)
+{
+	return image_check_digest(img->database, img->file, &img->manifest.db);
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* query_sqlite: small questions to an SQLite database, and the opening of files that may be hostile. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backup/source_sqlite.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+#define WAL_FLAGS_OFFSET 18 /* two bytes of the database header: 1 = rollback journal, 2 = WAL */
+
+int sqlite_fail(sqlite3 *db, int rc, const char *path, const char *what)
+{
+	const char *why = db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
+	int code = KC_EFAIL, err = db != NULL ? sqlite3_system_errno(db) : 0;
+
+	switch (rc & 0xff) {
+	case SQLITE_NOTADB:
+	case SQLITE_CORRUPT:
+		code = KC_EDAMAGED;
+		break;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		code = KC_EBUSY;
+		break;
+	case SQLITE_FULL:
+		code = KC_ENOSPC;
+		break;
+	case SQLITE_PERM:
+	case SQLITE_AUTH:
+	case SQLITE_READONLY:
+		code = KC_EPERM;
+		break;
+	case SQLITE_INTERRUPT:
+		code = KC_ECANCELED;
+		break;
+	case SQLITE_CANTOPEN:
+	case SQLITE_IOERR:
+		if (err != 0) {
+			errno = err;
+			return err_errno("%s: %s: %s", path, what, why);
+		}
+		code = KC_ESYS;
+		break;
+	default:
+		break;
+	}
+	return err_set(code, "%s: %s: %s", path, what, why);
+}
+
+int sqlite_exec(sqlite3 *db, const char *path, const char *sql)
+{
+	int rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
+
+	return rc == SQLITE_OK ? KC_OK : sqlite_fail(db, rc, path, "cannot use the database");
+}
+
+int sqlite_prepare(sqlite3_stmt **st, sqlite3 *db, const char *path, const char *sql)
+{
+	int rc = sqlite3_prepare_v2(db, sql, -1, st, NULL);
+
+	return rc == SQLITE_OK ? KC_OK : sqlite_fail(db, rc, path, "cannot read the database");
+}
+
+/* Prepares and steps to the first row. */
+static int first_row(sqlite3_stmt **st, sqlite3 *db, const char *path, const char *sql)
+{
+	int rc = sqlite_prepare(st, db, path, sql);
+
+	if (rc < 0)
+		return rc;
+	rc = sqlite3_step(*st);
+	if (rc == SQLITE_ROW)
+		return KC_OK;
+	sqlite3_finalize(*st);
+	*st = NULL;
+	if (rc == SQLITE_DONE)
+		return err_set(KC_EDAMAGED, "%s: no answer to %s", path, sql);
+	return sqlite_fail(db, rc, path, "cannot read the database");
+}
+
+int sqlite_int(int64_t *value, sqlite3 *db, const char *path, const char *sql)
+{
+	sqlite3_stmt *st = NULL;
+	int rc = first_row(&st, db, path, sql);
+
+	if (rc == KC_OK)
+		*value = sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	return rc;
+}
+
+int sqlite_str(char *out, size_t size, sqlite3 *db, const char *path, const char *sql)
+{
+	sqlite3_stmt *st = NULL;
+	int rc = first_row(&st, db, path, sql);
+
+	if (rc == KC_OK) {
+		const char *text = (const char *)sqlite3_column_text(st, 0);
+
+		snprintf(out, size, "%s", text != NULL ? text : "");
+	}
+	sqlite3_finalize(st);
+	return rc;
+}
+
+int sqlite_info(struct source_info *info, sqlite3 *db, const char *path)
+{
+	/* The first read opens the WAL, if there is one: journal_mode would say "delete" before. */
+	static const char *const questions[] = { "SELECT count(*) FROM (SELECT 1 FROM sqlite_master LIMIT 1)",
+		"PRAGMA page_count", "PRAGMA page_size", "PRAGMA auto_vacuum", "PRAGMA user_version",
+		"PRAGMA application_id" };
+	int64_t answers[6] = { 0 };
+	struct source_info i;
+	int n, rc = KC_OK;
+
+	memset(&i, 0, sizeof(i));
+	for (n = 0; rc == KC_OK && n < 6; n++)
+		rc = sqlite_int(&answers[n], db, path, questions[n]);
+	if (rc == KC_OK)
+		rc = sqlite_str(i.encoding, sizeof(i.encoding), db, path, "PRAGMA encoding");
+	if (rc == KC_OK)
+		rc = sqlite_str(i.journal_mode, sizeof(i.journal_mode), db, path, "PRAGMA journal_mode");
+	if (rc < 0)
+		return rc;
+	i.size = (uint64_t)answers[1] * (uint64_t)answers[2];
+	i.page_size = (uint32_t)answers[2];
+	i.auto_vacuum = (int)answers[3];
+	i.user_version = (int32_t)answers[4];
+	i.application_id = (int32_t)answers[5];
+	*info = i;
+	return KC_OK;
+}
+
+/* A collation of the application that we do not have: any order will do, we only need equality. */
+static int any_order(void *arg, int n1, const void *p1, int n2, const void *p2)
+{
+	int c = memcmp(p1, p2, (size_t)(n1 < n2 ? n1 : n2));
+
+	(void)arg;
+	return c != 0 ? c : n1 - n2;
+}
+
+static void on_collation(void *arg, sqlite3 *db, int encoding, const char *name)
+{
+	(void)arg;
+	sqlite3_create_collation(db, name, encoding, NULL, any_order);
+}
+
+int sqlite_open_image(sqlite3 **out, const char *path)
+{
+	static const int off[] = { SQLITE_DBCONFIG_TRUSTED_SCHEMA, SQLITE_DBCONFIG_ENABLE_TRIGGER,
+		SQLITE_DBCONFIG_ENABLE_VIEW, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION };
+	char *escaped = sqlite3_mprintf("%s", path), *uri;
+	sqlite3 *db = NULL;
+	size_t i;
+	int rc;
+
+	if (escaped != NULL && strpbrk(escaped, "?#%") != NULL) {
+		/* A path with a character that means something in a URI. */
+		sqlite3_str *s = sqlite3_str_new(NULL);
+		const char *p;
+
+		for (p = path; *p != '\0'; p++)
+			sqlite3_str_appendf(s, strchr("?#%", *p) != NULL ? "%%%02x" : "%c", (unsigned char)*p);
+		sqlite3_free(escaped);
+		escaped = sqlite3_str_finish(s);
+	}
+	uri = sqlite3_mprintf("file:%s?immutable=1", escaped);
+	rc = sqlite3_open_v2(uri, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
+	sqlite3_free(uri);
+	sqlite3_free(escaped);
+	if (rc != SQLITE_OK) {
+		rc = sqlite_fail(db, rc, path, "cannot open the database");
+		sqlite3_close(db);
+		return rc;
+	}
+	sqlite3_extended_result_codes(db, 1);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	for (i = 0; i < sizeof(off) / sizeof(off[0]); i++)
+		sqlite3_db_config(db, off[i], 0, NULL);
+	sqlite3_collation_needed(db, NULL, on_collation);
+	rc = sqlite_exec(db, path,
+	    "PRAGMA cell_size_check=ON; PRAGMA query_only=ON; PRAGMA ignore_check_constraints=ON; "
+	    "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4000; PRAGMA mmap_size=0");
+	if (rc < 0) {
+		sqlite3_close(db);
+		return rc;
+	}
+	*out = db;
+	return KC_OK;
+}
+
+int sqlite_unset_wal(const char *path)
+{
+	static const uint8_t rollback[2] = { 1, 1 };
+	uint8_t now[2];
+	int fd = -1, rc = file_open(&fd, path, O_RDWR, 0);
+
+	if (rc < 0)
+		return rc;
+	if (pread(fd, now, 2, WAL_FLAGS_OFFSET) == 2 && memcmp(now, rollback, 2) != 0 &&
+	    pwrite(fd, rollback, 2, WAL_FLAGS_OFFSET) != 2)
+		rc = err_errno("%s: cannot write", path);
+	close(fd);
+	return rc;
+}
+
+int sqlite_quick_check(sqlite3 *db, const char *path)
+{
+	sqlite3_stmt *st = NULL;
+	const char *text;
+	int rc = first_row(&st, db, path, "PRAGMA quick_check(1)");
+
+	if (rc < 0)
+		return rc;
+	text = (const char *)sqlite3_column_text(st, 0);
+	/* With a collation that we do not have, the order of a key cannot be judged. */
+	if (text == NULL || (strcmp(text, "ok") != 0 && strstr(text, "not in PRIMARY KEY order") == NULL))
+		rc = err_set(KC_EDAMAGED, "%s: the database is damaged: %s", path, text != NULL ? text : "no result");
+	sqlite3_finalize(st);
+	return rc;
+}
+
+void name_list_fini(struct name_list *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		free(l->names[i]);
+	free(l->names);
+	l->names = NULL;
+	l->n = 0;
+}
+
+static void name_list_add(struct name_list *l, const char *name)
+{
+	l->names = mem_xrealloc(l->names, (l->n + 1) * sizeof(*l->names));
+	l->names[l->n++] = mem_xstrdup(name);
+}
+
+/* Column `column` of all rows for which column `zero` (if not negative) is 0. */
+static int list_names(struct name_list *l, sqlite3 *db, const char *path, const char *sql, int column, int zero)
+{
+	struct name_list found = { NULL, 0 };
+	sqlite3_stmt *st = NULL;
+	int rc = sqlite_prepare(&st, db, path, sql), step = SQLITE_DONE;
+
+	while (rc == KC_OK && (step = sqlite3_step(st)) == SQLITE_ROW) {
+		const char *name = (const char *)sqlite3_column_text(st, column);
+
+		if (name != NULL && (zero < 0 || sqlite3_column_int(st, zero) == 0))
+			name_list_add(&found, name);
+	}
+	if (rc == KC_OK && step != SQLITE_DONE)
+		rc = sqlite_fail(db, step, path, "cannot read the database");
+	sqlite3_finalize(st);
+	if (rc < 0)
+		name_list_fini(&found);
+	else
+		*l = found;
+	return rc;
+}
+
+int sqlite_tables(struct name_list *tables, sqlite3 *db, const char *path, bool with_sequence)
+{
+	return list_names(tables, db, path,
+	    with_sequence ? "SELECT name FROM main.sqlite_master WHERE type='table' AND rootpage>0 "
+			    "AND name NOT GLOB 'sqlite_stat*' ORDER BY name"
+			  : "SELECT name FROM main.sqlite_master WHERE type='table' AND rootpage>0 "
+			    "AND name NOT GLOB 'sqlite_stat*' AND name<>'sqlite_sequence' ORDER BY name",
+	    0, -1);
+}
+
+int sqlite_columns(struct name_list *columns, sqlite3 *db, const char *path, const char *table)
+{
+	char *sql = sqlite3_mprintf("PRAGMA main.table_xinfo(\"%w\")", table);
+	int rc = list_names(columns, db, path, sql, 1, 6); /* hidden: not 0 for generated columns */
+
+	sqlite3_free(sql);
+	if (rc == KC_OK && columns->n == 0)
+		rc = err_set(KC_EDAMAGED, "%s: table %s has no columns", path, table);
+	return rc;
+}

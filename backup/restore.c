@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * restore: the order of the five steps. What the database is gets read without the write lock, which would keep the
+ * application out for as long as a recount takes; under the lock it is only proved that nothing has moved since. Must
+ * never write before that proof, and never report a failure after the commit.
+ */
+#include "backup/restore.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "backup/apply.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#define TRIES		5 /* for a database that others write all the time */
+#define COMPANION_LIMIT (1u << 20)
+
+enum verdict {
+	MAY,	  /* nothing is lost by the restore */
+	SAME,	  /* it is the backup already */
+	DIVERGED, /* somebody's rows would vanish */
+};
+
+struct restoring {
+	const struct restore_options *o;
+	struct restore_result *r;
+	struct image *img;
+	const struct manifest *m;
+	struct apply *a;
+	enum restore_phase phase;
+	char now[SOURCE_DIGEST_LEN + 1];    /* digest of the live database */
+	char intent[SOURCE_DIGEST_LEN + 1]; /* the one of the intent */
+	bool intended;
+	int64_t clock;
+};
+
+const char *restore_phase_name(enum restore_phase phase)
+{
+	static const char *const names[] = { "open", "checked", "intent", "lock", "proved", "companion", "write",
+		"committed", "done" };
+
+	return names[phase];
+}
+
+static unsigned elapsed(int64_t *since)
+{
+	struct timespec t;
+	int64_t now, before = *since;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	now = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	*since = now;
+	return (unsigned)(now - before);
+}
+
+static int report(struct restoring *x, enum restore_phase phase, unsigned percent)
+{
+	x->phase = phase;
+	return x->o->progress != NULL ? x->o->progress(x->o->arg, phase, percent) : KC_OK;
+}
+
+static int on_open(void *arg, unsigned percent)
+{
+	return report(arg, RESTORE_OPEN, percent);
+}
+
+static int on_write(void *arg, unsigned percent)
+{
+	return report(arg, RESTORE_WRITE, percent);
+}
+
+/* Waiting for locks and counting rows. */
+static int on_alive(void *arg)
+{
+	struct restoring *x = arg;
+
+	return report(x, x->phase, 0);
+}
+
+/* ---- step 1 ---- */
+
+static int check_companions(const struct restoring *x)
+{
+	size_t i;
+
+	for (i = 0; !x->o->ignore_companions && i < x->m->n_companions; i++) {
+		const char *name = x->m->companions[i].name;
+
+		if (strcmp(name, IMAGE_MASTER_KEY_FILE) != 0 || x->o->master_key_file == NULL)
+			return err_set(
+			    KC_ECONF, "%s: has the companion file %s, which has no path here", x->o->image.file, name);
+		if (x->m->companions[i].size > COMPANION_LIMIT)
+			return err_set(KC_ELIMIT, "%s: its companion file %s is larger than %u bytes", x->o->image.file,
+			    name, COMPANION_LIMIT);
+	}
+	return KC_OK;
+}
+
+static int open_image(struct restoring *x)
+{
+	struct image_options io = x->o->image;
+	char *staging = NULL;
+	size_t i;
+	int rc = source_staging(&staging, source_path(x->o->live));
+
+	if (rc < 0)
+		return rc;
+	io.staging = staging;
+	io.progress = on_open;
+	io.arg = x;
+	rc = image_open(&x->img, &io);
+	free(staging);
+	x->r->open_ms = elapsed(&x->clock);
+	if (rc < 0)
+		return rc;
+	x->m = image_manifest(x->img);
+	memcpy(x->r->lineage, x->m->lineage, sizeof(x->r->lineage));
+	memcpy(x->r->content, x->m->db.content_digest, sizeof(x->r->content));
+	memcpy(x->r->schema, x->m->db.schema_digest, sizeof(x->r->schema));
+	x->r->generation = x->m->generation;
+	for (i = 0; i < x->m->n_tables; i++)
+		x->r->rows += x->m->tables[i].rows;
+	rc = check_companions(x);
+	return rc < 0 ? rc : report(x, RESTORE_CHECKED, 100);
+}
+
+/* ---- what is there ---- */
+
+static int read_digest(struct restoring *x)
+{
+	struct source_digest d;
+	int rc = source_known(x->now, x->o->live);
+
+	if (rc < 0 || x->now[0] != '\0')
+		return rc;
+	rc = source_digest(&d, x->o->live);
+	if (rc < 0)
+		return rc;
+	memcpy(x->now, d.content, sizeof(x->now));
+	source_digest_fini(&d);
+	return KC_OK;
+}
+
+/* Which rows are not of the lineage: seen from what was last applied, or, without that, from the new backup. */
+static int list_rows(struct restoring *x)
+{
+	struct image_options io = x->o->applied_image;
+	char *staging = NULL;
+	int rc = KC_EFAIL;
+
+	diverged_list_fini(&x->r->diverged);
+	if (io.file != NULL && source_staging(&staging, source_path(x->o->live)) == KC_OK) {
+		io.staging = staging;
+		io.progress = NULL;
+		rc = diverged_find_backup(x->o->live, &io, true, diverged_list_add, &x->r->diverged);
+		if (rc < 0)
+			log_debug("%s", err_text(rc));
+	}
+	free(staging);
+	if (rc == KC_OK && x->r->diverged.live_only + x->r->diverged.other_only > 0)
+		return KC_OK;
+	diverged_list_fini(&x->r->diverged);
+	return diverged_find(x->o->live, image_database(x->img), true, diverged_list_add, &x->r->diverged);
+}
+
+static int judge(struct restoring *x, enum verdict *verdict)
+{
+	char schema[SOURCE_DIGEST_LEN + 1];
+	struct source *live = x->o->live;
+	int rc = read_digest(x);
+
+	if (rc == KC_OK)
+		rc = source_schema(schema, live);
+	if (rc < 0)
+		return rc;
+	*verdict = MAY;
+	if (strcmp(x->now, x->m->db.content_digest) == 0) {
+		*verdict = strcmp(schema, x->m->db.schema_digest) == 0 ? SAME : MAY;
+		return KC_OK;
+	}
+	if (x->o->applied != NULL) {
+		if (strcmp(x->now, x->o->applied) == 0)
+			return KC_OK;
+		*verdict = DIVERGED;
+		return list_rows(x);
+	}
+	diverged_list_fini(&x->r->diverged);
+	rc = diverged_find(live, image_database(x->img), false, diverged_list_add, &x->r->diverged);
+	if (rc == KC_OK && x->r->diverged.live_only > 0)
+		*verdict = DIVERGED;
+	return rc;
+}
+
+static int refuse(const struct restoring *x)
+{
+	const struct diverged_list *l = &x->r->diverged;
+	uint64_t all = l->live_only + l->other_only;
+
+	if (l->n == 0)
+		return err_set(KC_EDIVERGED, "%s: is not what was last applied", source_path(x->o->live));
+	return err_set(KC_EDIVERGED, "%s: %llu row%s here that %s not come from its master, the first: %s %s%s",
+	    source_path(x->o->live), (unsigned long long)all, all == 1 ? " is" : "s are", all == 1 ? "does" : "do",
+	    l->rows[0].table, l->rows[0].key, l->rows[0].in_live ? "" : " (missing)");
+}
+
+/* ---- steps 2 and 3 ---- */
+
+static int intend(struct restoring *x)
+{
+	struct restore_intent i = { x->m->lineage, x->m->generation, x->now, x->m->db.content_digest,
+		x->m->db.schema_digest };
+	int rc = KC_OK;
+
+	if (x->intended && strcmp(x->intent, x->now) == 0)
+		return KC_OK;
+	if (x->o->intent != NULL)
+		rc = x->o->intent(x->o->arg, &i);
+	if (rc < 0)
+		return rc;
+	x->intended = true;
+	memcpy(x->intent, x->now, sizeof(x->intent));
+	return report(x, RESTORE_INTENT, 100);
+}
+
+/* One look and one try to find the same under the lock. *locked: it was, and the lock is held. */
+static int try_lock(struct restoring *x, enum verdict *verdict, bool *locked)
+{
+	int rc = apply_stamp(x->a);
+
+	*locked = false;
+	if (rc == KC_OK)
+		rc = judge(x, verdict);
+	if (rc < 0 || *verdict == SAME)
+		return rc;
+	if (*verdict == DIVERGED && !x->o->discard)
+		return refuse(x);
+	if (*verdict == DIVERGED && x->o->safety != NULL) {
+		/* It makes a backup with the same source, and minds its own waiting. */
+		rc = x->o->safety(x->o->arg);
+		source_set_alive(x->o->live, on_alive, x);
+	}
+	if (rc == KC_OK)
+		rc = intend(x);
+	if (rc == KC_OK)
+		rc = apply_prepare(x->a);
+	if (rc == KC_OK)
+		rc = report(x, RESTORE_LOCK, 0);
+	if (rc == KC_OK)
+		rc = apply_lock(x->a, x->o->lock_ms);
+	if (rc == KC_OK)
+		rc = apply_unmoved(locked, x->a);
+	if (rc == KC_OK && !*locked)
+		apply_unlock(x->a);
+	return rc;
+}
+
+static int prove(struct restoring *x, enum verdict *verdict)
+{
+	bool locked = false;
+	int i, rc = KC_OK;
+
+	for (i = 0; rc == KC_OK && i < TRIES; i++) {
+		rc = try_lock(x, verdict, &locked);
+		if (rc < 0 || *verdict == SAME || locked)
+			break;
+	}
+	x->r->lock_ms = elapsed(&x->clock);
+	if (rc == KC_OK && *verdict != SAME && !locked)
+		rc = err_set(KC_EBUSY, "%s: changed by another process at every look", source_path(x->o->live));
+	if (rc == KC_OK && locked)
+		rc = report(x, RESTORE_PROVED, 100);
+	return rc;
+}
+
+/* ---- step 4 ---- */
+
+/* The master key file keeps old and new keys: it may be newer than the database, never older. */
+static int place_companions(struct restoring *x)
+{
+	const char *from = image_companion(x->img, IMAGE_MASTER_KEY_FILE), *to = x->o->master_key_file;
+	struct buf data, old;
+	int rc = KC_OK;
+
+	if (from == NULL || to == NULL || x->o->ignore_companions)
+		return report(x, RESTORE_COMPANION, 100);
+	buf_init(&data, COMPANION_LIMIT);
+	buf_init(&old, COMPANION_LIMIT);
+	rc = file_read(&data, from);
+	if (rc == KC_OK && (file_read(&old, to) < 0 || buf_len(&old) != buf_len(&data) ||
+			       memcmp(buf_data(&old), buf_data(&data), buf_len(&data)) != 0))
+		rc = file_replace(to, buf_data(&data), buf_len(&data), 0600);
+	buf_fini(&data);
+	buf_fini(&old);
+	return rc < 0 ? rc : report(x, RESTORE_COMPANION, 100);
+}
+
+static int write_all(struct restoring *x)
+{
+	int rc = place_companions(x);
+
+	if (rc == KC_OK)
+		rc = apply_write(x->a, on_write, x);
+	x->r->write_ms = elapsed(&x->clock);
+	if (rc < 0)
+		return rc;
+	/* Committed: from here on nothing fails any more. */
+	(void)report(x, RESTORE_COMMITTED, 100);
+	apply_finish(x->a, &x->r->warning);
+	x->r->checkpoint_ms = elapsed(&x->clock);
+	(void)report(x, RESTORE_DONE, 100);
+	return KC_OK;
+}
+
+static int restore_image(struct restoring *x)
+{
+	enum verdict verdict = MAY;
+	int rc;
+
+	x->a = apply_new(x->o->live, image_database(x->img), &x->m->db, x->m->db.content_digest);
+	rc = prove(x, &verdict);
+	if (rc == KC_OK && verdict == SAME) {
+		x->r->same = true;
+		rc = place_companions(x);
+	} else if (rc == KC_OK) {
+		rc = write_all(x);
+	}
+	apply_free(x->a);
+	return rc;
+}
+
+int backup_restore(struct restore_result *result, const struct restore_options *o)
+{
+	struct restoring x = { .o = o, .r = result };
+	int rc;
+
+	memset(result, 0, sizeof(*result));
+	diverged_list_init(&result->diverged);
+	elapsed(&x.clock);
+	source_set_alive(o->live, on_alive, &x);
+	rc = source_refresh(o->live);
+	if (rc == KC_OK)
+		rc = open_image(&x);
+	x.phase = RESTORE_LOCK;
+	if (rc == KC_OK)
+		rc = restore_image(&x);
+	image_close(x.img);
+	source_set_alive(o->live, NULL, NULL);
+	return rc;
+}
+
+void restore_result_fini(struct restore_result *r)
+{
+	diverged_list_fini(&r->diverged);
+	free(r->warning);
+	memset(r, 0, sizeof(*r));
+}
+
+int restore_resolve(enum restore_outcome *outcome, struct source *live, const char *old_content, const char *content,
+    const char *schema)
+{
+	struct source_digest d;
+	int rc = source_digest(&d, live);
+
+	if (rc < 0)
+		return rc;
+	/* The same rows under another schema: only the schema tells. */
+	if (strcmp(d.content, content) == 0 && strcmp(d.schema, schema) == 0)
+		*outcome = RESTORE_APPLIED;
+	else
+		*outcome = strcmp(d.content, old_content) == 0 ? RESTORE_NOT_APPLIED : RESTORE_NEITHER;
+	source_digest_fini(&d);
+	return KC_OK;
+}

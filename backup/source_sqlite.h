@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * source_sqlite: what the SQLite files of this folder share. Not for anybody else: sqlite3.h stays behind it.
+ */
+#ifndef KC_BACKUP_SOURCE_SQLITE_H
+#define KC_BACKUP_SOURCE_SQLITE_H
+
+#include <sqlite3.h>
+#include <sys/types.h>
+
+#include "backup/source.h"
+
+struct source {
+	char *path;
+	bool create;
+	int busy_ms;
+	int (*alive)(void *arg);
+	void *arg;
+	sqlite3 *r; /* reads, snapshots */
+	sqlite3 *w; /* restores; its data_version is the one that counts, since our own commits do not move it */
+	dev_t dev;
+	ino_t ino;
+	uint32_t epoch;	  /* how often it was opened */
+	int64_t waiting;  /* monotonic ms since when the present lock is waited for */
+	int lock_ms;	  /* longest wait now */
+	int alive_status; /* failure of alive() that broke a wait off */
+	bool known;
+	uint64_t known_version;
+	char known_content[SOURCE_DIGEST_LEN + 1];
+};
+
+/* Turns the failure `rc` of `db` (may be NULL) into our code and message "path: what: reason". */
+int sqlite_fail(sqlite3 *db, int rc, const char *path, const char *what);
+int sqlite_exec(sqlite3 *db, const char *path, const char *sql);
+/* The first column of the first row; KC_EDAMAGED if there is none. */
+int sqlite_int(int64_t *value, sqlite3 *db, const char *path, const char *sql);
+int sqlite_str(char *out, size_t size, sqlite3 *db, const char *path, const char *sql);
+int sqlite_prepare(sqlite3_stmt **st, sqlite3 *db, const char *path, const char *sql);
+/* Do the pragmas of source_info in the present transaction. */
+int sqlite_info(struct source_info *info, sqlite3 *db, const char *path);
+
+/* A file that nobody else has open and that may be hostile: read-only, immutable, everything clever is off. */
+int sqlite_open_image(sqlite3 **db, const char *path);
+/* Mark a closed file as being in rollback mode, so that it can be read without a WAL beside it. */
+int sqlite_unset_wal(const char *path);
+/* PRAGMA quick_check, one complaint: KC_EDAMAGED. */
+int sqlite_quick_check(sqlite3 *db, const char *path);
+int sqlite_digest(struct source_digest *d, sqlite3 *db, const char *path, int (*alive)(void *arg),
+    void *arg); /* in one transaction */
+int sqlite_schema_digest(char out[SOURCE_DIGEST_LEN + 1], sqlite3 *db, const char *path);
+/* A digest of what is in memory, hex. */
+void sqlite_hex(char *out, const uint8_t *data, size_t n);
+
+/* A failed call on the source's connections; prefers the reason why a wait was broken off. */
+int source_fail(struct source *s, sqlite3 *db, int rc, const char *what);
+void source_begin_wait(struct source *s, int lock_ms); /* the next wait for a lock starts now */
+int source_reopen(struct source *s);
+/* Close and open R alone: some changes need W to be the only connection of this process. */
+void source_close_reader(struct source *s);
+int source_open_reader(struct source *s);
+int source_data_version(int64_t *version, struct source *s, sqlite3 *db);
+void source_set_known(struct source *s, uint64_t version, const char *content);
+
+/*
+ * A stamp says whether anybody committed between two looks, and can be taken while our own W holds the write lock, in
+ * WAL mode by R's data_version; in rollback mode, where W's lock excludes R, by the change counter, read through R's
+ * open file.
+ */
+struct source_stamp {
+	bool wal;
+	int64_t value;
+};
+int source_stamp(struct source_stamp *stamp, struct source *s);
+/* The same while W holds the lock: `mode` is an earlier stamp. */
+int source_stamp_locked(struct source_stamp *stamp, struct source *s, const struct source_stamp *mode);
+
+/* Rows of a table one by one, as hashes. */
+struct row_hash {
+	uint64_t w[4]; /* most significant first */
+};
+struct row_scan {
+	sqlite3 *db;
+	const char *path;
+	sqlite3_stmt *st;
+	int skip; /* columns in front that are not hashed */
+	uint8_t *buf;
+	uint8_t *head; /* the beginning of every row: table name and number of columns */
+	size_t prefix; /* its length */
+};
+/* `select` is a heap (sqlite3_malloc) list of expressions, taken; the first `skip` are for the caller. */
+int row_scan_open(
+    struct row_scan *scan, sqlite3 *db, const char *path, const char *table, char *select, int columns, int skip);
+/* *done at the end. */
+int row_scan_next(struct row_hash *hash, bool *done, struct row_scan *scan);
+void row_scan_close(struct row_scan *scan);
+
+/* Names of tables with storage, sorted; and of the stored columns of one. Heap. */
+struct name_list {
+	char **names;
+	size_t n;
+};
+void name_list_fini(struct name_list *l);
+int sqlite_tables(struct name_list *tables, sqlite3 *db, const char *path, bool with_sequence);
+int sqlite_columns(struct name_list *columns, sqlite3 *db, const char *path, const char *table);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* staging: private folders that do not outlive their job. */
+#include "backup/staging.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+int staging_begin(struct staging *st, const char *parent)
+{
+	uint8_t r[8];
+	uint64_t n;
+	int rc;
+
+	mem_random(r, sizeof(r));
+	memcpy(&n, r, sizeof(n));
+	st->dir = mem_xasprintf("%s/%016llx", parent, (unsigned long long)n);
+	st->fd = -1;
+	rc = file_make_dirs(st->dir);
+	if (rc == KC_OK)
+		rc = file_open(&st->fd, st->dir, O_RDONLY | O_DIRECTORY, 0);
+	if (rc == KC_OK && flock(st->fd, LOCK_EX | LOCK_NB) < 0)
+		rc = err_errno("%s: cannot lock", st->dir);
+	if (rc < 0)
+		staging_end(st);
+	return rc;
+}
+
+void staging_end(struct staging *st)
+{
+	int saved = errno;
+
+	if (st->dir != NULL && st->fd >= 0) {
+		char *text = mem_xstrdup(err_text(KC_EFAIL));
+		int rc = file_remove_tree(st->dir);
+
+		if (rc < 0) {
+			log_warn("%s", err_text(rc));
+			err_set(rc, "%s", text); /* the failure that matters was before */
+		}
+		free(text);
+	}
+	if (st->fd >= 0)
+		close(st->fd);
+	free(st->dir);
+	st->dir = NULL;
+	st->fd = -1;
+	errno = saved;
+}
+
+static int clean_one(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), rc = KC_OK;
+
+	if (fd < 0)
+		return errno == ENOENT ? KC_OK : file_remove(path);
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		rc = file_remove_tree(path);
+	close(fd);
+	return rc;
+}
+
+int staging_clean(const char *parent)
+{
+	DIR *d = opendir(parent);
+	struct dirent *e;
+	int rc = KC_OK;
+
+	if (d == NULL)
+		return errno == ENOENT ? KC_OK : err_errno("%s", parent);
+	while (rc == KC_OK && (e = readdir(d)) != NULL) {
+		char *path;
+
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		path = file_join(parent, e->d_name);
+		rc = clean_one(path);
+		free(path);
+	}
+	closedir(d);
+	return rc;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * staging: a private folder for one job's files in clear, below the staging folder beside the key database.
+ *
+ * It is locked as long as the job lives, so that a cleaner can tell what a crash left behind.
+ */
+#ifndef KC_BACKUP_STAGING_H
+#define KC_BACKUP_STAGING_H
+
+struct staging {
+	char *dir; /* heap; NULL: none */
+	int fd;	   /* holds the lock */
+};
+#define STAGING_EMPTY    \
+	{                \
+		.fd = -1 \
+	}
+/* Makes "<parent>/<random>", 0700. */
+int staging_begin(struct staging *st, const char *parent);
+/* Removes it with all that is in it. An empty one is a no-op. errno and the error text survive. */
+void staging_end(struct staging *st);
+/* Removes what nobody holds. No error where `parent` does not exist. */
+int staging_clean(const char *parent);
+
+#endif
