@@ -36,6 +36,12 @@ struct opening {
 	struct unseal *unseal;
 };
 
+/* Messages of the layers below do not know the file. */
+static int named(const struct opening *op, int rc)
+{
+	return rc < 0 ? err_prefix(rc, "%s", op->o->file) : rc;
+}
+
 static int open_travel(struct opening *op)
 {
 	const struct image_options *o = op->o;
@@ -50,9 +56,9 @@ static int open_travel(struct opening *op)
 		op->offset = age_scrypt_header_size();
 	if (gnutls_base64_decode2(&in, &header) < 0)
 		return err_set(KC_EFORMAT, "%s: its travel header is not base64", o->file);
-	rc = age_open_header(&op->key, header.data, header.size, &with);
+	rc = named(op, age_open_header(&op->key, header.data, header.size, &with));
 	gnutls_free(header.data);
-	return rc < 0 ? err_prefix(rc, "%s", o->file) : KC_OK;
+	return rc;
 }
 
 static int open_key(struct opening *op)
@@ -114,27 +120,28 @@ static int read_manifest(struct opening *op, struct archive_reader *r)
 	rc = archive_reader_next(r);
 	if (rc == KC_OK)
 		rc = archive_reader_load(r, &json);
-	if (rc == KC_OK && (rc = manifest_parse(&op->img->manifest, buf_data(&json), buf_len(&json))) < 0)
-		rc = err_prefix(rc, "%s", op->o->file);
+	if (rc == KC_OK)
+		rc = manifest_parse(&op->img->manifest, buf_data(&json), buf_len(&json));
+	rc = named(op, rc);
 	buf_fini(&json);
 	if (rc == KC_OK)
 		rc = judge_manifest(op);
 	if (rc < 0)
 		return rc;
 	members = manifest_members(&op->img->manifest, &n);
-	rc = archive_reader_expect(r, members, n);
+	rc = named(op, archive_reader_expect(r, members, n));
 	manifest_members_free(members, n);
 	return rc;
 }
 
-static int save(struct archive_reader *r, const char *path)
+static int save(const struct opening *op, struct archive_reader *r, const char *path)
 {
-	int fd = -1, rc = archive_reader_next(r);
+	int fd = -1, rc = named(op, archive_reader_next(r));
 
 	if (rc == KC_OK)
 		rc = file_open(&fd, path, O_WRONLY | O_CREAT | O_EXCL, 0600);
 	if (rc == KC_OK)
-		rc = archive_reader_save(r, fd, path);
+		rc = named(op, archive_reader_save(r, fd, path));
 	if (fd >= 0)
 		close(fd);
 	return rc;
@@ -149,18 +156,18 @@ static int unpack(struct opening *op, struct archive_reader *r)
 	if (rc < 0)
 		return rc;
 	img->database = file_join(img->staging.dir, "keydb.sqlite");
-	rc = save(r, img->database);
+	rc = save(op, r, img->database);
 	img->companions = mem_xcalloc(img->manifest.n_companions + 1, sizeof(char *));
 	for (i = 0; rc == KC_OK && i < img->manifest.n_companions; i++) {
 		/* Our own names: those of the archive are for its tar. */
 		img->companions[i] = mem_xasprintf("%s/file-%zu", img->staging.dir, i);
-		rc = save(r, img->companions[i]);
+		rc = save(op, r, img->companions[i]);
 	}
 	if (rc < 0)
 		return rc;
 	if (op->o->verify != NULL)
-		return archive_reader_finish(r, op->o->verify, op->o->verify_arg);
-	return archive_reader_finish(r, verify_pins, (void *)op->o->pins);
+		return named(op, archive_reader_finish(r, op->o->verify, op->o->verify_arg));
+	return named(op, archive_reader_finish(r, verify_pins, (void *)op->o->pins));
 }
 
 static int prove(struct opening *op)
@@ -192,7 +199,7 @@ static int open_all(struct opening *op)
 	if (rc == KC_OK)
 		rc = staging_begin(&op->img->staging, o->staging);
 	if (rc == KC_OK)
-		rc = unseal_new(&op->unseal, op->key, op->fd, o->file, offset, on_read, op);
+		rc = unseal_new(&op->unseal, op->key, op->fd, offset, on_read, op);
 	if (rc == KC_OK)
 		rc = unpack(op, unseal_archive(op->unseal));
 	if (rc == KC_OK)

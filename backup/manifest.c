@@ -119,9 +119,9 @@ static int check_identity(const struct manifest *m)
 		return wrong("parent", "the lineage itself");
 	if (too_large(m->fork) || (m->parent[0] == '\0' && m->fork != 0))
 		return wrong("fork", "out of range");
-	if (m->generation < 1 || too_large(m->generation))
+	if (too_large(m->generation))
 		return wrong("generation", "out of range");
-	if (m->base >= m->generation)
+	if (m->base != 0 && m->base >= m->generation)
 		return wrong("base", "not before the generation");
 	if (m->time < 0 || m->time > 253402300799LL)
 		return wrong("time", "out of range");

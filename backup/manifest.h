@@ -64,7 +64,7 @@ struct manifest {
 	char lineage[MANIFEST_LINEAGE_LEN + 1];
 	char parent[MANIFEST_LINEAGE_LEN + 1]; /* empty: none */
 	uint64_t fork;	     /* generation of the parent at which the lineage began; 0 without parent */
-	uint64_t generation; /* 1.. */
+	uint64_t generation; /* 0: made before the lineage's first */
 	uint64_t base;	     /* generation that the changes are counted from; 0: none */
 	int64_t time;	     /* seconds since 1970, UTC */
 	char *host;
