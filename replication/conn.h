@@ -61,8 +61,9 @@ struct conn_options {
 
 /*
  * Connect to host:port. Never fails at once: on_closed tells. `host` is a name, an address, or an address in brackets.
- * All addresses of a name are tried in turn. Addresses never block; a name is looked up by a thread that lives for this
- * one question (KC_ENET if it finds nothing, KC_ETIMEOUT), so that a dead name server does not stop the loop.
+ * All addresses of a name are tried in turn; nobody listening at the last one is KC_EREFUSED (with PEER_UNDECIDED).
+ * Addresses never block; a name is looked up by a thread that lives for this one question (KC_ENET if it finds nothing,
+ * KC_ETIMEOUT), so that a dead name server does not stop the loop.
  */
 struct conn *conn_connect(struct loop *l, const char *host, uint16_t port, const struct conn_options *opt,
     const struct conn_events *events, void *arg);

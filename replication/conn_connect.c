@@ -112,14 +112,18 @@ static void give_up(struct conn *c)
 {
 	int e = c->dial->failure;
 	char text[160];
+	int rc = KC_ENET;
 
-	if (e == ETIMEDOUT)
+	if (e == ETIMEDOUT) {
+		rc = KC_ETIMEOUT;
 		snprintf(text, sizeof(text), "no answer within %.4g s", (double)c->opt.connect_ms / 1000);
-	else if (e == ECONNREFUSED)
+	} else if (e == ECONNREFUSED) {
+		rc = KC_EREFUSED;
 		snprintf(text, sizeof(text), "connection refused");
-	else
+	} else {
 		snprintf(text, sizeof(text), "cannot connect: %s", strerror(e));
-	conn_end(c, e == ETIMEDOUT ? KC_ETIMEOUT : KC_ENET, text);
+	}
+	conn_end(c, rc, text);
 }
 
 /* Begin with the next address that a socket can be made for; give up after the last. */

@@ -43,8 +43,7 @@ struct push {
 	uint64_t timeout_ms;
 	uint64_t max_age_ms;
 	uint64_t progress_ms;
-	struct loop_timer *age;	 /* ends an idle session */
-	struct loop_timer *late; /* on_closed of a session that was stopped before it was ready */
+	struct loop_timer *age; /* ends an idle session */
 	bool greeted;
 	bool stopping; /* end when idle */
 	int32_t clock_offset;
@@ -90,11 +89,10 @@ static void set_state(struct push *p, enum push_state s)
 	case PUSH_RESTORING:
 		conn_deadline(p->conn, p->timeout_ms, "progress of the restore");
 		break;
-	case PUSH_CONNECTING: /* conn's own, until it is ready */
+	case PUSH_CONNECTING: /* conn's own, until the hello */
 	case PUSH_IDLE:	      /* conn's keep-alives */
 	case PUSH_ENDING:     /* conn's linger */
-		if (p->conn != NULL)
-			conn_deadline(p->conn, 0, "");
+		conn_deadline(p->conn, 0, "");
 		break;
 	case PUSH_OVER:
 		break;
@@ -216,8 +214,6 @@ static void on_ready(struct conn *c, void *arg)
 	rc = conn_send(c, &p->msg);
 	if (rc < 0)
 		conn_abort(c, rc);
-	else
-		conn_deadline(c, p->timeout_ms, "hello");
 }
 
 static void got_hello(struct push *p)
@@ -343,11 +339,6 @@ static void on_closed(struct conn *c, int rc, const char *text, void *arg)
 		over(p, how, rc, text);
 }
 
-static void on_late(void *arg)
-{
-	over(arg, PUSH_GOOD, KC_OK, "stopped");
-}
-
 static const struct conn_events conn_events = {
 	.on_ready = on_ready,
 	.on_frame = on_frame,
@@ -386,7 +377,6 @@ static struct push *new_push(struct loop *l, const struct push_options *o, const
 	p->max_age_ms = or_default(o->max_age_ms, MAX_AGE_DEFAULT);
 	p->progress_ms = or_default(o->progress_ms, PROGRESS_DEFAULT);
 	p->age = loop_timer_new(l, on_age, p);
-	p->late = loop_timer_new(l, on_late, p);
 	p->hello = *o->hello;
 	snprintf(p->name, sizeof(p->name), strchr(o->host, ':') != NULL && o->host[0] != '[' ? "[%s]:%u" : "%s:%u",
 	    o->host, o->port);
@@ -421,7 +411,6 @@ void push_free(struct push *p)
 	forget_file(p);
 	conn_free(p->conn);
 	loop_timer_free(p->age);
-	loop_timer_free(p->late);
 	free(p);
 }
 
@@ -491,15 +480,8 @@ void push_cancel(struct push *p, int rc)
 void push_stop(struct push *p)
 {
 	p->stopping = true;
-	if (p->state == PUSH_IDLE) {
+	if (p->state == PUSH_IDLE || p->state == PUSH_CONNECTING)
 		finish(p);
-	} else if (p->state == PUSH_CONNECTING) {
-		/* There is nobody to say bye to yet. */
-		conn_free(p->conn);
-		p->conn = NULL;
-		set_state(p, PUSH_ENDING);
-		loop_timer_set(p->late, 0);
-	}
 }
 
 /* --- asking ----------------------------------------------------------------------------------------------------- */
@@ -541,17 +523,17 @@ uint64_t push_last_ms(const struct push *p)
 
 enum peer_verdict push_verdict(const struct push *p)
 {
-	return p->conn != NULL ? conn_verdict(p->conn) : PEER_UNDECIDED;
+	return conn_verdict(p->conn);
 }
 
 const struct cert_info *push_cert(const struct push *p)
 {
-	return p->conn != NULL ? conn_cert(p->conn) : NULL;
+	return conn_cert(p->conn);
 }
 
 const char *push_tls(const struct push *p)
 {
-	return p->conn != NULL ? conn_tls(p->conn) : "";
+	return conn_tls(p->conn);
 }
 
 const char *push_name(const struct push *p)
