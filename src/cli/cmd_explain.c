@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* explain: shows a row of the table of messages, lists them all, or makes the manual page of them. */
+/* explain: shows a row of the table of messages, or lists them all. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
-#include "base/file.h"
 #include "base/msg.h"
 #include "cli.h"
 #include "families.h"
 
-#define WIDTH	 78
-#define PAGE_MAX (1024 * 1024)
+#define WIDTH 78
 
 /* Columns that n bytes of UTF-8 take. */
 static size_t columns(const char *s, size_t n)
@@ -77,38 +75,16 @@ static int explain_all(struct cli *c)
 	return KC_OK;
 }
 
-static int print_man_page(void)
-{
-	struct buf b;
-	int rc;
-
-	buf_init(&b, PAGE_MAX);
-	msg_man_page(&b, PACKAGE_VERSION);
-	rc = buf_status(&b);
-	if (rc == KC_OK)
-		fwrite(buf_data(&b), 1, buf_len(&b), stdout); /* main reports a standard output that is gone */
-	buf_fini(&b);
-	return rc;
-}
-
 static int cmd_explain(struct cli *c)
 {
 	int rc = cli_args(c, 0, 1);
 
 	if (rc < 0)
 		return rc;
-	if (cli_flag(c, "man"))
-		return print_man_page();
 	return c->argc == 1 ? explain_one(c, c->argv[0]) : explain_all(c);
 }
 
-static const struct cli_option explain_options[] = {
-	{ "man", 0, CLI_FLAG, NULL, "write the manual page keyclone-messages(7) to standard output" },
-	{ NULL },
-};
-
 const struct cli_command cmd_explain_commands[] = {
-	{ "explain", "[CODE]", "show cause and remedy of a message code, or list all codes", explain_options, 0,
-	    cmd_explain },
+	{ "explain", "[CODE]", "show cause and remedy of a message code, or list all codes", NULL, 0, cmd_explain },
 	{ NULL },
 };
