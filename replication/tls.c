@@ -215,29 +215,40 @@ bool tls_send_alert(struct tls *t)
 
 /* --- the peer's certificate --- */
 
-/* Which of our rules the chain broke, for the audit and the alert; trust.h's message has the details. */
-static enum tls_result refuse_chain(struct tls *t, const struct cert_der *leaf, const char *why)
+/* Which of our rules the chain broke, for the audit and the alert; trust.h's message `why` has the details. */
+static enum peer_verdict fault_of(const struct tls *t, const struct cert_der *leaf, const char *why)
 {
 	struct cert_info info = { 0 };
 	time_t now = time(NULL);
-	enum peer_verdict v = PEER_UNKNOWN_CA;
-	int alert = GNUTLS_A_UNKNOWN_CA;
+	enum peer_verdict v = PEER_BAD_CERT;
 
-	if (cert_info_from_der(&info, leaf->data, leaf->size) < 0) {
-		v = PEER_BAD_CERT;
-		alert = GNUTLS_A_BAD_CERTIFICATE;
-	} else if (info.not_after < now) {
+	if (strstr(why, "not in the truststore") != NULL)
+		return PEER_UNKNOWN_CA;
+	if (cert_info_from_der(&info, leaf->data, leaf->size) < 0)
+		return PEER_BAD_CERT;
+	if (info.not_after < now)
 		v = PEER_EXPIRED;
-		alert = GNUTLS_A_CERTIFICATE_EXPIRED;
-	} else if (info.not_before > now) {
+	else if (info.not_before > now)
 		v = PEER_NOT_YET;
-		alert = GNUTLS_A_CERTIFICATE_EXPIRED;
-	} else if (t->server ? !info.client : !info.server) {
+	else if (t->server ? !info.client : !info.server)
 		v = PEER_WRONG_USE;
-		alert = GNUTLS_A_UNSUPPORTED_CERTIFICATE;
-	}
 	cert_info_fini(&info);
-	return fail(t, KC_EREFUSED, v, alert, why);
+	return v;
+}
+
+static int alert_of(enum peer_verdict v)
+{
+	switch (v) {
+	case PEER_UNKNOWN_CA:
+		return GNUTLS_A_UNKNOWN_CA;
+	case PEER_EXPIRED:
+	case PEER_NOT_YET:
+		return GNUTLS_A_CERTIFICATE_EXPIRED;
+	case PEER_WRONG_USE:
+		return GNUTLS_A_UNSUPPORTED_CERTIFICATE;
+	default:
+		return GNUTLS_A_BAD_CERTIFICATE;
+	}
 }
 
 static int on_verify(gnutls_session_t session)
@@ -258,7 +269,11 @@ static int on_verify(gnutls_session_t session)
 		chain[i] = (struct cert_der){ .data = list[i].data, .size = list[i].size };
 	rc = trust_verify(&t->info, t->creds->trust, chain, count, t->server ? CERT_USE_CLIENT : CERT_USE_SERVER, 0);
 	if (rc < 0) {
-		refuse_chain(t, &chain[0], err_text(rc));
+		enum peer_verdict v;
+
+		snprintf(text, sizeof(text), "%.390s", err_text(rc));
+		v = fault_of(t, &chain[0], text);
+		fail(t, KC_EREFUSED, v, alert_of(v), text);
 		return GNUTLS_E_CERTIFICATE_ERROR;
 	}
 	t->verified = true;
