@@ -28,22 +28,21 @@ struct cert_info;
 	P(PEER_ROLE, true, "KC0000I", "certificate of our authority")                                     \
 	P(PEER_HOST, true, "KC0000I", "name in the certificate")                                          \
 	P(PEER_CN, true, "KC0000I", "authorised common name")                                             \
-	P(PEER_NO_CERT, false, "KC0201E", "it sent no certificate")                                       \
-	P(PEER_UNKNOWN_CA, false, "KC0202E", "its certificate is of no authority in the truststore")      \
-	P(PEER_EXPIRED, false, "KC0203E", "its certificate has expired")                                  \
-	P(PEER_NOT_YET, false, "KC0204E", "its certificate is not valid yet")                             \
-	P(PEER_REVOKED, false, "KC0205E", "its certificate is revoked")                                   \
-	P(PEER_WRONG_USE, false, "KC0206E", "its certificate is not for this use")                        \
-	P(PEER_BAD_CERT, false, "KC0207E", "its certificate cannot be used")                              \
-	P(PEER_WRONG_ROLE, false, "KC0208E", "its certificate carries another role")                      \
-	P(PEER_NO_ROLE, false, "KC0209E", "its certificate is of our authority and carries no role")      \
-	P(PEER_WRONG_HOST, false, "KC0210E", "its certificate is for another host")                       \
-	P(PEER_NO_NAME, false, "KC0211E", "its certificate is in neither the host nor tls.AuthorizedCNs") \
-	P(PEER_NO_ALPN, false, "KC0212E", "it does not speak keyclone/1")                                 \
-	P(PEER_NO_TLS, false, "KC0213E", "it does not speak TLS")                                         \
-	P(PEER_TLS_VERSION, false, "KC0214E", "its TLS version is not allowed")                           \
-	P(PEER_REFUSED_US, false, "KC0215E", "it refused our certificate")                                \
-	P(PEER_SILENT, false, "KC0216E", "it was silent")
+	P(PEER_NO_CERT, false, "KC0301E", "it sent no certificate")                                       \
+	P(PEER_UNKNOWN_CA, false, "KC0304E", "its certificate is of no authority in the truststore")      \
+	P(PEER_EXPIRED, false, "KC0302E", "its certificate has expired")                                  \
+	P(PEER_NOT_YET, false, "KC0303E", "its certificate is not valid yet")                             \
+	P(PEER_WRONG_USE, false, "KC0306E", "its certificate is not for this use")                        \
+	P(PEER_BAD_CERT, false, "KC0116E", "its certificate cannot be used")                              \
+	P(PEER_WRONG_ROLE, false, "KC0307E", "its certificate carries another role")                      \
+	P(PEER_NO_ROLE, false, "KC0307E", "its certificate is of our authority and carries no role")      \
+	P(PEER_WRONG_HOST, false, "KC0305E", "its certificate is for another host")                       \
+	P(PEER_NO_NAME, false, "KC0312E", "its certificate is in neither the host nor tls.AuthorizedCNs") \
+	P(PEER_NO_ALPN, false, "KC0311E", "it does not speak keyclone/1")                                 \
+	P(PEER_NO_TLS, false, "KC0310E", "it does not speak TLS")                                         \
+	P(PEER_TLS_VERSION, false, "KC0309E", "its TLS version is not allowed")                           \
+	P(PEER_REFUSED_US, false, "KC0313E", "it refused our certificate")                                \
+	P(PEER_SILENT, false, "KC0105E", "it was silent")
 
 enum peer_verdict {
 	PEER_UNDECIDED,
@@ -64,7 +63,7 @@ enum peer_verdict peer_decide(const struct cert_info *cert, const struct peer_ru
 
 bool peer_may_speak(enum peer_verdict v);
 const char *peer_text(enum peer_verdict v);	/* "its certificate has expired" */
-const char *peer_msg_code(enum peer_verdict v); /* "KC0203E", for the audit record */
+const char *peer_msg_code(enum peer_verdict v); /* "KC0302E", for the audit record */
 const char *peer_name(enum peer_verdict v);	/* "PEER_EXPIRED" */
 
 #endif

@@ -134,8 +134,8 @@ static const struct alert_row {
 	{ GNUTLS_A_UNKNOWN_CA, PEER_REFUSED_US, KC_EREFUSED, "unknown authority" },
 	{ GNUTLS_A_ACCESS_DENIED, PEER_REFUSED_US, KC_EREFUSED, "access denied" },
 	{ GNUTLS_A_CERTIFICATE_REQUIRED, PEER_REFUSED_US, KC_EREFUSED, "certificate required" },
-	{ GNUTLS_A_HANDSHAKE_FAILURE, PEER_UNDECIDED, KC_EREFUSED, "no common algorithms" },
-	{ GNUTLS_A_INSUFFICIENT_SECURITY, PEER_UNDECIDED, KC_EREFUSED, "no common algorithms" },
+	{ GNUTLS_A_HANDSHAKE_FAILURE, PEER_TLS_VERSION, KC_EREFUSED, "no common TLS version or algorithms" },
+	{ GNUTLS_A_INSUFFICIENT_SECURITY, PEER_TLS_VERSION, KC_EREFUSED, "no common TLS version or algorithms" },
 	{ GNUTLS_A_PROTOCOL_VERSION, PEER_TLS_VERSION, KC_EREFUSED, "TLS version not allowed" },
 	{ GNUTLS_A_NO_APPLICATION_PROTOCOL, PEER_NO_ALPN, KC_EREFUSED, "no common protocol" },
 };
@@ -189,6 +189,7 @@ static enum tls_result result_of(struct tls *t, int e)
 	case GNUTLS_E_NO_APPLICATION_PROTOCOL:
 		return refuse(t, PEER_NO_ALPN, GNUTLS_A_NO_APPLICATION_PROTOCOL);
 	case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
+	case GNUTLS_E_NO_CIPHER_SUITES: /* what GnuTLS 3.7 makes of an older hello; ours are mandatory in TLS 1.3 */
 		return refuse(t, PEER_TLS_VERSION, GNUTLS_A_PROTOCOL_VERSION);
 	case GNUTLS_E_REHANDSHAKE:
 		return fail(t, KC_EPROTO, PEER_UNDECIDED, GNUTLS_A_UNEXPECTED_MESSAGE, "the peer asked to renegotiate");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pki: certificates for tests, by GnuTLS directly, because the product's own issuing refuses to make bad ones. */
-#include "pki.h"
+#include "tests/loop/pki.h"
 
 #include <arpa/inet.h>
 #include <gnutls/gnutls.h>
@@ -142,7 +142,7 @@ struct identity *pki_leaf_new(const struct pki_ca *ca, const struct pki_leaf *sp
 	put_pem(&pem, crt, key);
 	if (ca != NULL)
 		put_pem(&pem, ca->crt, NULL);
-	if (identity_parse(&id, &alias, buf_data(&pem), buf_len(&pem), NULL, 0, NULL) < 0) {
+	if (identity_parse(&id, &alias, spec->cn, buf_data(&pem), buf_len(&pem), NULL, 0, NULL) < 0) {
 		fprintf(stderr, "%s: %s\n", spec->cn, err_text(KC_EFORMAT));
 		abort();
 	}
