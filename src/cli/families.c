@@ -5,6 +5,8 @@
 const struct cli_command *const cli_families[] = {
 	cmd_daemon_commands,
 	cmd_key_commands,
+	cmd_cert_commands,
+	cmd_trust_commands,
 	cmd_audit_commands,
 	cmd_explain_commands,
 	NULL,

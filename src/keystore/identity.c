@@ -227,6 +227,14 @@ const char *identity_alias(const struct identity *id)
 	return id->alias;
 }
 
+void identity_rename(struct identity *id, const char *alias)
+{
+	char *name = mem_xstrdup(alias);
+
+	free(id->alias);
+	id->alias = name;
+}
+
 const struct cert_info *identity_info(const struct identity *id)
 {
 	return &id->info;

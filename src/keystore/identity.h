@@ -39,7 +39,9 @@ int identity_resolve(char **alias, const char *dir, const char *wanted);
 int identity_load(struct identity **id, const char *dir, const char *alias);
 void identity_free(struct identity *id); /* wipes the key; NULL is a no-op */
 
+/* "" for one that was made or parsed and has no name yet: identity_rename gives it one. */
 const char *identity_alias(const struct identity *id);
+void identity_rename(struct identity *id, const char *alias);
 const struct cert_info *identity_info(const struct identity *id); /* of the leaf */
 size_t identity_chain_count(const struct identity *id);
 struct cert_der identity_chain_der(const struct identity *id, size_t i); /* 0: the leaf. borrowed */

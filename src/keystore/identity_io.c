@@ -63,7 +63,7 @@ static int key_from_pem(
 static int separate_key(
     gnutls_x509_privkey_t *key, const void *data, size_t size, const char *password, const char *name)
 {
-	if (memmem(data, size, BEGIN, strlen(BEGIN)) != NULL)
+	if (x509_is_pem(data, size))
 		return key_from_pem(key, data, size, password, name);
 	return identity_get_key(key, data, size, password, name);
 }
@@ -71,7 +71,7 @@ static int separate_key(
 int identity_parse(struct identity **id, char **alias_or_null, const char *name, const void *data, size_t size,
     const void *key_data, size_t key_size, const char *password)
 {
-	bool pem = memmem(data, size, BEGIN, strlen(BEGIN)) != NULL;
+	bool pem = x509_is_pem(data, size);
 	gnutls_x509_privkey_t key = NULL;
 	struct x509_list pool = { 0 };
 	char *alias = NULL;
@@ -141,8 +141,7 @@ int identity_import_site(char **alias_used, const char *keystore_dir, const char
 	if (rc < 0)
 		return rc;
 	used = choose_alias(alias, friendly);
-	free(id->alias);
-	id->alias = mem_xstrdup(used);
+	identity_rename(id, used);
 	rc = identity_check_uses(id);
 	if (rc == KC_OK)
 		rc = trust_chain(id, truststore_dir, p12_path);

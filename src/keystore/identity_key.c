@@ -32,8 +32,7 @@ static bool is_encrypted(const gnutls_datum_t *d, gnutls_x509_crt_fmt_t format)
 int identity_get_key(gnutls_x509_privkey_t *key, const void *data, size_t size, const char *password, const char *name)
 {
 	gnutls_datum_t d = { (unsigned char *)data, (unsigned)size };
-	gnutls_x509_crt_fmt_t format =
-	    memmem(data, size, "-----BEGIN ", 11) != NULL ? GNUTLS_X509_FMT_PEM : GNUTLS_X509_FMT_DER;
+	gnutls_x509_crt_fmt_t format = x509_is_pem(data, size) ? GNUTLS_X509_FMT_PEM : GNUTLS_X509_FMT_DER;
 	bool encrypted = is_encrypted(&d, format);
 	gnutls_x509_privkey_t k;
 	int rc;

@@ -176,7 +176,7 @@ int secret_read(void **data, size_t *size, const struct secret_box *box, const c
 	buf_init(&b, TEXT_MAX + 2);
 	rc = file_read_secret(&b, path);
 	if (rc == KC_OK) {
-		text = mem_xstrndup((const char *)buf_data(&b), buf_len(&b));
+		text = buf_len(&b) > 0 ? mem_xstrndup((const char *)buf_data(&b), buf_len(&b)) : mem_xstrdup("");
 		text[strcspn(text, "\r\n")] = '\0';
 		rc = secret_unseal(data, size, box, purpose, text);
 		if (rc < 0)

@@ -58,10 +58,12 @@ int sign_pins_load(struct sign_pins *pins, const char *path)
 	char *text;
 	int rc;
 
-	buf_init(&b, FILE_MAX);
+	buf_init(&b, FILE_MAX + 1);
 	rc = file_exists(path) ? file_read(&b, path) : KC_OK;
+	if (rc == KC_OK && buf_len(&b) > FILE_MAX)
+		rc = err_set(KC_ELIMIT, "%s: larger than %d bytes", path, FILE_MAX);
 	if (rc == KC_OK) {
-		text = mem_xstrndup((const char *)buf_data(&b), buf_len(&b));
+		text = mem_xstrdup(buf_str(&b));
 		rc = parse_lines(&p, text, path);
 		free(text);
 	}

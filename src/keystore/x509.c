@@ -31,10 +31,15 @@ bool x509_list_have(const struct x509_list *list, gnutls_x509_crt_t crt)
 	return false;
 }
 
+bool x509_is_pem(const void *data, size_t size)
+{
+	return size > 0 && memmem(data, size, "-----BEGIN ", 11) != NULL;
+}
+
 int x509_list_parse(struct x509_list *list, const void *data, size_t size, const char *name)
 {
 	gnutls_datum_t d = { (unsigned char *)data, (unsigned)size };
-	bool pem = memmem(data, size, "-----BEGIN ", 11) != NULL;
+	bool pem = x509_is_pem(data, size);
 	gnutls_x509_crt_t *crts = NULL, crt;
 	unsigned count = 0;
 	int rc;

@@ -24,6 +24,7 @@ struct x509_list {
 void x509_list_fini(struct x509_list *list);
 void x509_list_take(struct x509_list *list, gnutls_x509_crt_t crt); /* takes crt */
 bool x509_list_have(const struct x509_list *list, gnutls_x509_crt_t crt);
+bool x509_is_pem(const void *data, size_t size);
 /* All certificates of PEM text, or one in DER, onto the end of list. KC_EFORMAT "NAME: …" if there is none. */
 int x509_list_parse(struct x509_list *list, const void *data, size_t size, const char *name);
 

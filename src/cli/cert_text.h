@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cert_text: certificates for people and programs, and the audit around what is done to them. */
+#ifndef KC_CERT_TEXT_H
+#define KC_CERT_TEXT_H
+
+#include <jansson.h>
+#include <time.h>
+
+#include "cli.h"
+#include "keystore/cert.h"
+
+#define CERT_TEXT_TIME_SIZE 32
+
+/* RFC 3339 in UTC. */
+void cert_text_time(char text[CERT_TEXT_TIME_SIZE], time_t t);
+/* Everything of `info` with stable names, and `name_key`: name. New reference. */
+json_t *cert_text_json(const char *name_key, const char *name, const struct cert_info *info);
+/* The lines of `cert show` on standard output. */
+void cert_text_print(const struct cert_info *info);
+/* "CN" and the SHA-256, for an audit record. Heap. */
+char *cert_text_detail(const char *what, const char *name, const struct cert_info *info);
+
+/* Between a record of the start, synced, and one of the result. `detail` may be NULL. The act fails if the first record
+ * cannot be written. */
+typedef int (*cert_act_fn)(struct cli *c, void *arg);
+int cert_text_audited(struct cli *c, enum audit_event event, const char *detail, cert_act_fn act, void *arg);
+
+#endif
