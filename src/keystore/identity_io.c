@@ -77,6 +77,8 @@ int identity_parse(struct identity **id, char **alias_or_null, const char *name,
 	char *alias = NULL;
 	int rc;
 
+	if (size == 0)
+		return err_set(KC_EFORMAT, "%s: empty", name);
 	if (is_java(data, size))
 		return err_set(KC_EFORMAT, "%s: a Java keystore (JKS), not PKCS#12", name);
 	if (size > X509_FILE_MAX)

@@ -33,10 +33,12 @@ int identity_get_key(gnutls_x509_privkey_t *key, const void *data, size_t size, 
 {
 	gnutls_datum_t d = { (unsigned char *)data, (unsigned)size };
 	gnutls_x509_crt_fmt_t format = x509_is_pem(data, size) ? GNUTLS_X509_FMT_PEM : GNUTLS_X509_FMT_DER;
-	bool encrypted = is_encrypted(&d, format);
+	bool encrypted = size > 0 && is_encrypted(&d, format);
 	gnutls_x509_privkey_t k;
 	int rc;
 
+	if (size == 0)
+		return err_set(KC_EFORMAT, "%s: empty, no private key in it", name);
 	if (encrypted && password == NULL)
 		return err_set(KC_EPASSWORD, "%s: the private key is encrypted and no password is given", name);
 	if (gnutls_x509_privkey_init(&k) < 0)

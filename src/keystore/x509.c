@@ -44,6 +44,8 @@ int x509_list_parse(struct x509_list *list, const void *data, size_t size, const
 	unsigned count = 0;
 	int rc;
 
+	if (size == 0)
+		return err_set(KC_EFORMAT, "%s: empty", name);
 	if (!pem) {
 		if ((rc = x509_load(&crt, data, size)) < 0)
 			return err_set(KC_EFORMAT, "%s: no certificate in it, neither PEM nor DER", name);

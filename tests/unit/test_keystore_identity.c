@@ -390,6 +390,9 @@ static void identity__exports_without_key__hold_none(void **state)
 		assert_int_equal(
 		    identity_parse(&again, NULL, "f", buf_data(&b), buf_len(&b), NULL, 0, NULL), KC_EFORMAT);
 	}
+	assert_int_equal(identity_parse(&again, NULL, "f", NULL, 0, NULL, 0, NULL), KC_EFORMAT);
+	assert_int_equal(identity_parse(&again, NULL, "f", buf_data(&b), buf_len(&b), "", 0, NULL), KC_EFORMAT);
+	assert_int_equal(identity_parse(&again, NULL, "f", "x", 1, NULL, 0, NULL), KC_EFORMAT);
 	assert_int_equal(identity_parse(&again, NULL, "f", "\xfe\xed\xfe\xed....", 8, NULL, 0, NULL), KC_EFORMAT);
 	assert_non_null(strstr(err_text(KC_EFORMAT), "JKS"));
 	buf_fini(&b);
