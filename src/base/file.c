@@ -16,6 +16,8 @@
 #include "err.h"
 #include "mem.h"
 
+#define PASSWORD_MAX 1024
+
 char *file_join(const char *dir, const char *name)
 {
 	if (name[0] == '/' || dir == NULL || dir[0] == '\0')
@@ -373,4 +375,31 @@ int file_free_space(uint64_t *bytes, const char *path)
 		return err_errno("%s", path);
 	*bytes = (uint64_t)v.f_bavail * v.f_frsize;
 	return KC_OK;
+}
+
+int file_read_password(char **password, int fd, const char *name)
+{
+	struct buf b;
+	uint8_t byte;
+	ssize_t n;
+	int rc = KC_OK;
+
+	buf_init(&b, PASSWORD_MAX);
+	while ((n = read(fd, &byte, 1)) == 1 && byte != '\n')
+		buf_put_u8(&b, byte);
+	if (n < 0)
+		rc = err_errno("%s", name);
+	else if ((rc = buf_status(&b)) < 0)
+		rc = err_set(KC_ELIMIT, "%s: password longer than %d bytes", name, PASSWORD_MAX);
+	else if (buf_len(&b) > 0 && buf_data(&b)[buf_len(&b) - 1] == '\r')
+		buf_trim(&b, 1);
+	if (rc == KC_OK && memchr(buf_data(&b), 0, buf_len(&b)) != NULL)
+		rc = err_set(KC_EFORMAT, "%s: a password cannot contain a zero byte", name);
+	if (rc == KC_OK) {
+		*password = mem_secret_new(buf_len(&b) + 1);
+		if (buf_len(&b) > 0)
+			memcpy(*password, buf_data(&b), buf_len(&b));
+	}
+	buf_fini(&b);
+	return rc;
 }
