@@ -71,6 +71,9 @@ static const struct field self_fields[] = {
 	TEXT(state_self, schema),
 	TEXT(state_self, file_id),
 	TEXT(state_self, backup),
+	TEXT(state_self, sha256),
+	INT(state_self, header_size),
+	INT(state_self, database_size),
 	INT(state_self, rows),
 	INT(state_self, last_completed),
 	INT(state_self, applied_at),
@@ -110,18 +113,24 @@ static const struct field stored_fields[] = {
 static const struct field clone_fields[] = {
 	TEXT(state_clone, host),
 	PORT(state_clone, port),
+	TEXT(state_clone, lineage),
 	INT(state_clone, offered),
 	INT(state_clone, stored),
 	INT(state_clone, applied),
-	TEXT(state_clone, digest),
-	TEXT(state_clone, state),
-	TEXT(state_clone, last_error),
-	TEXT(state_clone, last_code),
 	INT(state_clone, applied_at),
 	INT(state_clone, last_success),
-	INT(state_clone, last_contact),
+	INT(state_clone, last_attempt),
 	INT(state_clone, behind_since),
+	INT(state_clone, postponed_until),
+	INT(state_clone, not_after),
+	INT(state_clone, clock_offset),
+	FLAG(state_clone, held),
+	FLAG(state_clone, failing),
+	INT(state_clone, how),
+	INT(state_clone, last_code),
+	TEXT(state_clone, last_error),
 	TEXT(state_clone, recipient),
+	TEXT(state_clone, digest),
 	END,
 };
 
@@ -328,10 +337,7 @@ static int prepare_schema(struct state *s)
 	for (size_t i = 0; rc == KC_OK && i < sizeof(tables) / sizeof(tables[0]); i++)
 		rc = create_table(s, &tables[i]);
 	if (rc == KC_OK)
-		rc = run_sql(s, "CREATE TABLE IF NOT EXISTS attempt(key TEXT PRIMARY KEY NOT NULL, event TEXT NOT "
-				"NULL, generation INTEGER NOT NULL,"
-				" peer TEXT NOT NULL, since INTEGER NOT NULL);"
-				"CREATE TABLE IF NOT EXISTS audit_head(one INTEGER PRIMARY KEY CHECK(one = 1), seq "
+		rc = run_sql(s, "CREATE TABLE IF NOT EXISTS audit_head(one INTEGER PRIMARY KEY CHECK(one = 1), seq "
 				"INTEGER NOT NULL, hash TEXT NOT NULL);"
 				"PRAGMA user_version = 1; COMMIT");
 	if (rc < 0)
@@ -505,39 +511,18 @@ int state_forget_clone(struct state *s, const char *host, uint16_t port)
 	return delete_row(s, "DELETE FROM clone WHERE host = ?1 AND port = ?2", host, port);
 }
 
-int state_attempt_begin(struct state *s, const char *key, const char *event, uint64_t generation, const char *peer)
+int state_begin(struct state *s)
 {
-	sqlite3_stmt *st = NULL;
-	int rc = prepare(&st, s, "INSERT OR REPLACE INTO attempt VALUES(?1, ?2, ?3, ?4, ?5)");
-
-	if (rc < 0)
-		return rc;
-	sqlite3_bind_text(st, 1, key, -1, SQLITE_STATIC);
-	sqlite3_bind_text(st, 2, event, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(st, 3, (int64_t)generation);
-	sqlite3_bind_text(st, 4, peer, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(st, 5, time(NULL));
-	return finish(s, st);
+	return run_sql(s, "BEGIN IMMEDIATE");
 }
 
-int state_attempt_end(struct state *s, const char *key)
+int state_commit(struct state *s)
 {
-	return delete_row(s, "DELETE FROM attempt WHERE key = ?1", key, 0);
-}
-
-int state_attempts_close(struct state *s, state_attempt_fn fn, void *arg)
-{
-	sqlite3_stmt *st = NULL;
-	int rc = prepare(&st, s, "SELECT event, generation, peer, since FROM attempt ORDER BY since, key"), step;
+	int rc = run_sql(s, "COMMIT");
 
 	if (rc < 0)
-		return rc;
-	while ((step = sqlite3_step(st)) == SQLITE_ROW)
-		fn((const char *)sqlite3_column_text(st, 0), (uint64_t)sqlite3_column_int64(st, 1),
-		    (const char *)sqlite3_column_text(st, 2), sqlite3_column_int64(st, 3), arg);
-	rc = step == SQLITE_DONE ? KC_OK : db_error(s);
-	sqlite3_finalize(st);
-	return rc < 0 ? rc : run_sql(s, "DELETE FROM attempt");
+		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+	return rc;
 }
 
 int state_put_audit_head(struct state *s, uint64_t seq, const char *hash)

@@ -33,6 +33,9 @@ struct state_self {
 	char schema[STATE_DIGEST_LEN + 1]; /* schema digest of the same */
 	char file_id[33];		   /* of the same backup */
 	char backup[256];		   /* file name of the same, in BackupDestDir */
+	char sha256[STATE_DIGEST_LEN + 1]; /* of its payload */
+	uint64_t header_size;		   /* where the payload begins */
+	uint64_t database_size;		   /* bytes of the database in it */
 	uint64_t rows;
 	int64_t last_completed; /* time of the last replication that every clone (or the disk) completed */
 	int64_t applied_at;	/* clone: when */
@@ -86,31 +89,28 @@ int state_find_stored(struct state_stored *st, struct state *s, const char *back
 int state_forget_stored(struct state *s, const char *backup);
 void state_stored_fini(struct state_stored *st);
 
-/* Master: one row a clone. */
+/* Master: one row a clone; the members are those of fleet_record (replication/fleet.h), and what identifies the clone.
+ */
 struct state_clone {
 	char host[256];
 	uint16_t port;
+	char lineage[STATE_LINEAGE_LEN + 1];
 	uint64_t offered, stored, applied;
-	char digest[STATE_DIGEST_LEN + 1]; /* of the applied one, as the clone said */
-	char state[16];			   /* word of INTERFACE section 4 at the last change */
-	char last_error[512];
-	char last_code[16]; /* message code */
-	int64_t applied_at, last_success, last_contact;
-	int64_t behind_since; /* oldest change it has not applied */
-	char recipient[80];   /* its age recipient, pinned at first contact */
+	int64_t applied_at, last_success, last_attempt, behind_since, postponed_until, not_after;
+	int64_t clock_offset;
+	bool held, failing;
+	int64_t how, last_code;
+	char last_error[256];
+	char recipient[80];		   /* its age recipient, pinned at first contact */
+	char digest[STATE_DIGEST_LEN + 1]; /* of what it has applied, as it said */
 };
-typedef int (*state_clone_fn)(const struct state_clone *c, void *arg);
 int state_put_clone(struct state *s, const struct state_clone *c);
 int state_get_clone(struct state_clone *c, struct state *s, const char *host, uint16_t port); /* KC_ENOENT */
 int state_forget_clone(struct state *s, const char *host, uint16_t port);
 
-/* Attempts under way, so that the next start can close their audit records after a crash. `key` e.g.
- * "push 10.0.0.5:2222". */
-int state_attempt_begin(struct state *s, const char *key, const char *event, uint64_t generation, const char *peer);
-int state_attempt_end(struct state *s, const char *key);
-typedef void (*state_attempt_fn)(const char *event, uint64_t generation, const char *peer, int64_t since, void *arg);
-/* Calls fn for each attempt left open and forgets them. */
-int state_attempts_close(struct state *s, state_attempt_fn fn, void *arg);
+/* Several setters in one transaction (one sync). Not nested. */
+int state_begin(struct state *s);
+int state_commit(struct state *s); /* on failure nothing was kept */
 
 /* The audit log's last rotated-out record (audit.h): where `audit --verify` begins. */
 int state_put_audit_head(struct state *s, uint64_t seq, const char *hash);
