@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * worker: reads requests, finds their row, does them one at a time. Blocking is fine here; a crash is a failed job. It
+ * must never open a network socket, and ends when the daemon does.
+ */
+#include "worker.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/confine.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/ipc.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "worker_int.h"
+
+#define WORKER_FD 3
+
+int worker_progress(struct worker *w, json_t *progress)
+{
+	int rc = ipc_send(w->fd, IPC_PROGRESS, progress);
+
+	json_decref(progress);
+	return rc;
+}
+
+int worker_alive(void *arg)
+{
+	struct worker *w = arg;
+	struct timespec ts;
+	uint64_t now;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	now = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	if (now - w->alive_at < 1000)
+		return KC_OK;
+	w->alive_at = now;
+	return worker_progress(w, json_pack("{s:b}", "alive", 1));
+}
+
+int worker_ask(json_t **answer, struct worker *w, json_t *question)
+{
+	enum ipc_type type;
+	json_t *body = NULL;
+	int rc = ipc_send(w->fd, IPC_ASK, question);
+
+	json_decref(question);
+	if (rc == KC_OK)
+		rc = ipc_recv(&type, &body, w->fd, -1);
+	if (rc == KC_OK && type != IPC_ANSWER)
+		rc = err_set(KC_EPROTO, "not an answer");
+	if (rc == KC_OK)
+		rc = ipc_result_code(body);
+	if (rc < 0)
+		json_decref(body);
+	else
+		*answer = body;
+	return rc;
+}
+
+int worker_get_string(const char **value, const json_t *request, const char *name)
+{
+	const char *s = json_string_value(json_object_get(request, name));
+
+	if (s == NULL)
+		return err_set(KC_EPROTO, "request lacks %s", name);
+	*value = s;
+	return KC_OK;
+}
+
+int worker_get_number(uint64_t *value, const json_t *request, const char *name)
+{
+	const json_t *n = json_object_get(request, name);
+
+	if (!json_is_integer(n) || json_integer_value(n) < 0)
+		return err_set(KC_EPROTO, "request lacks %s", name);
+	*value = (uint64_t)json_integer_value(n);
+	return KC_OK;
+}
+
+/* --- config --- */
+
+static json_t *list_json(const struct conf_list *l)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < l->count; i++)
+		json_array_append_new(a, json_string(l->items[i]));
+	return a;
+}
+
+/* The plain password goes out of the file as soon as it was read. A file that cannot be written is a warning. */
+static int seal_password(bool *sealed, const struct conf *c)
+{
+	struct secrets s;
+	char *text = NULL;
+	int rc;
+
+	*sealed = false;
+	if (c->password == NULL)
+		return KC_OK;
+	rc = secrets_open(&s, c->secrets_dir, c->role == CONF_MASTER);
+	if (rc < 0)
+		return rc;
+	rc = secret_seal(&text, s.box, SECRET_BACKUP_PASSWORD, c->password, strlen(c->password));
+	if (rc == KC_OK) {
+		rc = conf_replace_password(c->path, text);
+		*sealed = rc == KC_OK;
+		if (rc < 0)
+			log_warn("backup.EncryptionPassword stays readable in %s: it cannot be replaced by its sealed "
+				 "form: %s",
+			    c->path, err_text(rc));
+	}
+	free(text);
+	secrets_fini(&s);
+	return KC_OK;
+}
+
+static int job_config(json_t *result, struct worker *w, const json_t *request)
+{
+	struct conf_problems problems = CONF_PROBLEMS_EMPTY;
+	struct conf *c = NULL;
+	bool sealed = false;
+	int rc = conf_load(&c, w->conf_path, CONF_START, &problems);
+
+	(void)request;
+	if (rc == KC_OK)
+		rc = seal_password(&sealed, c);
+	if (rc == KC_OK) {
+		conf_free(w->conf);
+		w->conf = c;
+		json_object_set_new(result, "conf", conf_public_json(c));
+		json_object_set_new(result, "sealed", json_boolean(sealed));
+	} else {
+		json_object_set_new(result, "errors", list_json(&problems.errors));
+		conf_free(c);
+	}
+	conf_problems_fini(&problems);
+	return rc;
+}
+
+/* --- open --- */
+
+static json_t *database_json(struct worker *w, uint64_t rows)
+{
+	return json_pack("{s:s, s:s, s:I}", "kind", "sqlite", "path", w->conf->keydb_path, "rows", (json_int_t)rows);
+}
+
+static int open_database(struct worker *w)
+{
+	struct source_options o = { .create = w->conf->role == CONF_CLONE, .alive = worker_alive, .arg = w };
+
+	return source_open(&w->source, w->conf->keydb_path, &o);
+}
+
+static int confine_worker(const struct conf *c)
+{
+	char *keydb_dir = file_dirname(c->keydb_path), *key_dir = file_dirname(c->master_key_file), *conf_dir = c->dir;
+	const char *write[] = { keydb_dir, key_dir, conf_dir, c->backup_dir, c->secrets_dir, c->log_dir, NULL };
+	const char *read[] = { NULL, NULL };
+	struct confine_rules rules = { .read_only = read, .read_write = write, .system_files = true };
+	char *password_dir = c->password_file != NULL ? file_dirname(c->password_file) : NULL;
+	int rc;
+
+	read[0] = password_dir;
+	rc = file_make_dirs(key_dir);
+	if (rc == KC_OK)
+		rc = confine_files(&rules);
+	if (rc == KC_OK)
+		rc = confine_syscalls();
+	free(keydb_dir);
+	free(key_dir);
+	free(password_dir);
+	return rc;
+}
+
+static int prepare_next(struct worker *w)
+{
+	if (w->conf->role != CONF_MASTER || w->password == NULL || w->prepared != NULL)
+		return KC_OK;
+	return backup_prepare(&w->prepared, w->password, w->conf->key_derivation_work);
+}
+
+static int job_open(json_t *result, struct worker *w, const json_t *request)
+{
+	char recipient[AGE_RECIPIENT_LEN + 1], *signer;
+	struct age_recipient r;
+	bool master;
+	int rc;
+
+	(void)request;
+	if (w->conf == NULL)
+		return err_set(KC_EPROTO, "the configuration was not read");
+	master = w->conf->role == CONF_MASTER;
+	rc = secrets_open(&w->secrets, w->conf->secrets_dir, master);
+	if (rc == KC_OK)
+		rc = secrets_password(&w->password, &w->secrets, w->conf);
+	if (rc == KC_OK && master && w->password == NULL)
+		rc = err_set(KC_ECONF, "%s: backup.EncryptionPassword is not set", w->conf->path);
+	if (rc == KC_OK)
+		rc = store_clean_staging(w->conf->keydb_path);
+	if (rc == KC_OK)
+		rc = open_database(w);
+	if (rc == KC_OK)
+		rc = confine_worker(w->conf);
+	if (rc == KC_OK)
+		rc = prepare_next(w);
+	if (rc < 0)
+		return rc;
+	w->opened = true;
+	age_identity_recipient(&r, w->secrets.identity);
+	age_recipient_text(recipient, &r);
+	json_object_set_new(result, "recipient", json_string(recipient));
+	if (master) {
+		signer = sign_public_text(sign_key_public(w->secrets.signing));
+		json_object_set_new(result, "signer", json_string(signer));
+		free(signer);
+	}
+	json_object_set_new(result, "database", database_json(w, 0));
+	return KC_OK;
+}
+
+/* --- dispatch --- */
+
+static const struct verb {
+	const char *name;
+	bool needs_open;
+	worker_verb_fn run;
+} verbs[] = {
+	{ "config", false, job_config },
+	{ "open", false, job_open },
+	{ "check", true, worker_job_check },
+	{ "backup", true, worker_job_backup },
+	{ "wrap", true, worker_job_wrap },
+	{ "restore", true, worker_job_restore },
+	{ "resolve", true, worker_job_resolve },
+	{ "diverged", true, worker_job_diverged },
+};
+
+/* A worker that was started anew gets its first job without an open before: it opens by itself. */
+static int ensure_open(struct worker *w)
+{
+	json_t *scratch = json_object();
+	int rc = KC_OK;
+
+	if (w->conf == NULL)
+		rc = job_config(scratch, w, NULL);
+	if (rc == KC_OK && !w->opened)
+		rc = job_open(scratch, w, NULL);
+	json_decref(scratch);
+	return rc;
+}
+
+static int run_verb(json_t *result, struct worker *w, const json_t *request)
+{
+	const char *name = NULL;
+	int rc = worker_get_string(&name, request, "verb");
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		if (strcmp(verbs[i].name, name) != 0)
+			continue;
+		if (verbs[i].needs_open)
+			rc = ensure_open(w);
+		return rc < 0 ? rc : verbs[i].run(result, w, request);
+	}
+	return err_set(KC_EPROTO, "the worker does not know '%s'", name);
+}
+
+static int serve(struct worker *w)
+{
+	for (;;) {
+		enum ipc_type type;
+		json_t *request = NULL, *result = json_object(), *head;
+		int rc = ipc_recv(&type, &request, w->fd, -1);
+
+		if (rc < 0 || type != IPC_REQUEST) {
+			json_decref(request);
+			json_decref(result);
+			return rc == KC_ENET ? 0 : 1;
+		}
+		err_clear();
+		rc = run_verb(result, w, request);
+		head = ipc_result_new(rc);
+		json_object_update(result, head);
+		json_decref(head);
+		json_decref(request);
+		rc = ipc_send(w->fd, IPC_RESULT, result);
+		json_decref(result);
+		if (rc < 0)
+			return rc == KC_ENET ? 0 : 1;
+		/* After the answer: nobody waits for this. */
+		if (w->opened && prepare_next(w) < 0)
+			log_warn("the next backup's password could not be prepared: %s", err_text(KC_EFAIL));
+	}
+}
+
+static void worker_fini(struct worker *w)
+{
+	source_close(w->source);
+	create_prepared_free(w->prepared);
+	age_key_free(w->key);
+	free(w->key_path);
+	mem_secret_free(w->password);
+	secrets_fini(&w->secrets);
+	conf_free(w->conf);
+}
+
+int worker_main(const char *conf_path)
+{
+	struct worker w = { .conf_path = conf_path, .fd = WORKER_FD };
+	int keep[] = { WORKER_FD }, status;
+
+	fcntl(WORKER_FD, F_SETFD, FD_CLOEXEC);
+	proc_close_inherited(keep, 1);
+	prctl(PR_SET_NAME, "keyclone-work");
+	/* A terminal's signals are the daemon's to handle: it ends us when the work is done. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	log_init("keycloned worker", LOG_LVL_INFO);
+	status = serve(&w);
+	worker_fini(&w);
+	return status;
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker_backup: the master's jobs: has it changed, make a backup, wrap its file key for clones. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/file.h"
+#include "base/ipc.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "worker_int.h"
+
+/* A safety backup belongs to no lineage. */
+#define SAFETY_LINEAGE "00000000000000000000000000000000"
+
+int worker_job_check(json_t *result, struct worker *w, const json_t *request)
+{
+	uint64_t version = 0;
+	int rc;
+
+	(void)request;
+	source_set_alive(w->source, worker_alive, w);
+	rc = source_refresh(w->source);
+	if (rc == KC_OK)
+		rc = source_version(&version, w->source);
+	if (rc == KC_OK)
+		json_object_set_new(result, "moved", json_boolean(!w->version_known || version != w->version));
+	return rc;
+}
+
+/* Told once before the first byte is readable, then with each growth. */
+static int on_progress(void *arg, const struct create_progress *p)
+{
+	struct worker *w = arg;
+	json_t *j = json_pack("{s:s, s:i}", "phase", create_phase_name(p->phase), "percent", (int)p->percent);
+
+	if (p->path != NULL) {
+		json_object_set_new(j, "path", json_string(p->path));
+		json_object_set_new(j, "name", json_string(p->name));
+		json_object_set_new(j, "bytes", json_integer((json_int_t)p->bytes));
+		json_object_set_new(j, "header_size", json_integer((json_int_t)p->header_size));
+		json_object_set_new(j, "file_id", json_string(p->file_id));
+		json_object_set_new(j, "generation", json_integer((json_int_t)p->generation));
+		json_object_set_new(j, "database_size", json_integer((json_int_t)p->database_size));
+	}
+	return worker_progress(w, j);
+}
+
+static int reserve(void *arg, uint64_t *generation)
+{
+	struct worker *w = arg;
+	json_t *answer = NULL;
+	int rc = worker_ask(&answer, w, json_pack("{s:s}", "ask", "generation"));
+
+	if (rc == KC_OK)
+		rc = worker_get_number(generation, answer, "generation");
+	json_decref(answer);
+	return rc;
+}
+
+static void set_result(json_t *j, const struct create_result *r)
+{
+	json_object_set_new(j, "unchanged", json_boolean(r->unchanged));
+	json_object_set_new(j, "digest", json_string(r->content));
+	json_object_set_new(j, "schema", json_string(r->schema));
+	json_object_set_new(j, "rows", json_integer((json_int_t)r->rows));
+	if (r->unchanged)
+		return;
+	json_object_set_new(j, "path", json_string(r->path));
+	json_object_set_new(j, "name", json_string(r->name));
+	json_object_set_new(j, "generation", json_integer((json_int_t)r->generation));
+	json_object_set_new(j, "size", json_integer((json_int_t)r->size));
+	json_object_set_new(j, "header_size", json_integer((json_int_t)r->header_size));
+	json_object_set_new(j, "sha256", json_string(r->payload_sha256));
+	json_object_set_new(j, "file_id", json_string(r->file_id));
+	json_object_set_new(j, "database_size", json_integer((json_int_t)r->database_size));
+	json_object_set_new(j, "timings",
+	    json_pack("{s:i, s:i, s:i, s:i}", "snapshot_ms", (int)r->snapshot_ms, "digest_ms", (int)r->digest_ms,
+		"write_ms", (int)r->write_ms, "finish_ms", (int)r->finish_ms));
+}
+
+static void keep_key(struct worker *w, struct create_result *r)
+{
+	age_key_free(w->key);
+	free(w->key_path);
+	w->key = r->key;
+	w->key_path = r->path != NULL ? mem_xstrdup(r->path) : NULL;
+	r->key = NULL;
+}
+
+int worker_job_backup(json_t *result, struct worker *w, const json_t *request)
+{
+	const struct conf *c = w->conf;
+	struct create_result r = { 0 };
+	const char *lineage, *host, *digest = json_string_value(json_object_get(request, "digest"));
+	struct create_options o = { .source = w->source,
+		.dir = c->backup_dir,
+		.kind = STORE_FULL,
+		.product = PACKAGE_NAME " " PACKAGE_VERSION,
+		.level = c->compression_level,
+		.logn = c->key_derivation_work,
+		.password = w->password,
+		.key = w->secrets.signing,
+		.master_key_file = c->master_key_file,
+		.reserve = reserve,
+		.progress = on_progress,
+		.arg = w };
+	int rc = worker_get_string(&lineage, request, "lineage");
+
+	if (rc == KC_OK)
+		rc = worker_get_string(&host, request, "host");
+	if (rc < 0)
+		return rc;
+	o.lineage = lineage;
+	o.host = host;
+	/* Make nothing where these digests say that the newest backup has it all. */
+	if (digest != NULL && digest[0] != '\0') {
+		o.unless_content = digest;
+		o.unless_schema = json_string_value(json_object_get(request, "schema"));
+	}
+	if (!file_exists(c->master_key_file))
+		o.master_key_file = NULL;
+	o.prepared = w->prepared;
+	w->prepared = NULL;
+	source_set_alive(w->source, worker_alive, w);
+	rc = backup_create(&r, &o);
+	if (rc < 0)
+		return rc;
+	w->version = r.version;
+	w->version_known = true;
+	set_result(result, &r);
+	if (!r.unchanged)
+		keep_key(w, &r);
+	create_result_fini(&r);
+	return KC_OK;
+}
+
+/* The file key of the backup at `path`: remembered from making it, else opened with the password. */
+static int file_key(struct worker *w, const char *path)
+{
+	struct age_key *key = NULL;
+	int rc;
+
+	if (w->key != NULL && w->key_path != NULL && strcmp(file_basename(w->key_path), file_basename(path)) == 0)
+		return KC_OK;
+	rc = backup_file_key(&key, path, w->password);
+	if (rc < 0)
+		return rc;
+	age_key_free(w->key);
+	free(w->key_path);
+	w->key = key;
+	w->key_path = mem_xstrdup(path);
+	return KC_OK;
+}
+
+int worker_job_wrap(json_t *result, struct worker *w, const json_t *request)
+{
+	const json_t *list = json_object_get(request, "recipients");
+	json_t *headers = json_object();
+	const char *path;
+	int rc = worker_get_string(&path, request, "backup");
+
+	if (rc == KC_OK)
+		rc = file_key(w, path);
+	for (size_t i = 0; rc == KC_OK && i < json_array_size(list); i++) {
+		const char *text = json_string_value(json_array_get(list, i));
+		struct age_recipient r;
+		char *travel = NULL;
+
+		rc = text == NULL ? err_set(KC_EPROTO, "a recipient is not text") : age_recipient_parse(&r, text);
+		if (rc == KC_OK)
+			rc = backup_wrap(&travel, w->key, &r, 1);
+		if (rc == KC_OK)
+			json_object_set_new(headers, text, json_string(travel));
+		free(travel);
+	}
+	json_object_set_new(result, "headers", headers);
+	return rc;
+}
+
+int worker_safety_backup(struct worker *w)
+{
+	const struct conf *c = w->conf;
+	struct create_result r = { 0 };
+	char *own = NULL;
+	struct create_options o = { .source = w->source,
+		.dir = c->backup_dir,
+		.kind = STORE_SAFETY,
+		.lineage = SAFETY_LINEAGE,
+		.host = "",
+		.product = PACKAGE_NAME " " PACKAGE_VERSION,
+		.level = c->compression_level,
+		.logn = c->key_derivation_work,
+		.key = w->secrets.signing,
+		.arg = w };
+	int rc = KC_OK;
+
+	if (w->password == NULL)
+		rc = secrets_safety_password(&own, &w->secrets, true);
+	o.password = own != NULL ? own : w->password;
+	if (file_exists(c->master_key_file))
+		o.master_key_file = c->master_key_file;
+	if (rc == KC_OK)
+		rc = backup_create(&r, &o);
+	if (rc == KC_OK)
+		log_warn("the rows that are discarded were saved in %s", r.path);
+	create_result_fini(&r);
+	mem_secret_free(own);
+	return rc;
+}

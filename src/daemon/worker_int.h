@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker_int: what the files of the worker share. */
+#ifndef KC_WORKER_INT_H
+#define KC_WORKER_INT_H
+
+#include "backup/create.h"
+#include "backup/source.h"
+#include "daemon/secrets.h"
+#include "daemon/worker.h"
+
+struct worker {
+	const char *conf_path;
+	struct conf *conf;
+	struct secrets secrets;
+	char *password; /* of backups; NULL: none configured (a clone) */
+	struct source *source;
+	struct create_prepared *prepared; /* for the next backup */
+	uint64_t version;		  /* of the source, when it was last seen to be in the newest backup */
+	bool version_known;
+	struct age_key *key; /* file key of the backup `key_path` */
+	char *key_path;
+	uint64_t alive_at; /* last sign of life, monotonic ms */
+	int fd;
+	bool opened;
+};
+
+/* A progress message, which also keeps the daemon from thinking that we stall. Failure: the daemon is gone. */
+int worker_progress(struct worker *w, json_t *progress); /* takes it */
+/* The same at most once a second, for waits and long work without figures. For source_options.alive. */
+int worker_alive(void *arg);
+/* Ask the daemon in the middle of a job; takes `question`. *answer is the caller's. */
+int worker_ask(json_t **answer, struct worker *w, json_t *question);
+
+/* Members of a request. A missing or mistyped one is KC_EPROTO. */
+int worker_get_string(const char **value, const json_t *request, const char *name);
+int worker_get_number(uint64_t *value, const json_t *request, const char *name);
+
+int worker_job_check(json_t *result, struct worker *w, const json_t *request);
+int worker_job_backup(json_t *result, struct worker *w, const json_t *request);
+int worker_job_wrap(json_t *result, struct worker *w, const json_t *request);
+int worker_job_restore(json_t *result, struct worker *w, const json_t *request);
+int worker_job_resolve(json_t *result, struct worker *w, const json_t *request);
+int worker_job_diverged(json_t *result, struct worker *w, const json_t *request);
+
+/* A backup of the live database beside the others, kind safety, before rows are discarded. */
+int worker_safety_backup(struct worker *w);
+
+#endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker_restore: the clone's jobs: restore a stored backup, resolve an intent after a crash, list diverged rows. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "backup/restore.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "worker_int.h"
+
+struct restoring {
+	struct worker *worker;
+	struct sign_pins pins;
+	char *staging;
+	int last_percent;
+};
+
+static int on_progress(void *arg, enum restore_phase phase, unsigned percent)
+{
+	struct restoring *r = arg;
+
+	/* One message for each phase and each five percent; in between a sign of life. */
+	if ((int)(phase * 1000 + percent / 5) == r->last_percent)
+		return worker_alive(r->worker);
+	r->last_percent = (int)(phase * 1000 + percent / 5);
+	return worker_progress(
+	    r->worker, json_pack("{s:s, s:i}", "phase", restore_phase_name(phase), "percent", (int)percent));
+}
+
+static int on_intent(void *arg, const struct restore_intent *i)
+{
+	struct restoring *r = arg;
+	json_t *answer = NULL;
+	int rc = worker_ask(&answer, r->worker,
+	    json_pack("{s:s, s:s, s:I, s:s, s:s, s:s}", "ask", "intent", "lineage", i->lineage, "generation",
+		(json_int_t)i->generation, "old_digest", i->old_content, "digest", i->content, "schema", i->schema));
+
+	json_decref(answer);
+	return rc;
+}
+
+/* A backup of what is about to be discarded, for this machine's identity and, where there is one, the password. */
+static int on_safety(void *arg)
+{
+	struct restoring *r = arg;
+
+	return worker_safety_backup(r->worker);
+}
+
+static int open_pins(struct restoring *r, const json_t *request)
+{
+	struct worker *w = r->worker;
+	const char *offered = json_string_value(json_object_get(request, "signer"));
+	struct sign_public pub;
+	int rc = sign_pins_load(&r->pins, w->secrets.signers);
+	struct sign_pin *only;
+
+	if (rc < 0 || r->pins.count > 0 || offered == NULL || offered[0] == '\0')
+		return rc;
+	/* First full ever: the key that the authenticated master names; pinned once its backup was proved with it. */
+	rc = sign_public_parse(&pub, offered, strlen(offered));
+	if (rc < 0)
+		return rc;
+	only = mem_xcalloc(1, sizeof(*only));
+	only->pub = pub;
+	only->comment = mem_xstrdup("pinned with the first full backup");
+	r->pins.pins = only;
+	r->pins.count = 1;
+	return KC_OK;
+}
+
+static int pin_first(struct restoring *r)
+{
+	struct sign_pins have;
+	bool added;
+	int rc = sign_pins_load(&have, r->worker->secrets.signers);
+
+	if (rc == KC_OK && have.count == 0)
+		rc = sign_pin_add(&added, r->worker->secrets.signers, &r->pins.pins[0].pub, r->pins.pins[0].comment);
+	sign_pins_fini(&have);
+	return rc;
+}
+
+static void set_image(struct image_options *o, struct restoring *r, const char *file, const char *travel)
+{
+	o->file = file;
+	o->travel = travel;
+	o->identity = r->worker->secrets.identity;
+	o->pins = &r->pins;
+	o->staging = r->staging;
+}
+
+static json_t *rows_json(const struct diverged_list *l)
+{
+	json_t *rows = json_array();
+
+	for (size_t i = 0; i < l->n; i++)
+		json_array_append_new(rows, json_pack("{s:s, s:s, s:s}", "table", l->rows[i].table, "key",
+						l->rows[i].key, "only", l->rows[i].in_live ? "here" : "master"));
+	return rows;
+}
+
+static void set_diverged(json_t *result, const struct diverged_list *l)
+{
+	char *text = diverged_list_text(l);
+
+	json_object_set_new(result, "rows_here", rows_json(l));
+	json_object_set_new(result, "only_here", json_integer((json_int_t)l->live_only));
+	json_object_set_new(result, "only_master", json_integer((json_int_t)l->other_only));
+	json_object_set_new(result, "diverged", json_string(text));
+	free(text);
+}
+
+static void set_result(json_t *result, const struct restore_result *r)
+{
+	json_object_set_new(result, "same", json_boolean(r->same));
+	json_object_set_new(result, "lineage", json_string(r->lineage));
+	json_object_set_new(result, "generation", json_integer((json_int_t)r->generation));
+	json_object_set_new(result, "digest", json_string(r->content));
+	json_object_set_new(result, "schema", json_string(r->schema));
+	json_object_set_new(result, "rows", json_integer((json_int_t)r->rows));
+	if (r->warning != NULL)
+		json_object_set_new(result, "warning", json_string(r->warning));
+	json_object_set_new(result, "timings",
+	    json_pack("{s:i, s:i, s:i, s:i}", "open_ms", (int)r->open_ms, "lock_ms", (int)r->lock_ms, "write_ms",
+		(int)r->write_ms, "checkpoint_ms", (int)r->checkpoint_ms));
+}
+
+int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
+{
+	struct restoring r = { .worker = w, .last_percent = -1 };
+	struct restore_options o = { .live = w->source,
+		.safety = on_safety,
+		.intent = on_intent,
+		.progress = on_progress,
+		.arg = &r,
+		.master_key_file = w->conf->master_key_file };
+	struct restore_result res = { 0 };
+	const char *file, *travel, *lineage, *applied, *applied_file;
+	int rc = worker_get_string(&file, request, "backup");
+
+	if (rc == KC_OK)
+		rc = worker_get_string(&travel, request, "travel");
+	if (rc == KC_OK)
+		rc = worker_get_string(&lineage, request, "lineage");
+	if (rc == KC_OK)
+		rc = worker_get_number(&o.image.generation, request, "generation");
+	if (rc == KC_OK)
+		rc = source_staging(&r.staging, w->conf->keydb_path);
+	if (rc == KC_OK)
+		rc = open_pins(&r, request);
+	if (rc < 0)
+		goto out;
+	set_image(&o.image, &r, file, travel);
+	o.image.lineage = lineage;
+	applied = json_string_value(json_object_get(request, "applied"));
+	o.applied = applied != NULL && applied[0] != '\0' ? applied : NULL;
+	applied_file = json_string_value(json_object_get(request, "applied_backup"));
+	if (applied_file != NULL)
+		set_image(
+		    &o.applied_image, &r, applied_file, json_string_value(json_object_get(request, "applied_travel")));
+	o.discard = json_is_true(json_object_get(request, "discard"));
+	source_set_alive(w->source, worker_alive, w);
+	rc = source_refresh(w->source);
+	if (rc == KC_OK)
+		rc = backup_restore(&res, &o);
+	if (rc == KC_OK)
+		rc = pin_first(&r);
+	if (rc == KC_OK)
+		set_result(result, &res);
+	if (rc == KC_EDIVERGED || res.diverged.live_only > 0)
+		set_diverged(result, &res.diverged);
+	restore_result_fini(&res);
+out:
+	sign_pins_fini(&r.pins);
+	free(r.staging);
+	return rc;
+}
+
+int worker_job_resolve(json_t *result, struct worker *w, const json_t *request)
+{
+	static const char *const words[] = { "old", "new", "neither" };
+	enum restore_outcome outcome;
+	const char *old, *new, *schema;
+	int rc = worker_get_string(&old, request, "old_digest");
+
+	if (rc == KC_OK)
+		rc = worker_get_string(&new, request, "digest");
+	if (rc == KC_OK)
+		rc = worker_get_string(&schema, request, "schema");
+	source_set_alive(w->source, worker_alive, w);
+	if (rc == KC_OK)
+		rc = restore_resolve(&outcome, w->source, old, new, schema);
+	if (rc == KC_OK)
+		json_object_set_new(result, "which", json_string(words[outcome]));
+	return rc;
+}
+
+int worker_job_diverged(json_t *result, struct worker *w, const json_t *request)
+{
+	struct restoring r = { .worker = w };
+	struct image_options o = { 0 };
+	struct diverged_list list;
+	struct source_digest digest = { 0 };
+	const char *file, *travel, *applied;
+	int rc = worker_get_string(&file, request, "backup");
+
+	diverged_list_init(&list);
+	if (rc == KC_OK)
+		rc = worker_get_string(&travel, request, "travel");
+	if (rc == KC_OK)
+		rc = worker_get_string(&applied, request, "applied");
+	if (rc == KC_OK)
+		rc = source_staging(&r.staging, w->conf->keydb_path);
+	if (rc == KC_OK)
+		rc = open_pins(&r, request);
+	source_set_alive(w->source, worker_alive, w);
+	if (rc == KC_OK)
+		rc = source_digest(&digest, w->source);
+	/* What was applied is what is there: nothing to list. */
+	if (rc == KC_OK && strcmp(digest.content, applied) != 0) {
+		set_image(&o, &r, file, travel);
+		rc = diverged_find_backup(w->source, &o, true, diverged_list_add, &list);
+	}
+	if (rc == KC_OK)
+		set_diverged(result, &list);
+	diverged_list_fini(&list);
+	source_digest_fini(&digest);
+	sign_pins_fini(&r.pins);
+	free(r.staging);
+	return rc;
+}
