@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * clone: the role that receives backups, restores them into the live key database by the worker, and answers.
+ *
+ *     offer ──fits?──> stored (durably, with its travel header) ──> restore job ──intent?──> state ──go──> applied ──>
+ * result
+ *
+ * What is stored and not applied is restored at the next start too, without the master. An intent left by a crash is
+ * resolved first: the database has either the old digest or the new one.
+ */
+#ifndef KC_CLONE_H
+#define KC_CLONE_H
+
+#include <jansson.h>
+
+struct clone_role;
+struct control_client;
+struct daemon;
+
+int clone_new(struct clone_role **c, struct daemon *d);
+void clone_free(struct clone_role *c);
+int clone_start(struct clone_role *c);
+void clone_diverged_list(struct clone_role *c, struct control_client *client);
+void clone_diverged_discard(struct clone_role *c, struct control_client *client);
+void clone_reloaded(struct clone_role *c);
+void clone_status(const struct clone_role *c, json_t *status);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* daemon: what both roles do alike: durable state, audit records, the end, a reload. */
+#include "daemon.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/ipc.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "daemon/clone.h"
+#include "daemon/control.h"
+#include "daemon/credentials.h"
+#include "daemon/master.h"
+
+#define END_DEADLINE_MS 30000
+#define END_STEPS	300
+
+int daemon_save(struct daemon *d)
+{
+	int rc = state_put_self(d->state, &d->self);
+
+	if (rc < 0) {
+		log_err("the state database cannot be written, the daemon ends: %s", err_text(rc));
+		daemon_end(d, err_exit_status(rc));
+	}
+	return rc;
+}
+
+int daemon_audit(struct daemon *d, const struct audit_record *r)
+{
+	int rc = audit_write(d->audit, r);
+
+	if (rc < 0)
+		log_err("the audit log cannot be written: %s", err_text(rc));
+	return rc;
+}
+
+/* --- end --- */
+
+static void on_deadline(void *arg)
+{
+	struct daemon *d = arg;
+
+	/* A restore under way may finish; the deadline is checked in steps. */
+	if (jobs_idle(d->jobs) || --d->end_steps == 0)
+		loop_stop(d->loop);
+	else
+		loop_timer_set(d->deadline, END_DEADLINE_MS / END_STEPS);
+}
+
+void daemon_end(struct daemon *d, int exit_status)
+{
+	if (d->ending)
+		return;
+	d->ending = true;
+	d->exit_status = exit_status;
+	d->end_steps = END_STEPS;
+	proc_notify_stopping();
+	/* A backup that is being made is broken off, a restore is let finish: it is short, and then it is done. */
+	if (d->deadline == NULL)
+		d->deadline = loop_timer_new(d->loop, on_deadline, d);
+	if (d->clone == NULL)
+		d->end_steps = 1;
+	loop_timer_set(d->deadline, 0);
+}
+
+/* --- reload --- */
+
+struct reload {
+	struct daemon *daemon;
+	daemon_reload_fn done;
+	void *arg;
+};
+
+static json_t *names_json(const struct conf_list *l)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < l->count; i++)
+		json_array_append_new(a, json_string(l->items[i]));
+	return a;
+}
+
+/* What needs a restart keeps its present value: `next` is made again with it. */
+static int keep_values(struct conf **next, const struct conf *now, const json_t *json, const struct conf_list *names)
+{
+	json_t *mixed = json_deep_copy(json), *old = conf_public_json(now);
+	json_t *to = json_object_get(mixed, "values");
+	const json_t *from = json_object_get(old, "values");
+	int rc;
+
+	for (size_t i = 0; i < names->count; i++) {
+		json_t *value = json_object_get(from, names->items[i]);
+
+		if (value != NULL)
+			json_object_set(to, names->items[i], value);
+		else
+			json_object_del(to, names->items[i]);
+	}
+	conf_free(*next);
+	*next = NULL;
+	rc = conf_from_json(next, mixed);
+	json_decref(mixed);
+	json_decref(old);
+	return rc;
+}
+
+/* New configuration and credentials are complete before anything is swapped. */
+static int take_over(struct daemon *d, const json_t *result, json_t *answer)
+{
+	struct conf *next = NULL;
+	struct conf_list live = { 0 }, restart = { 0 };
+	struct tls_creds *creds = NULL;
+	json_t *certificate = NULL;
+	int rc = conf_from_json(&next, json_object_get(result, "conf"));
+
+	if (rc < 0)
+		return rc;
+	conf_diff(&live, &restart, d->conf, next);
+	rc = keep_values(&next, d->conf, json_object_get(result, "conf"), &restart);
+	if (rc < 0)
+		return rc;
+	rc = credentials_load(&creds, &certificate, next);
+	if (rc == KC_OK) {
+		tls_creds_unref(d->creds);
+		d->creds = creds;
+		json_decref(d->certificate);
+		d->certificate = certificate;
+		conf_free(d->conf);
+		d->conf = next;
+		jobs_set_stall(d->jobs, next->job_stall_timeout_ms);
+		audit_set_limits(d->audit, (uint64_t)next->max_log_file_kb * 1024, (unsigned)next->max_log_file_num);
+		if (d->master != NULL)
+			master_reloaded(d->master);
+		else
+			clone_reloaded(d->clone);
+		json_object_set_new(answer, "changed", names_json(&live));
+		json_object_set_new(answer, "restart", names_json(&restart));
+	} else {
+		conf_free(next);
+	}
+	conf_list_fini(&live);
+	conf_list_fini(&restart);
+	return rc;
+}
+
+static void on_config(int rc, const json_t *result, void *arg)
+{
+	struct reload *r = arg;
+	struct daemon *d = r->daemon;
+	struct audit_record record = { .event = AUDIT_CONFIG_RELOAD };
+	json_t *members = json_object(), *answer;
+
+	if (rc == KC_OK)
+		rc = take_over(d, result, members);
+	else if (json_object_get(result, "errors") != NULL)
+		json_object_set(members, "errors", json_object_get(result, "errors"));
+	if (rc == KC_OK)
+		log_info("the configuration was read anew");
+	if (rc != KC_ECANCELED)
+		audit_result(d->audit, &record, rc);
+	answer = ipc_result_new(rc);
+	json_object_update(answer, members);
+	json_decref(members);
+	r->done(rc, answer, r->arg);
+	json_decref(answer);
+	free(r);
+}
+
+void daemon_reload(struct daemon *d, daemon_reload_fn done, void *arg)
+{
+	struct reload *r = mem_xalloc(sizeof(*r));
+
+	r->daemon = d;
+	r->done = done;
+	r->arg = arg;
+	jobs_add_first(d->jobs, json_pack("{s:s}", "verb", "config"), NULL, NULL, on_config, r);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * daemon: what every part of keycloned shares. One struct, filled by the table of start steps in main.c in this order
+ * and taken down backwards. The role (master.h, clone.h) hangs off it; nothing here is global.
+ */
+#ifndef KC_DAEMON_H
+#define KC_DAEMON_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/audit.h"
+#include "base/conf.h"
+#include "base/loop.h"
+#include "daemon/job.h"
+#include "daemon/state.h"
+#include "replication/tls.h"
+
+struct control;
+struct master;
+struct clone_role;
+struct starter;
+
+struct daemon {
+	const char *conf_path;
+	struct conf *conf; /* without secrets */
+	struct loop *loop;
+	struct starter *starter;
+	struct jobs *jobs;
+	struct state *state;
+	struct state_self self; /* what state has; change it, then daemon_save() */
+	struct audit *audit;
+	struct tls_creds *creds;
+	struct control *control;
+	struct master *master; /* one of these two */
+	struct clone_role *clone;
+	struct loop_signal *on_term, *on_int, *on_hup;
+	struct loop_timer *deadline;
+	json_t *database;    /* {"kind", "path", "rows"}, as the worker found it */
+	json_t *certificate; /* {"alias", "sha256", "not_after", "days_left"} of the one in force */
+	char *recipient;     /* clone: its age recipient */
+	char *signer;	     /* master: public half of the signing key */
+	char host[256];
+	int lock_fd;
+	bool ending;
+	unsigned end_steps;
+	int exit_status;
+};
+
+/* Make d->self durable. An error is logged here: state that cannot be written ends the daemon (it would forget). */
+int daemon_save(struct daemon *d);
+
+/* Write an audit record; host and role are filled in. An error is logged, and returned for operations that must not go
+ * on without their record. */
+int daemon_audit(struct daemon *d, const struct audit_record *r);
+
+/* Begin to end: no new work, what is being committed is finished, then the loop stops. */
+void daemon_end(struct daemon *d, int exit_status);
+
+/* Read the configuration and credentials anew. *changes: array of what was taken over, *restart: of what needs a
+ * restart. Asynchronous: `done` gets the result {"rc", "changed": […], "restart": […]}. */
+typedef void (*daemon_reload_fn)(int rc, const json_t *result, void *arg);
+void daemon_reload(struct daemon *d, daemon_reload_fn done, void *arg);
+
+/* The JSON of INTERFACE section 4, new reference. */
+json_t *status_json(const struct daemon *d);
+
+/* RFC 3339 UTC, NULL member for 0. New reference. */
+json_t *status_time(int64_t t);
+
+#endif

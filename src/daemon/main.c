@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * main of keycloned: a table of start steps, each with its undo; a failure undoes backwards what was done. The order
+ * matters: the starter before anything that confinement would take away, the worker before the configuration (it alone
+ * reads the file with its secrets), the lock before the state, confinement before the first byte from the network.
+ */
+#include <errno.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/confine.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/ipc.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "daemon/attempts.h"
+#include "daemon/clone.h"
+#include "daemon/control.h"
+#include "daemon/credentials.h"
+#include "daemon/daemon.h"
+#include "daemon/master.h"
+#include "daemon/starter.h"
+#include "daemon/worker.h"
+
+#define CONFIG_TIMEOUT_MS 120000 /* reading the configuration and opening the database, at start */
+#define WORKER_GRACE_MS	  5000
+
+/* --- steps --- */
+
+static int start_starter(struct daemon *d)
+{
+	return starter_new(&d->starter, d->conf_path);
+}
+
+static void stop_starter(struct daemon *d)
+{
+	starter_free(d->starter);
+}
+
+static void on_worker_event(const char *why, bool fatal, void *arg)
+{
+	struct daemon *d = arg;
+
+	if (fatal) {
+		log_err("no worker can be started any more: %s; the daemon ends so that it can be started afresh", why);
+		daemon_end(d, 1);
+		return;
+	}
+	log_warn("%s; it is started again", why);
+}
+
+static int start_worker(struct daemon *d)
+{
+	int rc = jobs_new(&d->jobs, d->loop, d->starter, 600000);
+
+	if (rc == KC_OK)
+		jobs_on_event(d->jobs, on_worker_event, d);
+	return rc;
+}
+
+static void stop_worker(struct daemon *d)
+{
+	jobs_free(d->jobs, WORKER_GRACE_MS);
+}
+
+/* Each error on its own line, as `keyclone config check` prints them. */
+static void print_errors(const json_t *result)
+{
+	const json_t *errors = json_object_get(result, "errors");
+	size_t i;
+	json_t *e;
+
+	json_array_foreach(errors, i, e) fprintf(stderr, "keycloned: %s\n", json_string_value(e));
+}
+
+static int start_conf(struct daemon *d)
+{
+	json_t *result = NULL;
+	int rc = jobs_call(&result, d->jobs, json_pack("{s:s}", "verb", "config"), CONFIG_TIMEOUT_MS);
+
+	if (rc < 0)
+		print_errors(result);
+	if (rc == KC_OK)
+		rc = conf_from_json(&d->conf, json_object_get(result, "conf"));
+	for (size_t i = 0; rc == KC_OK && i < d->conf->warnings.count; i++)
+		log_warn("%s", d->conf->warnings.items[i]);
+	if (rc == KC_OK)
+		jobs_set_stall(d->jobs, d->conf->job_stall_timeout_ms);
+	json_decref(result);
+	return rc;
+}
+
+static void stop_conf(struct daemon *d)
+{
+	conf_free(d->conf);
+}
+
+static char *audit_path(const struct conf *c)
+{
+	return file_join(c->log_dir, c->audit_log);
+}
+
+static int start_dirs(struct daemon *d)
+{
+	const char *dirs[] = { d->conf->run_dir, d->conf->state_dir, d->conf->log_dir, d->conf->backup_dir };
+	int rc = KC_OK;
+
+	for (size_t i = 0; rc == KC_OK && i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+		rc = file_make_dirs(dirs[i]);
+		if (rc == KC_OK && access(dirs[i], R_OK | W_OK | X_OK) < 0)
+			rc = err_set(KC_EPERM, "%s: not writable for user id %u: %s", dirs[i], (unsigned)geteuid(),
+			    strerror(errno));
+	}
+	return rc;
+}
+
+static int start_lock(struct daemon *d)
+{
+	/* In the state directory too: two configurations may share it with different run directories. */
+	char *path = file_join(d->conf->state_dir, "keycloned.lock");
+	int rc = file_lock(&d->lock_fd, path);
+
+	if (rc == KC_ELOCKED)
+		rc = err_prefix(rc, "another keycloned runs on this state directory");
+	free(path);
+	return rc;
+}
+
+static void stop_lock(struct daemon *d)
+{
+	close(d->lock_fd);
+}
+
+static int start_state(struct daemon *d)
+{
+	int rc = state_open(&d->state, d->conf->state_dir, true);
+
+	if (rc == KC_OK)
+		rc = state_get_self(&d->self, d->state);
+	if (rc == KC_OK && d->conf->role == CONF_MASTER && d->self.lineage[0] == '\0') {
+		rc = state_new_lineage(d->state);
+		if (rc == KC_OK)
+			rc = state_get_self(&d->self, d->state);
+	}
+	return rc;
+}
+
+static void stop_state(struct daemon *d)
+{
+	state_close(d->state);
+}
+
+static int on_audit_head(const char *hash, uint64_t seq, void *arg)
+{
+	struct daemon *d = arg;
+
+	return state_put_audit_head(d->state, seq, hash);
+}
+
+static int start_audit(struct daemon *d)
+{
+	char *path = audit_path(d->conf);
+	struct audit_options o = {
+		.path = path,
+		.host = d->host,
+		.role = d->conf->role == CONF_MASTER ? "master" : "clone",
+		.max_bytes = (uint64_t)d->conf->max_log_file_kb * 1024,
+		.max_files = (unsigned)d->conf->max_log_file_num,
+		.on_head = on_audit_head,
+		.arg = d,
+	};
+	int rc = audit_open(&d->audit, &o);
+
+	free(path);
+	return rc;
+}
+
+static void stop_audit(struct daemon *d)
+{
+	struct audit_record r = { .event = AUDIT_DAEMON_STOP, .outcome = AUDIT_SUCCESS };
+
+	daemon_audit(d, &r);
+	audit_close(d->audit);
+}
+
+static int start_attempts(struct daemon *d)
+{
+	struct audit_record r = { .event = AUDIT_DAEMON_START, .outcome = AUDIT_SUCCESS, .detail = PACKAGE_VERSION };
+	char *path = audit_path(d->conf);
+	int rc = attempts_close(d->audit, path);
+
+	free(path);
+	return rc < 0 ? rc : daemon_audit(d, &r);
+}
+
+static int start_credentials(struct daemon *d)
+{
+	return credentials_load(&d->creds, &d->certificate, d->conf);
+}
+
+static void stop_credentials(struct daemon *d)
+{
+	tls_creds_unref(d->creds);
+	json_decref(d->certificate);
+}
+
+static int start_database(struct daemon *d)
+{
+	json_t *result = NULL;
+	const char *s;
+	int rc = jobs_call(&result, d->jobs, json_pack("{s:s}", "verb", "open"), CONFIG_TIMEOUT_MS);
+
+	if (rc == KC_OK) {
+		d->database = json_incref(json_object_get(result, "database"));
+		s = json_string_value(json_object_get(result, "recipient"));
+		d->recipient = s != NULL ? mem_xstrdup(s) : NULL;
+		s = json_string_value(json_object_get(result, "signer"));
+		d->signer = s != NULL ? mem_xstrdup(s) : NULL;
+	}
+	json_decref(result);
+	return rc;
+}
+
+static void stop_database(struct daemon *d)
+{
+	json_decref(d->database);
+	free(d->recipient);
+	free(d->signer);
+}
+
+static int start_role(struct daemon *d)
+{
+	return d->conf->role == CONF_MASTER ? master_new(&d->master, d) : clone_new(&d->clone, d);
+}
+
+static void stop_role(struct daemon *d)
+{
+	master_free(d->master);
+	clone_free(d->clone);
+	d->master = NULL;
+	d->clone = NULL;
+}
+
+static int start_control(struct daemon *d)
+{
+	return control_new(&d->control, d);
+}
+
+static void stop_control(struct daemon *d)
+{
+	control_free(d->control);
+}
+
+static int start_confinement(struct daemon *d)
+{
+	const char *write[] = { d->conf->run_dir, d->conf->state_dir, d->conf->log_dir, d->conf->backup_dir, NULL };
+	const char *read[] = { d->conf->keystore_dir, d->conf->truststore_dir, NULL };
+	struct confine_rules rules = { .read_only = read, .read_write = write, .system_files = true };
+	int rc = confine_files(&rules);
+
+	return rc < 0 ? rc : confine_syscalls();
+}
+
+static void on_signal(int sig, void *arg)
+{
+	struct daemon *d = arg;
+
+	log_info("%s: ending", strsignal(sig));
+	daemon_end(d, 0);
+}
+
+static void on_hup_done(int rc, const json_t *result, void *arg)
+{
+	(void)result, (void)arg;
+	proc_notify_ready();
+	if (rc < 0)
+		log_err("reload: %s; the old configuration stays in force", err_text(rc));
+}
+
+static void on_hup(int sig, void *arg)
+{
+	(void)sig;
+	proc_notify_reloading();
+	daemon_reload(arg, on_hup_done, NULL);
+}
+
+static int start_signals(struct daemon *d)
+{
+	d->on_term = loop_signal_new(d->loop, SIGTERM, on_signal, d);
+	d->on_int = loop_signal_new(d->loop, SIGINT, on_signal, d);
+	d->on_hup = loop_signal_new(d->loop, SIGHUP, on_hup, d);
+	return KC_OK;
+}
+
+static void stop_signals(struct daemon *d)
+{
+	loop_signal_free(d->on_term);
+	loop_signal_free(d->on_int);
+	loop_signal_free(d->on_hup);
+}
+
+static const struct step {
+	const char *name;
+	int (*start)(struct daemon *d);
+	void (*undo)(struct daemon *d);
+} steps[] = {
+	{ "starter", start_starter, stop_starter },
+	{ "worker", start_worker, stop_worker },
+	{ "configuration", start_conf, stop_conf },
+	{ "directories", start_dirs, NULL },
+	{ "lock", start_lock, stop_lock },
+	{ "state", start_state, stop_state },
+	{ "audit log", start_audit, stop_audit },
+	{ "interrupted work", start_attempts, NULL },
+	{ "credentials", start_credentials, stop_credentials },
+	{ "key database", start_database, stop_database },
+	{ "signals", start_signals, stop_signals },
+	{ "role", start_role, stop_role },
+	{ "control socket", start_control, stop_control },
+	{ "confinement", start_confinement, NULL },
+};
+#define STEPS (sizeof(steps) / sizeof(steps[0]))
+
+static void undo(struct daemon *d, size_t done)
+{
+	while (done-- > 0)
+		if (steps[done].undo != NULL)
+			steps[done].undo(d);
+}
+
+static int start(struct daemon *d, size_t *done)
+{
+	int rc = KC_OK;
+
+	for (*done = 0; *done < STEPS; ++*done) {
+		rc = steps[*done].start(d);
+		if (rc < 0)
+			return rc;
+	}
+	return d->master != NULL ? master_start(d->master) : clone_start(d->clone);
+}
+
+/* The first line: what an administrator compares with what he meant. */
+static void announce(const struct daemon *d)
+{
+	const struct conf *c = d->conf;
+	char schedule[160] = "", zone[32];
+	time_t now = time(NULL);
+	struct tm tm;
+
+	localtime_r(&now, &tm);
+	strftime(zone, sizeof(zone), "%Z", &tm);
+	if (d->master != NULL)
+		snprintf(schedule, sizeof(schedule), "%zu clones, checks every %llu s", c->clone_count,
+		    (unsigned long long)(c->check_frequency_ms / 1000));
+	else
+		snprintf(schedule, sizeof(schedule), "restores at once");
+	log_info("keycloned " PACKAGE_VERSION
+		 " is up: role %s, port %d, TLS %s, certificate %s (SHA-256 %.16s…, %lld days left), "
+		 "%s, time zone %s",
+	    d->master != NULL ? "master" : "clone", d->master != NULL ? c->master_listen_port : c->listen_port,
+	    c->tls_minimum == CONF_TLS_1_2 ? "1.2 and 1.3" : "1.3",
+	    json_string_value(json_object_get(d->certificate, "alias")),
+	    json_string_value(json_object_get(d->certificate, "sha256")),
+	    (long long)json_integer_value(json_object_get(d->certificate, "days_left")), schedule, zone);
+}
+
+static void sync_audit(void *arg)
+{
+	struct daemon *d = arg;
+	int rc = d->audit != NULL ? audit_sync(d->audit) : KC_OK;
+
+	if (rc < 0) {
+		log_err("the audit log cannot be written: %s; the daemon ends", err_text(rc));
+		daemon_end(d, err_exit_status(rc));
+	}
+}
+
+static int run_daemon(const char *conf_path, bool check_only)
+{
+	struct daemon d = { .conf_path = conf_path, .lock_fd = -1 };
+	size_t done = 0;
+	int rc;
+
+	if (gethostname(d.host, sizeof(d.host) - 1) < 0)
+		snprintf(d.host, sizeof(d.host), "localhost");
+	d.loop = loop_new();
+	rc = start(&d, &done);
+	if (rc < 0) {
+		fprintf(stderr, "keycloned: %s: %s\n", done < STEPS ? steps[done].name : "start", err_text(rc));
+		d.exit_status = err_exit_status(rc);
+	} else if (check_only) {
+		puts("keycloned: everything that can be checked without starting is right");
+	} else {
+		announce(&d);
+		loop_set_turn_hook(d.loop, sync_audit, &d);
+		proc_notify_ready();
+		loop_run(d.loop);
+		loop_set_turn_hook(d.loop, NULL, NULL);
+	}
+	undo(&d, done);
+	loop_timer_free(d.deadline);
+	loop_free(d.loop);
+	return d.exit_status;
+}
+
+static int usage(FILE *out, int status)
+{
+	fputs("usage: keycloned [-c FILE] [--check]\n\n"
+	      "Runs in the foreground as master or clone, as the configuration says; see keycloned(8).\n\n"
+	      "  -c, --config FILE  configuration (else $KEYCLONE_CONFIG, else " SYSCONFDIR
+	      "/keyclone/keyclone.properties)\n"
+	      "  --check            start everything, say whether it works, end\n"
+	      "  --debug            log more\n"
+	      "  --version          print the version\n",
+	    out);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	const char *conf_path = NULL;
+	enum { DAEMON, STARTER, WORKER } mode = DAEMON;
+	bool check_only = false;
+	enum log_level level = LOG_LVL_INFO;
+
+	setlocale(LC_TIME, "");
+	for (int i = 1; i < argc; i++) {
+		if ((strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0) && i + 1 < argc)
+			conf_path = argv[++i];
+		else if (strcmp(argv[i], "--check") == 0)
+			check_only = true;
+		else if (strcmp(argv[i], "--debug") == 0)
+			level = LOG_LVL_DEBUG;
+		else if (strcmp(argv[i], "--starter") == 0)
+			mode = STARTER;
+		else if (strcmp(argv[i], "--worker") == 0)
+			mode = WORKER;
+		else if (strcmp(argv[i], "--help") == 0)
+			return usage(stdout, 0);
+		else if (strcmp(argv[i], "--version") == 0)
+			return puts("keycloned " PACKAGE_VERSION) < 0;
+		else
+			return usage(stderr, 64);
+	}
+	log_init("keycloned", level);
+	if (mem_init() < 0 || proc_harden() < 0) {
+		fprintf(stderr, "keycloned: %s\n", err_text(KC_EFAIL));
+		return 1;
+	}
+	conf_path = conf_default_path(conf_path);
+	return mode == STARTER	? starter_main(conf_path)
+	       : mode == WORKER ? worker_main(conf_path)
+				: run_daemon(conf_path, check_only);
+}

@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * master: looks for changes and makes backups. A look is: has the database moved since the newest backup (O(1))? If so
+ * a backup job, which compares digests first and reserves a generation only when something changed. Never two at a
+ * time.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "backup/store.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/ipc.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "daemon/control.h"
+#include "master_int.h"
+
+#define MINUTE_MS 10000
+
+static uint64_t json_u64(const json_t *j, const char *name)
+{
+	return (uint64_t)json_integer_value(json_object_get(j, name));
+}
+
+static const char *json_text(const json_t *j, const char *name)
+{
+	const char *s = json_string_value(json_object_get(j, name));
+
+	return s != NULL ? s : "";
+}
+
+/* --- schedule --- */
+
+static void schedule_check(struct master *m, uint64_t in_ms)
+{
+	m->next_check = time(NULL) + (int64_t)(in_ms / 1000);
+	loop_timer_set(m->check, in_ms);
+}
+
+static void on_check_due(void *arg)
+{
+	struct master *m = arg;
+
+	schedule_check(m, m->d->conf->check_frequency_ms);
+	if (!m->d->self.stopped)
+		master_look(m, false);
+}
+
+static void checked(struct master *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void checked(struct master *m, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(m->d->self.last_check_result, sizeof(m->d->self.last_check_result), fmt, ap);
+	va_end(ap);
+	m->d->self.last_check = time(NULL);
+	daemon_save(m->d);
+}
+
+/* --- runs --- */
+
+void master_run_begin(struct master *m, uint64_t generation)
+{
+	struct audit_record r = { .event = AUDIT_REPLICATION_START,
+		.outcome = AUDIT_STARTED,
+		.generation = generation,
+		.lineage = m->d->self.lineage };
+
+	if (m->run.active && m->run.generation == generation)
+		return;
+	m->run = (struct run){ .active = true, .generation = generation, .began = loop_now(m->d->loop) };
+	STR_COPY(m->run.phase, "backup");
+	daemon_audit(m->d, &r);
+}
+
+static void run_end(struct master *m, int rc)
+{
+	unsigned total = 0, done = 0;
+	char detail[300], bad[200] = "";
+	struct audit_record r = { .event = AUDIT_REPLICATION_END,
+		.generation = m->run.generation,
+		.lineage = m->d->self.lineage,
+		.duration_ms = loop_now(m->d->loop) - m->run.began,
+		.detail = detail };
+
+	for (const struct target *t = m->targets; t != NULL; t = t->next) {
+		enum fleet_state s = fleet_state(t->clone);
+
+		total++;
+		if (s == FLEET_CURRENT || s == FLEET_POSTPONED)
+			done++;
+		else if (strlen(bad) + strlen(t->name) + 24 < sizeof(bad))
+			snprintf(bad + strlen(bad), sizeof(bad) - strlen(bad), "; %s %s", t->name, fleet_state_name(s));
+	}
+	if (rc < 0)
+		snprintf(detail, sizeof(detail), "%.250s", err_text(rc));
+	else if (total == 0)
+		snprintf(detail, sizeof(detail), "backup only: no clone is configured");
+	else
+		snprintf(detail, sizeof(detail), "%u of %u clones have it%s", done, total, bad);
+	r.outcome = rc < 0 || done < total ? AUDIT_FAILURE : AUDIT_SUCCESS;
+	r.code = rc < 0 ? err_msg_code(rc) : done < total ? "KC0001E" : NULL;
+	m->run.active = false;
+	daemon_audit(m->d, &r);
+	if (rc == KC_OK && done == total) {
+		m->d->self.last_completed = time(NULL);
+		daemon_save(m->d);
+	}
+	if (rc == KC_OK)
+		log_info("generation %" PRIu64 ": %s, after %" PRIu64 " ms", m->run.generation, detail, r.duration_ms);
+}
+
+/* Once a turn at most: store what changed, tell who waits, see whether the run is over. */
+static void on_settle(void *arg)
+{
+	struct master *m = arg;
+	bool over = m->run.active && !m->making;
+	bool current = m->targets != NULL;
+
+	target_store_dirty(m);
+	for (const struct target *t = m->targets; t != NULL; t = t->next) {
+		over = over && target_settled(t);
+		current = current && fleet_state(t->clone) == FLEET_CURRENT;
+	}
+	if (over)
+		run_end(m, KC_OK);
+	wait_update_all(m);
+}
+
+void master_settle_soon(struct master *m)
+{
+	if (!loop_timer_is_set(m->settle))
+		loop_timer_set(m->settle, 0);
+}
+
+/* --- backup --- */
+
+static int note_removed(void *arg, const struct store_entry *e)
+{
+	struct master *m = arg;
+	struct audit_record r = { .event = AUDIT_BACKUP_DELETE,
+		.outcome = AUDIT_SUCCESS,
+		.backup = e->file,
+		.generation = e->name.generation,
+		.bytes = e->size,
+		.detail = "over replication.MaxBackupNum" };
+
+	return daemon_audit(m->d, &r);
+}
+
+static void prune(struct master *m)
+{
+	const char *keep[] = { m->out.name };
+	struct store_prune p = { .dir = m->d->conf->backup_dir,
+		.max = (size_t)m->d->conf->max_backup_num,
+		.keep = keep,
+		.n_keep = 1,
+		.removed = note_removed,
+		.arg = m };
+	int rc = store_prune(&p);
+
+	if (rc < 0)
+		log_warn("old backups are kept: %s", err_text(rc));
+}
+
+/* The worker is about to write: give it a number that was never given before, and say so in the audit log. */
+static json_t *on_ask(const json_t *ask, void *arg)
+{
+	struct master *m = arg;
+	struct state_self *self = &m->d->self;
+	struct audit_record r = { .event = AUDIT_BACKUP_CREATE, .outcome = AUDIT_STARTED, .lineage = self->lineage };
+	json_t *answer;
+	int rc;
+
+	if (strcmp(json_text(ask, "ask"), "generation") != 0)
+		return NULL;
+	self->generation++;
+	if (self->unreplicated_since == 0)
+		self->unreplicated_since = time(NULL);
+	rc = daemon_save(m->d);
+	master_run_begin(m, self->generation);
+	r.generation = self->generation;
+	if (rc == KC_OK)
+		rc = daemon_audit(m->d, &r);
+	fleet_set_unreplicated(m->fleet, self->unreplicated_since);
+	answer = ipc_result_new(rc);
+	json_object_set_new(answer, "generation", json_integer((json_int_t)self->generation));
+	m->making = rc == KC_OK;
+	memset(&m->out, 0, sizeof(m->out));
+	return answer;
+}
+
+/* The file begins to grow: offer it to everybody. */
+static void begin_offering(struct master *m, const json_t *p)
+{
+	struct outgoing *o = &m->out;
+
+	o->generation = json_u64(p, "generation");
+	STR_COPY(o->path, json_text(p, "path"));
+	STR_COPY(o->name, json_text(p, "name"));
+	STR_COPY(o->file_id, json_text(p, "file_id"));
+	STR_COPY(o->digest, json_text(p, "digest"));
+	o->header_size = (uint32_t)json_u64(p, "header_size");
+	o->database_size = json_u64(p, "database_size");
+	o->valid = json_u64(p, "bytes");
+	fleet_set_generation(m->fleet, m->d->self.lineage, o->generation, m->d->self.unreplicated_since);
+	wait_arm_all(m);
+}
+
+static void on_backup_progress(const json_t *p, void *arg)
+{
+	struct master *m = arg;
+
+	if (json_object_get(p, "phase") == NULL)
+		return;
+	STR_COPY(m->run.phase, json_text(p, "phase"));
+	m->run.percent = (unsigned)json_u64(p, "percent");
+	if (json_object_get(p, "path") != NULL && m->making) {
+		if (m->out.generation == 0)
+			begin_offering(m, p);
+		m->out.valid = json_u64(p, "bytes");
+		target_grow_all(m);
+	}
+	master_settle_soon(m);
+}
+
+static int load_outgoing(struct master *m);
+
+static void backup_made(struct master *m, const json_t *result)
+{
+	struct state_self *self = &m->d->self;
+	struct audit_record r = { .event = AUDIT_BACKUP_CREATE,
+		.outcome = AUDIT_SUCCESS,
+		.lineage = self->lineage,
+		.generation = json_u64(result, "generation"),
+		.backup = json_text(result, "name"),
+		.bytes = json_u64(result, "size"),
+		.duration_ms = loop_now(m->d->loop) - m->backup_began };
+	int rc;
+
+	if (m->out.generation == 0)
+		begin_offering(m, result);
+	self->complete = r.generation;
+	STR_COPY(self->digest, json_text(result, "digest"));
+	STR_COPY(self->schema, json_text(result, "schema"));
+	STR_COPY(self->file_id, json_text(result, "file_id"));
+	STR_COPY(self->backup, json_text(result, "name"));
+	STR_COPY(self->sha256, json_text(result, "sha256"));
+	self->header_size = json_u64(result, "header_size");
+	self->database_size = json_u64(result, "database_size");
+	self->rows = json_u64(result, "rows");
+	self->unreplicated_since = 0;
+	json_object_set_new(m->d->database, "rows", json_integer((json_int_t)self->rows));
+	m->making = false;
+	checked(m, "generation %" PRIu64 " was made", self->complete);
+	daemon_audit(m->d, &r);
+	fleet_set_unreplicated(m->fleet, 0);
+	rc = load_outgoing(m);
+	if (rc < 0)
+		target_cancel_all(m, rc);
+	else
+		target_end_all(m);
+	prune(m);
+}
+
+static void backup_failed(struct master *m, int rc)
+{
+	struct audit_record r = { .event = AUDIT_BACKUP_CREATE,
+		.generation = m->d->self.generation,
+		.lineage = m->d->self.lineage,
+		.duration_ms = loop_now(m->d->loop) - m->backup_began };
+	uint64_t min = m->d->conf->retry_min_ms, max = m->d->conf->retry_max_ms;
+	char why[600];
+
+	STR_COPY(why, err_text(rc));
+	log_err("backup failed: %s", why);
+	if (m->making) {
+		audit_result(m->d->audit, &r, rc);
+		fleet_withdraw_generation(m->fleet, m->out.generation);
+		target_cancel_all(m, err_set(rc, "%s", why));
+		m->making = false;
+	}
+	if (m->run.active)
+		run_end(m, err_set(rc, "%s", why));
+	memset(&m->out, 0, sizeof(m->out));
+	checked(m, "failed: %.100s", why);
+	wait_fail_all(m, err_set(rc, "%s", why));
+	m->backup_wait_ms = m->backup_wait_ms == 0 ? min : m->backup_wait_ms * 2 > max ? max : m->backup_wait_ms * 2;
+	if (err_retryable(rc) && m->backup_wait_ms < m->d->conf->check_frequency_ms)
+		schedule_check(m, m->backup_wait_ms);
+}
+
+static void look_done(struct master *m)
+{
+	m->looking = false;
+	wait_arm_all(m);
+	master_settle_soon(m);
+	if (m->look_again) {
+		m->look_again = false;
+		master_look(m, true);
+	}
+}
+
+static void on_backup_done(int rc, const json_t *result, void *arg)
+{
+	struct master *m = arg;
+
+	if (rc == KC_ECANCELED && m->d->ending)
+		return;
+	if (rc < 0) {
+		backup_failed(m, rc);
+		load_outgoing(m);
+		m->looking = false;
+		master_settle_soon(m);
+		return;
+	}
+	m->backup_wait_ms = 0;
+	if (json_is_true(json_object_get(result, "unchanged")))
+		checked(m, "no change since generation %" PRIu64, m->d->self.complete);
+	else
+		backup_made(m, result);
+	look_done(m);
+}
+
+static void start_backup(struct master *m)
+{
+	const struct state_self *self = &m->d->self;
+	bool full = m->want_full || !m->out.complete;
+	json_t *request = json_pack("{s:s, s:s, s:s}", "verb", "backup", "lineage", self->lineage, "host", m->d->host);
+
+	m->want_full = false;
+	if (!full) {
+		json_object_set_new(request, "digest", json_string(self->digest));
+		json_object_set_new(request, "schema", json_string(self->schema));
+	}
+	m->backup_began = loop_now(m->d->loop);
+	jobs_add(m->d->jobs, request, on_backup_progress, on_ask, on_backup_done, m);
+}
+
+static void on_check_done(int rc, const json_t *result, void *arg)
+{
+	struct master *m = arg;
+
+	if (rc == KC_ECANCELED && m->d->ending)
+		return;
+	if (rc < 0) {
+		backup_failed(m, rc);
+		load_outgoing(m);
+		m->looking = false;
+		return;
+	}
+	if (json_is_true(json_object_get(result, "moved")) || !m->out.complete) {
+		start_backup(m);
+		return;
+	}
+	checked(m, "no change since generation %" PRIu64, m->d->self.complete);
+	look_done(m);
+}
+
+/* force: compare digests even if the database has not moved. A look under way is joined. */
+void master_look(struct master *m, bool force)
+{
+	if (m->looking) {
+		m->look_again = m->look_again || (force && m->want_full);
+		return;
+	}
+	m->looking = true;
+	if (force || m->want_full || !m->out.complete)
+		start_backup(m);
+	else
+		jobs_add(m->d->jobs, json_pack("{s:s}", "verb", "check"), NULL, NULL, on_check_done, m);
+}
+
+/* --- start --- */
+
+/* The newest whole backup, from what the state database says of it: what clones are offered. KC_OK without one, too. */
+static int load_outgoing(struct master *m)
+{
+	const struct state_self *self = &m->d->self;
+	struct outgoing *o = &m->out;
+	char *path;
+	off_t size = -1;
+	int fd = -1, rc;
+
+	memset(o, 0, sizeof(*o));
+	if (self->complete == 0)
+		return KC_OK;
+	path = file_join(m->d->conf->backup_dir, self->backup);
+	rc = file_open(&fd, path, O_RDONLY, 0);
+	if (rc == KC_OK)
+		size = lseek(fd, 0, SEEK_END);
+	if (rc == KC_OK && (self->header_size > sizeof(o->end.recovery) || size <= (off_t)self->header_size ||
+			       pread(fd, o->end.recovery, self->header_size, 0) != (ssize_t)self->header_size))
+		rc = err_set(KC_ETRUNCATED, "%s: shorter than it was when it was made", path);
+	if (rc == KC_OK) {
+		o->generation = self->complete;
+		STR_COPY(o->path, path);
+		STR_COPY(o->name, self->backup);
+		STR_COPY(o->file_id, self->file_id);
+		STR_COPY(o->digest, self->digest);
+		o->header_size = (uint32_t)self->header_size;
+		o->database_size = self->database_size;
+		o->valid = (uint64_t)size;
+		o->end.recovery_size = self->header_size;
+		o->end.size = (uint64_t)size - self->header_size;
+		STR_COPY(o->end.sha256, self->sha256);
+		o->complete = true;
+	}
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	return rc;
+}
+
+static void on_minute(void *arg)
+{
+	struct master *m = arg;
+
+	audit_tick(m->d->audit, loop_now(m->d->loop));
+	loop_timer_set(m->minute, MINUTE_MS);
+}
+
+int master_new(struct master **out, struct daemon *d)
+{
+	struct master *m = mem_xalloc(sizeof(*m));
+	struct fleet_options o = { .loop = d->loop,
+		.retry_min_ms = d->conf->retry_min_ms,
+		.retry_max_ms = d->conf->retry_max_ms,
+		.on_due = target_due,
+		.on_change = target_changed,
+		.arg = m };
+	int rc;
+
+	m->d = d;
+	m->fleet = fleet_new(&o);
+	m->check = loop_timer_new(d->loop, on_check_due, m);
+	m->settle = loop_timer_new(d->loop, on_settle, m);
+	m->minute = loop_timer_new(d->loop, on_minute, m);
+	rc = target_load_all(m);
+	if (rc < 0) {
+		master_free(m);
+		return rc;
+	}
+	*out = m;
+	return KC_OK;
+}
+
+void master_free(struct master *m)
+{
+	if (m == NULL)
+		return;
+	wait_free_all(m);
+	target_store_dirty(m);
+	target_free_all(m);
+	fleet_free(m->fleet);
+	loop_timer_free(m->check);
+	loop_timer_free(m->settle);
+	loop_timer_free(m->minute);
+	free(m);
+}
+
+int master_start(struct master *m)
+{
+	int rc = store_clean(m->d->conf->backup_dir, NULL, NULL);
+
+	if (rc < 0)
+		log_warn("left-over partial backups stay: %s", err_text(rc));
+	rc = load_outgoing(m);
+	if (rc < 0)
+		log_warn("the newest backup cannot be used, a new one is made: %s", err_text(rc));
+	else if (m->out.complete)
+		fleet_set_generation(m->fleet, m->d->self.lineage, m->out.generation, 0);
+	if (m->d->self.unreplicated_since != 0)
+		fleet_set_unreplicated(m->fleet, m->d->self.unreplicated_since);
+	fleet_set_task(m->fleet, !m->d->self.stopped);
+	loop_timer_set(m->minute, MINUTE_MS);
+	schedule_check(m, 0);
+	return KC_OK;
+}
+
+void master_set_task(struct master *m, bool up)
+{
+	fleet_set_task(m->fleet, up);
+	if (up)
+		schedule_check(m, 0);
+}
+
+void master_reloaded(struct master *m)
+{
+	struct fleet_options o = { .retry_min_ms = m->d->conf->retry_min_ms, .retry_max_ms = m->d->conf->retry_max_ms };
+	int rc = target_reconfigure(m);
+
+	if (rc < 0)
+		log_err("the list of clones: %s", err_text(rc));
+	fleet_set_options(m->fleet, &o);
+	target_renew_all(m);
+	schedule_check(m, 0);
+}
+
+static json_t *run_json(const struct master *m)
+{
+	char id[60];
+
+	snprintf(id, sizeof(id), "%.8s-%" PRIu64, m->d->self.lineage, m->run.generation);
+	return json_pack("{s:s, s:s, s:i}", "id", id, "phase", m->making ? m->run.phase : "pushing", "percent",
+	    m->making ? (int)m->run.percent : 100);
+}
+
+int64_t master_status(const struct master *m, json_t *status)
+{
+	const struct state_self *self = &m->d->self;
+	json_t *clones = json_array(), *run = json_null();
+
+	for (const struct target *t = m->targets; t != NULL; t = t->next)
+		json_array_append_new(clones, target_json(t));
+	if (m->run.active)
+		run = run_json(m);
+	json_object_set_new(status, "generation", json_integer((json_int_t)self->complete));
+	json_object_set_new(status, "next_scheduled", status_time(self->stopped ? 0 : m->next_check));
+	json_object_set_new(status, "last_check", status_time(self->last_check));
+	json_object_set_new(status, "last_check_result",
+	    self->last_check_result[0] != '\0' ? json_string(self->last_check_result) : json_null());
+	json_object_set_new(status, "unreplicated_since", status_time(self->unreplicated_since));
+	json_object_set_new(status, "run", run);
+	json_object_set_new(status, "clones", clones);
+	return self->stopped ? 0 : m->next_check;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * master: the role that looks for changes, makes backups and sees every clone through to its proven restore.
+ *
+ *     check ──changed──> reserve generation ──> backup (worker) ──grows──> pushes (one session a clone)
+ *       └─unchanged: say so                        └─ whole: state, wrap for each clone, end ──> results
+ *
+ * One backup at a time; pushes of it go on beside the next check. A clone that was away is sent the newest backup when
+ * it answers. Everything durable is in d->state before anybody is told of it.
+ */
+#ifndef KC_MASTER_H
+#define KC_MASTER_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+struct control_client;
+struct daemon;
+struct master;
+
+int master_new(struct master **m, struct daemon *d);
+void master_free(struct master *m);
+
+/* Listening and timers; after confinement. */
+int master_start(struct master *m);
+void master_set_task(struct master *m, bool up);
+/* request: {"clones": ["host:port"…]?, "full": bool?, "wait": bool?} */
+void master_replicate_now(struct master *m, struct control_client *c, const json_t *request);
+/* d->conf has been replaced, or d->creds. */
+void master_reloaded(struct master *m);
+/* Sets "generation", "run", "clones", … of a status object. Returns when the next look is due, 0 if none. */
+int64_t master_status(const struct master *m, json_t *status);
+
+#endif

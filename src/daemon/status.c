@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* status: the JSON of `status`, the same shape on both roles, and the original product's lines. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/clone.h"
+#include "daemon/daemon.h"
+#include "daemon/master.h"
+
+json_t *status_time(int64_t t)
+{
+	char text[40];
+	time_t at = (time_t)t;
+	struct tm tm;
+
+	if (t == 0)
+		return json_null();
+	gmtime_r(&at, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return json_string(text);
+}
+
+static void line(json_t *messages, const char *code, const char *text)
+{
+	char full[300];
+
+	snprintf(full, sizeof(full), "%s %s", code, text);
+	json_array_append_new(messages, json_pack("{s:s, s:s}", "code", code, "status", full));
+}
+
+static void line_at(json_t *messages, const char *code, const char *what, int64_t t)
+{
+	char text[200], when[64];
+	time_t at = (time_t)t;
+	struct tm tm;
+
+	localtime_r(&at, &tm);
+	strftime(when, sizeof(when), "%a %b %d %H:%M:%S %Z %Y", &tm);
+	snprintf(text, sizeof(text), "%s %s", what, when);
+	line(messages, code, text);
+}
+
+static json_t *messages_json(const struct daemon *d, int64_t next)
+{
+	json_t *m = json_array();
+	char text[100];
+
+	snprintf(text, sizeof(text), "The keyclone replication task is %s. Role set to: %s",
+	    d->self.stopped ? "DOWN" : "UP", d->master != NULL ? "MASTER" : "CLONE");
+	line(m, d->self.stopped ? "CTGKM2216I" : "CTGKM2215I", text);
+	if (d->self.last_completed != 0)
+		line_at(m, "CTGKM2218I", "The last completed replication took place at", d->self.last_completed);
+	else
+		line(m, "CTGKM2220I", "No previous successful replications.");
+	if (next != 0)
+		line_at(m, "CTGKM2217I", "The next scheduled replication is due at", next);
+	else
+		line(m, "CTGKM2221I", "No replication currently scheduled.");
+	return m;
+}
+
+json_t *status_json(const struct daemon *d)
+{
+	const struct state_self *s = &d->self;
+	json_t *j = json_pack("{s:s, s:s, s:s, s:s}", "role", d->master != NULL ? "master" : "clone", "task",
+	    s->stopped ? "DOWN" : "UP", "version", PACKAGE_VERSION, "lineage", s->lineage);
+	int64_t next = 0;
+
+	json_object_set_new(j, "generation", json_integer((json_int_t)s->complete));
+	json_object_set_new(j, "last_completed", status_time(s->last_completed));
+	json_object_set_new(j, "next_scheduled", json_null());
+	json_object_set_new(j, "last_check", json_null());
+	json_object_set_new(j, "last_check_result", json_null());
+	json_object_set_new(j, "unreplicated_since", json_null());
+	json_object_set_new(j, "run", json_null());
+	json_object_set_new(j, "self", json_null());
+	json_object_set_new(j, "clones", json_array());
+	json_object_set(j, "database", d->database);
+	json_object_set_new(j, "certificates", json_pack("[O]", d->certificate));
+	if (d->master != NULL)
+		next = master_status(d->master, j);
+	else
+		clone_status(d->clone, j);
+	json_object_set_new(j, "messages", messages_json(d, next));
+	return j;
+}

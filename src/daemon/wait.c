@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * wait: who asked for a replication now. A request first needs a look (is there something new?); when that is known it
+ * is armed: its clones are due at once, and when the last of them is settled the client gets its answer. A second
+ * request joins what is under way.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/ipc.h"
+#include "base/mem.h"
+#include "daemon/control.h"
+#include "master_int.h"
+
+struct waiter {
+	struct waiter *next;
+	struct master *master;
+	struct control_client *client;
+	struct target *only[FLEET_MAX]; /* none: all */
+	size_t n;
+	bool armed;
+};
+
+static bool concerns(const struct waiter *w, const struct target *t)
+{
+	for (size_t i = 0; i < w->n; i++)
+		if (w->only[i] == t)
+			return true;
+	return w->n == 0;
+}
+
+static void forget(struct waiter *w)
+{
+	struct waiter **at = &w->master->waiters;
+
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+	free(w);
+}
+
+static void on_gone(struct control_client *c, void *arg)
+{
+	(void)c;
+	forget(arg);
+}
+
+static json_t *clones_json(const struct waiter *w)
+{
+	json_t *a = json_array();
+
+	for (const struct target *t = w->master->targets; t != NULL; t = t->next)
+		if (concerns(w, t))
+			json_array_append_new(a, target_json(t));
+	return a;
+}
+
+/* 0 when every clone has it, or has it stored for its hour. */
+static int verdict(const struct waiter *w)
+{
+	unsigned total = 0, done = 0;
+
+	for (const struct target *t = w->master->targets; t != NULL; t = t->next) {
+		enum fleet_state s = fleet_state(t->clone);
+
+		if (!concerns(w, t))
+			continue;
+		total++;
+		done += s == FLEET_CURRENT || s == FLEET_POSTPONED;
+	}
+	return done == total ? KC_OK : err_set(KC_EFAIL, "%u of %u clones failed", total - done, total);
+}
+
+static void answer(struct waiter *w, int rc)
+{
+	json_t *result = ipc_result_new(rc);
+	struct control_client *c = w->client;
+
+	json_object_set_new(result, "clones", clones_json(w));
+	json_object_set_new(result, "generation", json_integer((json_int_t)w->master->d->self.complete));
+	json_object_set_new(result, "check", json_string(w->master->d->self.last_check_result));
+	forget(w);
+	control_answer(c, result);
+}
+
+static void tell(struct waiter *w)
+{
+	const struct run *r = &w->master->run;
+	json_t *p = json_pack("{s:o, s:s, s:i}", "clones", clones_json(w), "phase",
+	    !w->armed && !r->active ? "check"
+	    : w->master->making	    ? r->phase
+				    : "push",
+	    "percent", w->master->making ? (int)r->percent : 100);
+
+	control_progress(w->client, p);
+	json_decref(p);
+}
+
+void wait_update_all(struct master *m)
+{
+	struct waiter *next;
+
+	for (struct waiter *w = m->waiters; w != NULL; w = next) {
+		bool over = w->armed && !m->making && !m->looking;
+
+		next = w->next;
+		for (const struct target *t = m->targets; t != NULL; t = t->next)
+			over = over && (!concerns(w, t) || target_settled(t));
+		if (over)
+			answer(w, verdict(w));
+		else
+			tell(w);
+	}
+}
+
+void wait_arm_all(struct master *m)
+{
+	for (struct waiter *w = m->waiters; w != NULL; w = w->next) {
+		if (w->armed)
+			continue;
+		w->armed = true;
+		for (struct target *t = m->targets; t != NULL; t = t->next) {
+			if (!concerns(w, t) || fleet_record(t->clone)->held)
+				continue;
+			t->awaited = true;
+			fleet_now(m->fleet, t->clone);
+		}
+	}
+	master_settle_soon(m);
+}
+
+void wait_fail_all(struct master *m, int rc)
+{
+	char why[600];
+
+	snprintf(why, sizeof(why), "%s", err_text(rc));
+	while (m->waiters != NULL)
+		answer(m->waiters, err_set(rc, "%s", why));
+}
+
+void wait_free_all(struct master *m)
+{
+	wait_fail_all(m, err_set(KC_EDAEMON, "the daemon is ending"));
+}
+
+static int take_clones(struct waiter *w, const json_t *request)
+{
+	const json_t *list = json_object_get(request, "clones");
+	size_t i;
+	json_t *e;
+
+	json_array_foreach(list, i, e)
+	{
+		const char *name = json_string_value(e);
+		struct target *t = name != NULL ? target_find(w->master, name) : NULL;
+
+		if (t == NULL)
+			return err_set(KC_EUSAGE, "%s: no such clone (or several with this host: give HOST:PORT)",
+			    name != NULL ? name : "?");
+		if (w->n < FLEET_MAX)
+			w->only[w->n++] = t;
+	}
+	return KC_OK;
+}
+
+void master_replicate_now(struct master *m, struct control_client *c, const json_t *request)
+{
+	struct waiter *w = mem_xalloc(sizeof(*w));
+	int rc;
+
+	w->master = m;
+	w->client = c;
+	rc = take_clones(w, request);
+	if (rc < 0) {
+		free(w);
+		control_answer(c, ipc_result_new(rc));
+		return;
+	}
+	w->next = m->waiters;
+	m->waiters = w;
+	control_on_gone(c, on_gone, w);
+	if (json_is_true(json_object_get(request, "full")))
+		m->want_full = true;
+	if (m->out.generation != 0 && m->making && !m->want_full)
+		wait_arm_all(m); /* a backup is growing: join it */
+	else
+		master_look(m, true);
+	if (json_is_false(json_object_get(request, "wait"))) {
+		json_t *result = ipc_result_new(KC_OK);
+
+		json_object_set_new(result, "clones", clones_json(w));
+		w->client = NULL;
+		forget(w);
+		control_answer(c, result);
+	}
+}
