@@ -16,8 +16,6 @@
 #include "base/mem.h"
 #include "parse.h"
 
-#define PASSWORD_MAX 1024
-
 static const struct cli_option *find_option(const struct cli_command *cmd, const char *name, size_t n, char letter)
 {
 	for (const struct cli_option *o = cmd->options; o != NULL && o->name != NULL; o++)
@@ -169,33 +167,6 @@ int cli_print_json(json_t *value)
 
 /* --- passwords --- */
 
-static int read_line(char **password, int fd, const char *name)
-{
-	struct buf b;
-	uint8_t byte;
-	ssize_t n;
-	int rc = KC_OK;
-
-	buf_init(&b, PASSWORD_MAX);
-	while ((n = read(fd, &byte, 1)) == 1 && byte != '\n')
-		buf_put_u8(&b, byte);
-	if (n < 0)
-		rc = err_errno("%s", name);
-	else if ((rc = buf_status(&b)) < 0)
-		rc = err_set(KC_ELIMIT, "%s: password longer than %d bytes", name, PASSWORD_MAX);
-	else if (buf_len(&b) > 0 && buf_data(&b)[buf_len(&b) - 1] == '\r')
-		buf_trim(&b, 1);
-	if (rc == KC_OK && memchr(buf_data(&b), 0, buf_len(&b)) != NULL)
-		rc = err_set(KC_EFORMAT, "%s: a password cannot contain a zero byte", name);
-	if (rc == KC_OK) {
-		*password = mem_secret_new(buf_len(&b) + 1);
-		if (buf_len(&b) > 0)
-			memcpy(*password, buf_data(&b), buf_len(&b));
-	}
-	buf_fini(&b);
-	return rc;
-}
-
 static int ask(char **password, int tty, const char *prompt)
 {
 	struct termios old, quiet;
@@ -207,7 +178,7 @@ static int ask(char **password, int tty, const char *prompt)
 	quiet.c_lflag &= ~(tcflag_t)ECHO;
 	dprintf(tty, "%s: ", prompt);
 	tcsetattr(tty, TCSAFLUSH, &quiet);
-	rc = read_line(password, tty, "terminal");
+	rc = file_read_password(password, tty, "terminal");
 	tcsetattr(tty, TCSAFLUSH, &old);
 	dprintf(tty, "\n");
 	return rc;
@@ -240,12 +211,12 @@ int cli_password(char **password, const char *file, const char *prompt, bool con
 	int fd = -1, rc;
 
 	if (file != NULL && strcmp(file, "-") == 0)
-		return read_line(password, STDIN_FILENO, "standard input");
+		return file_read_password(password, STDIN_FILENO, "standard input");
 	if (file != NULL) {
 		fd = open(file, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			return err_errno("%s", file);
-		rc = read_line(password, fd, file);
+		rc = file_read_password(password, fd, file);
 		close(fd);
 		return rc;
 	}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bars: draws over its own lines on a terminal; elsewhere says each change once. */
+#include "bars.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+
+#define CLONES_MAX 20
+#define BAR_MAX	   40
+
+struct bars {
+	FILE *out;
+	bool silent;
+	bool terminal;
+	unsigned lines; /* drawn by the last update */
+	unsigned columns;
+	char phase[32];
+	char last[CLONES_MAX][24]; /* state last said of each clone */
+};
+
+struct bars *bars_new(FILE *out, bool silent)
+{
+	struct bars *b = mem_xalloc(sizeof(*b));
+	const char *term = getenv("TERM");
+
+	b->out = out;
+	b->silent = silent;
+	b->terminal = isatty(fileno(out)) && term != NULL && strcmp(term, "dumb") != 0;
+	return b;
+}
+
+void bars_free(struct bars *b)
+{
+	free(b);
+}
+
+static const char *text(const json_t *j, const char *name)
+{
+	const char *s = json_string_value(json_object_get(j, name));
+
+	return s != NULL ? s : "";
+}
+
+static void name_of(char *out, size_t size, const json_t *clone)
+{
+	const char *host = text(clone, "host");
+
+	snprintf(out, size, strchr(host, ':') != NULL ? "[%s]:%d" : "%s:%d", host,
+	    (int)json_integer_value(json_object_get(clone, "port")));
+}
+
+static bool is_final(const char *state)
+{
+	return strcmp(state, "current") == 0 || strcmp(state, "postponed") == 0 || strcmp(state, "failed") == 0 ||
+	       strcmp(state, "unreachable") == 0 || strcmp(state, "refused") == 0 || strcmp(state, "diverged") == 0 ||
+	       strcmp(state, "held") == 0;
+}
+
+/* A push is the first half of the way, the restore the second. */
+static unsigned share(const json_t *clone)
+{
+	const char *state = text(clone, "state");
+	unsigned percent = (unsigned)json_integer_value(json_object_get(clone, "percent"));
+
+	if (strcmp(state, "current") == 0 || strcmp(state, "postponed") == 0)
+		return 100;
+	if (strcmp(state, "pushing") == 0)
+		return percent / 2;
+	return strcmp(state, "restoring") == 0 ? 50 + percent / 2 : 0;
+}
+
+static void put_line(struct bars *b, const char *line)
+{
+	int width = b->columns > 0 ? (int)b->columns - 1 : 79;
+
+	fprintf(b->out, "\r%.*s\033[K\n", width, line);
+	b->lines++;
+}
+
+static void draw_bar(struct bars *b, const json_t *clone)
+{
+	char name[280], bar[BAR_MAX + 1], line[600];
+	const char *state = text(clone, "state"), *error = text(clone, "last_error");
+	unsigned width = b->columns > 90 ? BAR_MAX : b->columns > 60 ? 20 : 10, full = share(clone) * width / 100;
+
+	name_of(name, sizeof(name), clone);
+	memset(bar, '.', width);
+	memset(bar, '#', full);
+	bar[width] = '\0';
+	if (is_final(state) && share(clone) < 100)
+		snprintf(line, sizeof(line), "%-24s %-11s %s", name, state, error);
+	else
+		snprintf(line, sizeof(line), "%-24s %-11s [%s] %3u %%", name, state, bar, share(clone));
+	put_line(b, line);
+}
+
+static void draw(struct bars *b, const json_t *progress)
+{
+	struct winsize w;
+	char line[100];
+	size_t i;
+	json_t *clone;
+
+	b->columns = ioctl(fileno(b->out), TIOCGWINSZ, &w) == 0 ? w.ws_col : 80;
+	if (b->lines > 0)
+		fprintf(b->out, "\033[%uA", b->lines);
+	b->lines = 0;
+	if (text(progress, "phase")[0] != '\0') {
+		snprintf(line, sizeof(line), "%-24s %-11s %3d %%", "backup",
+		    strcmp(text(progress, "phase"), "push") == 0 ? "complete" : text(progress, "phase"),
+		    (int)json_integer_value(json_object_get(progress, "percent")));
+		put_line(b, line);
+	}
+	json_array_foreach(json_object_get(progress, "clones"), i, clone) draw_bar(b, clone);
+	fflush(b->out);
+}
+
+static void say(struct bars *b, const json_t *progress)
+{
+	char name[280];
+	size_t i;
+	json_t *clone;
+
+	if (text(progress, "phase")[0] != '\0' && strcmp(b->phase, text(progress, "phase")) != 0) {
+		STR_COPY(b->phase, text(progress, "phase"));
+		fprintf(b->out, "%s\n", strcmp(b->phase, "push") == 0 ? "backup: complete" : b->phase);
+	}
+	json_array_foreach(json_object_get(progress, "clones"), i, clone)
+	{
+		const char *state = text(clone, "state");
+
+		if (i >= CLONES_MAX || strcmp(b->last[i], state) == 0)
+			continue;
+		STR_COPY(b->last[i], state);
+		name_of(name, sizeof(name), clone);
+		if (is_final(state) && share(clone) < 100)
+			fprintf(b->out, "%s: %s: %s\n", name, state, text(clone, "last_error"));
+		else
+			fprintf(b->out, "%s: %s\n", name, state);
+	}
+	fflush(b->out);
+}
+
+void bars_update(struct bars *b, const json_t *progress)
+{
+	if (b->silent)
+		return;
+	if (b->terminal)
+		draw(b, progress);
+	else
+		say(b, progress);
+}
+
+void bars_finish(struct bars *b, const json_t *result, bool no_wait)
+{
+	const json_t *clones = json_object_get(result, "clones");
+	size_t done = 0, i;
+	json_t *clone;
+
+	if (b->silent)
+		return;
+	if (no_wait) {
+		fputs("The replication has begun; 'keyclone status' shows how it goes.\n", b->out);
+		return;
+	}
+	bars_update(b, result);
+	json_array_foreach(clones, i, clone) done += share(clone) == 100;
+	if (json_array_size(clones) == 0)
+		fprintf(b->out,
+		    "Generation %lld: backup only, no clone is configured ('keyclone clone add HOST:PORT').\n",
+		    (long long)json_integer_value(json_object_get(result, "generation")));
+	else
+		fprintf(b->out, "Generation %lld: %zu of %zu clones have it.\n",
+		    (long long)json_integer_value(json_object_get(result, "generation")), done,
+		    json_array_size(clones));
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cmd_daemon: what is asked of a running daemon: start, stop, replicate-now, status, reload, diverged. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bars.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/msg.h"
+#include "cli.h"
+#include "daemon_client.h"
+#include "status_text.h"
+
+static int cmd_status(struct cli *c)
+{
+	json_t *result = NULL;
+	const json_t *status;
+	int rc = cli_args(c, 0, 0);
+
+	if (rc == KC_OK)
+		rc = daemon_call(&result, c, json_pack("{s:s}", "verb", "status"), NULL, NULL);
+	if (rc < 0)
+		return rc;
+	status = json_object_get(result, "status");
+	rc = status_verdict(status);
+	if (c->json)
+		cli_print_json(json_deep_copy(status));
+	else
+		status_print(status);
+	json_decref(result);
+	return rc < 0 ? cli_quiet(c, rc) : KC_OK;
+}
+
+static int set_task(struct cli *c, const char *verb, enum msg_id done, enum msg_id already, bool want)
+{
+	json_t *result = NULL;
+	bool was_up;
+	int rc = cli_args(c, 0, 0);
+
+	if (rc == KC_OK)
+		rc = daemon_call(&result, c, json_pack("{s:s}", "verb", verb), NULL, NULL);
+	if (rc < 0)
+		return rc;
+	was_up = json_is_true(json_object_get(result, "was_up"));
+	json_decref(result);
+	if (was_up == want)
+		done = already;
+	if (c->json)
+		return cli_print_json(json_pack("{s:s, s:s}", "code", msg_code(done), "message", msg_get(done)->text));
+	printf("%s %s\n", msg_code(done), msg_get(done)->text);
+	return KC_OK;
+}
+
+static int cmd_start(struct cli *c)
+{
+	return set_task(c, "start", MSG_TASK_STARTED, MSG_TASK_ALREADY_UP, true);
+}
+
+static int cmd_stop(struct cli *c)
+{
+	return set_task(c, "stop", MSG_TASK_STOPPED, MSG_TASK_ALREADY_DOWN, false);
+}
+
+static void on_progress(const json_t *progress, void *arg)
+{
+	bars_update(arg, progress);
+}
+
+static int cmd_replicate_now(struct cli *c)
+{
+	json_t *request = json_pack("{s:s, s:b, s:b}", "verb", "replicate-now", "full", (int)cli_flag(c, "full"),
+	    "wait", (int)!cli_flag(c, "no-wait"));
+	json_t *result = NULL, *clones = json_array();
+	struct bars *bars = NULL;
+	const char *name;
+	int rc = cli_args(c, 0, 0);
+
+	for (int i = 0; (name = cli_many(c, "clone", i)) != NULL; i++)
+		json_array_append_new(clones, json_string(name));
+	json_object_set_new(request, "clones", clones);
+	if (rc < 0) {
+		json_decref(request);
+		return rc;
+	}
+	bars = bars_new(stdout, c->json);
+	rc = daemon_call(&result, c, request, on_progress, bars);
+	if (result != NULL && json_object_get(result, "clones") != NULL) {
+		bars_finish(bars, result, cli_flag(c, "no-wait"));
+		if (c->json)
+			cli_print_json(json_deep_copy(result));
+	}
+	bars_free(bars);
+	json_decref(result);
+	return rc;
+}
+
+static int cmd_reload(struct cli *c)
+{
+	json_t *result = NULL, *e;
+	size_t i;
+	int rc = cli_args(c, 0, 0);
+
+	if (rc == KC_OK)
+		rc = daemon_call(&result, c, json_pack("{s:s}", "verb", "reload"), NULL, NULL);
+	json_array_foreach(json_object_get(result, "errors"), i, e)
+	    fprintf(stderr, "keyclone: %s\n", json_string_value(e));
+	if (rc == KC_OK && c->json) {
+		cli_print_json(json_deep_copy(result));
+	} else if (rc == KC_OK) {
+		puts("The configuration and the credentials were read anew.");
+		json_array_foreach(json_object_get(result, "changed"), i, e)
+		    printf("  changed: %s\n", json_string_value(e));
+		json_array_foreach(json_object_get(result, "restart"), i, e)
+		    printf("  changed in the file, needs a restart of keycloned: %s\n", json_string_value(e));
+	}
+	json_decref(result);
+	return rc;
+}
+
+static int cmd_diverged_list(struct cli *c)
+{
+	json_t *result = NULL, *row;
+	size_t i, shown;
+	long long here, there;
+	int rc = cli_args(c, 0, 0);
+
+	if (rc == KC_OK)
+		rc = daemon_call(&result, c, json_pack("{s:s}", "verb", "diverged-list"), NULL, NULL);
+	if (rc < 0)
+		return rc;
+	here = json_integer_value(json_object_get(result, "only_here"));
+	there = json_integer_value(json_object_get(result, "only_master"));
+	shown = json_array_size(json_object_get(result, "rows_here"));
+	if (c->json) {
+		cli_print_json(json_deep_copy(result));
+	} else if (here + there == 0) {
+		puts("This clone has not diverged: its database is what was last restored.");
+	} else {
+		json_array_foreach(json_object_get(result, "rows_here"), i, row) printf("%-7s %-24s %s\n",
+		    strcmp(json_string_value(json_object_get(row, "only")), "here") == 0 ? "here" : "master",
+		    json_string_value(json_object_get(row, "table")), json_string_value(json_object_get(row, "key")));
+		if ((long long)shown < here + there)
+			printf("… and %lld more\n", here + there - (long long)shown);
+		printf("%lld rows only here, %lld rows only in the master's backup.\n"
+		       "'keyclone diverged discard' lets the next restore replace them, after a safety backup.\n",
+		    here, there);
+	}
+	json_decref(result);
+	return here + there > 0 ? cli_quiet(c, KC_EFOUND) : KC_OK;
+}
+
+static int cmd_diverged_discard(struct cli *c)
+{
+	json_t *result = NULL;
+	int rc = cli_args(c, 0, 0);
+
+	if (rc == KC_OK)
+		rc = daemon_call(&result, c, json_pack("{s:s}", "verb", "diverged-discard"), NULL, NULL);
+	json_decref(result);
+	if (rc == KC_OK && !c->json)
+		puts("The next restore, which follows at once if a backup is there or the master answers, replaces the "
+		     "rows that only\n"
+		     "this clone has. They are kept in a safety backup in the backup folder.");
+	return rc;
+}
+
+static const struct cli_option replicate_options[] = {
+	{ "clone", 0, CLI_MANY, "HOST:PORT", "only this clone (may be given several times)" },
+	{ "full", 0, CLI_FLAG, NULL, "make and send a full backup even if nothing has changed" },
+	{ "no-wait", 0, CLI_FLAG, NULL, "begin, and do not wait for the clones" },
+	{ NULL },
+};
+
+const struct cli_command cmd_daemon_commands[] = {
+	{ "replicate-now", "", "replicate to all clones, or some, and wait until they have restored", replicate_options,
+	    CLI_CONF, cmd_replicate_now },
+	{ "status", "", "show the task and each clone (exit status 2: something needs attention)", NULL, CLI_CONF,
+	    cmd_status },
+	{ "start", "", "set the replication task up", NULL, CLI_CONF, cmd_start },
+	{ "stop", "", "set the replication task down; what is being pushed is finished", NULL, CLI_CONF, cmd_stop },
+	{ "reload", "", "read configuration and credentials anew", NULL, CLI_CONF, cmd_reload },
+	{ "diverged list", "", "list the rows of this clone that are not from its master", NULL, CLI_CONF,
+	    cmd_diverged_list },
+	{ "diverged discard", "", "let the next restore replace them", NULL, CLI_CONF, cmd_diverged_discard },
+	{ NULL },
+};

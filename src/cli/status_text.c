@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* status_text: the original product's lines first, then one line a clone. */
+#include "status_text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/err.h"
+
+#define EXPIRING_DAYS 30
+
+static const char *text(const json_t *j, const char *name)
+{
+	const char *s = json_string_value(json_object_get(j, name));
+
+	return s != NULL ? s : "";
+}
+
+static long long number(const json_t *j, const char *name)
+{
+	return (long long)json_integer_value(json_object_get(j, name));
+}
+
+/* RFC 3339 UTC to local: the time alone today, the weekday within a week, else the date. */
+static const char *local_time(char *out, size_t size, const char *utc)
+{
+	struct tm tm = { 0 }, today;
+	time_t now = time(NULL), at;
+
+	if (strptime(utc, "%Y-%m-%dT%H:%M:%SZ", &tm) == NULL)
+		return "";
+	at = timegm(&tm);
+	localtime_r(&at, &tm);
+	localtime_r(&now, &today);
+	strftime(out, size,
+	    tm.tm_year == today.tm_year && tm.tm_yday == today.tm_yday ? "%H:%M:%S"
+	    : now - at < 6 * 86400 && at - now < 6 * 86400	       ? "%a %H:%M:%S"
+								       : "%Y-%m-%d %H:%M",
+	    &tm);
+	return out;
+}
+
+static bool is_bad(const char *state)
+{
+	static const char *const bad[] = { "failed", "unreachable", "refused", "held", "diverged" };
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (strcmp(state, bad[i]) == 0)
+			return true;
+	return false;
+}
+
+int status_verdict(const json_t *status)
+{
+	size_t i;
+	json_t *j;
+
+	if (strcmp(text(status, "task"), "UP") != 0)
+		return err_set(KC_EFOUND, "the task is down");
+	json_array_foreach(json_object_get(status, "clones"), i, j) if (is_bad(text(j, "state"))) return err_set(
+	    KC_EFOUND, "clone %s is %s", text(j, "host"), text(j, "state"));
+	json_array_foreach(json_object_get(status, "certificates"), i,
+	    j) if (number(j, "days_left") < EXPIRING_DAYS) return err_set(KC_EFOUND, "certificate %s ends in %lld days",
+	    text(j, "alias"), number(j, "days_left"));
+	if (json_is_true(json_object_get(json_object_get(status, "self"), "diverged")))
+		return err_set(KC_EFOUND, "this clone has diverged");
+	return KC_OK;
+}
+
+static void print_clone(const json_t *c, long long generation)
+{
+	char name[280], at[40], retry[40], behind[400] = "–";
+	const char *host = text(c, "host"), *state = text(c, "state");
+	long long lacks = generation - number(c, "applied");
+
+	snprintf(name, sizeof(name), strchr(host, ':') != NULL ? "[%s]:%lld" : "%s:%lld", host, number(c, "port"));
+	if (lacks > 0)
+		snprintf(behind, sizeof(behind), "%lld", lacks);
+	if (is_bad(state) && text(c, "last_error")[0] != '\0')
+		snprintf(behind + strlen(behind), sizeof(behind) - strlen(behind), ", %s", text(c, "last_error"));
+	if (text(c, "retry_at")[0] != '\0')
+		snprintf(behind + strlen(behind), sizeof(behind) - strlen(behind), ", next try %s",
+		    local_time(retry, sizeof(retry), text(c, "retry_at")));
+	printf("%-24s %-11s %-6lld %-16s %-7lld %s\n", name, state, number(c, "applied"),
+	    local_time(at, sizeof(at), text(c, "applied_at")), number(c, "stored"), behind);
+}
+
+static void print_self(const json_t *status)
+{
+	const json_t *self = json_object_get(status, "self"), *master = json_object_get(self, "master");
+	char at[40];
+
+	if (!json_is_object(self))
+		return;
+	if (number(self, "applied") > 0)
+		printf("Applied: generation %lld", number(self, "applied"));
+	else
+		printf("Applied: nothing yet");
+	printf("; stored: %lld; database: %lld rows.\n", number(self, "stored"),
+	    number(json_object_get(status, "database"), "rows"));
+	if (text(master, "host")[0] != '\0')
+		printf("Master: %s, last heard %s.\n", text(master, "host"),
+		    local_time(at, sizeof(at), text(master, "last_contact")));
+	else
+		puts("Master: never heard.");
+	if (json_is_true(json_object_get(self, "diverged")))
+		printf("DIVERGED: %s\n  Nothing is restored until it is decided: 'keyclone diverged list', 'keyclone "
+		       "diverged discard'.\n",
+		    text(self, "diverged_detail"));
+}
+
+void status_print(const json_t *status)
+{
+	const json_t *clones = json_object_get(status, "clones");
+	char at[40];
+	size_t i;
+	json_t *j;
+
+	json_array_foreach(json_object_get(status, "messages"), i, j) puts(text(j, "status"));
+	if (text(status, "last_check")[0] != '\0')
+		printf("Last check %s: %s.\n", local_time(at, sizeof(at), text(status, "last_check")),
+		    text(status, "last_check_result"));
+	if (text(status, "unreplicated_since")[0] != '\0')
+		printf("Changes that are in no backup yet, since %s.\n",
+		    local_time(at, sizeof(at), text(status, "unreplicated_since")));
+	json_array_foreach(json_object_get(status, "certificates"), i, j) if (number(j, "days_left") < EXPIRING_DAYS)
+	    printf("Certificate %s ends in %lld days.\n", text(j, "alias"), number(j, "days_left"));
+	print_self(status);
+	if (json_array_size(clones) == 0)
+		return;
+	printf("\n%-24s %-11s %-23s %-7s %s\n", "CLONE", "STATE", "APPLIED", "STORED", "BEHIND");
+	json_array_foreach(clones, i, j) print_clone(j, number(status, "generation"));
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* status_text: the JSON of `status` as text for people, and what its exit status is. */
+#ifndef KC_STATUS_TEXT_H
+#define KC_STATUS_TEXT_H
+
+#include <jansson.h>
+
+void status_print(const json_t *status);
+/* KC_EFOUND: a clone failed, unreachable, refused, held or diverged, the task down, a certificate that ends within 30
+ * days. */
+int status_verdict(const json_t *status);
+
+#endif
