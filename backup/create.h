@@ -28,6 +28,7 @@ struct create_progress {
 	uint64_t bytes;	      /* size of the file so far, header region included */
 	uint64_t header_size; /* H: where the payload begins */
 	const char *file_id;  /* hex of the payload's nonce */
+	const char *content;  /* content digest of the snapshot */
 	uint64_t generation;
 	uint64_t database_size; /* bytes of the snapshot: a clone needs about as much again in staging and in its WAL */
 };

@@ -99,6 +99,7 @@ static int begin_seal(struct creation *c)
 	c->p.name = c->result.name;
 	c->p.bytes = c->p.header_size = c->result.header_size;
 	c->p.file_id = c->result.file_id;
+	c->p.content = c->result.content;
 	c->p.generation = c->result.generation;
 	return c->report(c, CREATE_WRITE, 25);
 }

@@ -40,6 +40,7 @@ static int on_progress(void *arg, const struct create_progress *p)
 		json_object_set_new(j, "bytes", json_integer((json_int_t)p->bytes));
 		json_object_set_new(j, "header_size", json_integer((json_int_t)p->header_size));
 		json_object_set_new(j, "file_id", json_string(p->file_id));
+		json_object_set_new(j, "digest", json_string(p->content));
 		json_object_set_new(j, "generation", json_integer((json_int_t)p->generation));
 		json_object_set_new(j, "database_size", json_integer((json_int_t)p->database_size));
 	}
@@ -120,8 +121,7 @@ int worker_job_backup(json_t *result, struct worker *w, const json_t *request)
 	}
 	if (!file_exists(c->master_key_file))
 		o.master_key_file = NULL;
-	o.prepared = w->prepared;
-	w->prepared = NULL;
+	o.prepared = &w->prepared;
 	source_set_alive(w->source, worker_alive, w);
 	rc = backup_create(&r, &o);
 	if (rc < 0)
