@@ -31,7 +31,7 @@ enum need { OPTIONAL = 0, BY_MASTER = PROTO_MASTER, BY_CLONE = PROTO_CLONE, REQU
 struct member {
 	const char *name;
 	enum kind kind;
-	enum need need;
+	unsigned need;		  /* enum need */
 	size_t at, size;	  /* in struct proto_msg; of a LIST: the size of one text */
 	size_t count;		  /* where the number is: of BASE64 (size_t), of LIST (unsigned) */
 	uint64_t min, max;	  /* of INT; of LIST: the most texts */
@@ -378,7 +378,7 @@ int proto_decode(struct proto_msg *m, enum proto_role from, uint8_t type, const 
 
 		if (v != NULL)
 			rc = decode_member((char *)m, body, type, v);
-		else if (body->need & from)
+		else if (body->need & (unsigned)from)
 			rc = bad(type, body, "is missing");
 	}
 	json_decref(j);
@@ -466,7 +466,7 @@ int proto_encode(struct buf *out, const struct proto_msg *m, enum proto_role fro
 	int rc = KC_OK;
 
 	for (; body != NULL && rc == KC_OK && body->name != NULL; body++) {
-		json_t *v = encode_member((const char *)m, body, (body->need & from) != 0);
+		json_t *v = encode_member((const char *)m, body, (body->need & (unsigned)from) != 0);
 
 		if (v == NULL)
 			rc = bad((uint8_t)m->type, body, "is not a valid value");

@@ -69,7 +69,7 @@ static config_setting_t *tree_add(config_t *tree, const char *name)
 /* KC_ECONF with the bare reason. */
 static int check_decoded(struct buf *value)
 {
-	if (memchr(buf_data(value), 0, buf_len(value)) != NULL)
+	if (buf_len(value) > 0 && memchr(buf_data(value), 0, buf_len(value)) != NULL)
 		return err_set(KC_ECONF, "has a zero byte");
 	if (buf_str(value) == NULL)
 		return err_set(KC_ECONF, "too long");
