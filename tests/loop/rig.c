@@ -69,11 +69,29 @@ static void quiet(enum log_level level, const char *text, void *arg)
 		fprintf(stderr, "%d %s\n", (int)level, text);
 }
 
+/* Made once a process: keys cost time. */
+static struct tls_creds *cached[4];
+
+static void make_creds(const char *dir)
+{
+	struct issue_authority *ours, *other;
+	char a[128], b[128];
+
+	snprintf(a, sizeof(a), "%s/ca", dir);
+	snprintf(b, sizeof(b), "%s/other", dir);
+	ours = authority(a);
+	other = authority(b);
+	cached[0] = creds(ours, CERT_ROLE_MASTER, a);
+	cached[1] = creds(ours, CERT_ROLE_MASTER, a);
+	cached[2] = creds(ours, CERT_ROLE_CLONE, a);
+	cached[3] = creds(other, CERT_ROLE_CLONE, a);
+	issue_authority_free(ours);
+	issue_authority_free(other);
+}
+
 int rig_setup(void **state)
 {
 	struct rig *rig = mem_xalloc(sizeof(*rig));
-	struct issue_authority *ours, *other;
-	char a[128], b[128];
 
 	if (mem_init() < 0)
 		return -1;
@@ -81,16 +99,12 @@ int rig_setup(void **state)
 	strcpy(rig->dir, "/tmp/kc-test-push.XXXXXX");
 	if (mkdtemp(rig->dir) == NULL)
 		return -1;
-	snprintf(a, sizeof(a), "%s/ca", rig->dir);
-	snprintf(b, sizeof(b), "%s/other", rig->dir);
-	ours = authority(a);
-	other = authority(b);
-	rig->master = creds(ours, CERT_ROLE_MASTER, a);
-	rig->master2 = creds(ours, CERT_ROLE_MASTER, a);
-	rig->clone = creds(ours, CERT_ROLE_CLONE, a);
-	rig->stranger = creds(other, CERT_ROLE_CLONE, a);
-	issue_authority_free(ours);
-	issue_authority_free(other);
+	if (cached[0] == NULL)
+		make_creds(rig->dir);
+	rig->master = cached[0];
+	rig->master2 = cached[1];
+	rig->clone = cached[2];
+	rig->stranger = cached[3];
 	rig->loop = loop_new();
 	*state = rig;
 	return 0;
@@ -101,10 +115,6 @@ int rig_teardown(void **state)
 	struct rig *rig = *state;
 	int rc = file_remove_tree(rig->dir);
 
-	tls_creds_unref(rig->master);
-	tls_creds_unref(rig->master2);
-	tls_creds_unref(rig->clone);
-	tls_creds_unref(rig->stranger);
 	loop_free(rig->loop);
 	free(rig);
 	return rc == KC_OK ? 0 : -1;
@@ -463,6 +473,7 @@ void rig_master_start_with(struct rig_master *m, struct rig *rig, uint16_t port,
 		.host = "127.0.0.1",
 		.port = port,
 		.hello = &hello,
+		.handshake_ms = timeout_ms * 4,
 		.timeout_ms = timeout_ms,
 		.max_age_ms = max_age_ms,
 		.progress_ms = 1,
