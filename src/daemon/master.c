@@ -111,12 +111,20 @@ static void run_end(struct master *m, int rc)
 	r.code = rc < 0 ? err_msg_code(rc) : done < total ? "KC0001E" : NULL;
 	m->run.active = false;
 	daemon_audit(m->d, &r);
-	if (rc == KC_OK && done == total) {
-		m->d->self.last_completed = time(NULL);
-		daemon_save(m->d);
-	}
 	if (rc == KC_OK)
 		log_info("generation %" PRIu64 ": %s, after %" PRIu64 " ms", m->run.generation, detail, r.duration_ms);
+}
+
+/* Every clone has the newest backup, also those that came late; with no clone, it is made. */
+static void note_completed(struct master *m, bool current)
+{
+	struct state_self *self = &m->d->self;
+
+	if (!current || !m->out.complete || self->replicated == m->out.generation)
+		return;
+	self->replicated = m->out.generation;
+	self->last_completed = time(NULL);
+	daemon_save(m->d);
 }
 
 /* Once a turn at most: store what changed, tell who waits, see whether the run is over. */
@@ -124,7 +132,7 @@ static void on_settle(void *arg)
 {
 	struct master *m = arg;
 	bool over = m->run.active && !m->making;
-	bool current = m->targets != NULL;
+	bool current = true;
 
 	target_store_dirty(m);
 	for (const struct target *t = m->targets; t != NULL; t = t->next) {
@@ -133,6 +141,7 @@ static void on_settle(void *arg)
 	}
 	if (over)
 		run_end(m, KC_OK);
+	note_completed(m, current);
 	wait_update_all(m);
 }
 

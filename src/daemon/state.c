@@ -66,6 +66,7 @@ struct field {
 static const struct field self_fields[] = {
 	TEXT(state_self, lineage),
 	INT(state_self, generation),
+	INT(state_self, replicated),
 	INT(state_self, complete),
 	TEXT(state_self, digest),
 	TEXT(state_self, schema),
@@ -195,7 +196,7 @@ static int create_table(struct state *s, const struct table *t)
 	int rc;
 
 	if (strcmp(t->key, "one") == 0)
-		append(&sql, "one INTEGER NOT NULL DEFAULT 1 CHECK(one = 1), ");
+		append(&sql, "one INT NOT NULL DEFAULT 1 CHECK(one = 1), ");
 	for (const struct field *f = t->fields; f->column != NULL; f++) {
 		bool text = f->type == FIELD_TEXT || f->type == FIELD_HEAP;
 		char *column = mem_xasprintf(

@@ -28,6 +28,7 @@ void state_close(struct state *s);
 struct state_self {
 	char lineage[STATE_LINEAGE_LEN + 1];
 	uint64_t generation;		   /* master: last one reserved; clone: last one applied */
+	uint64_t replicated;		   /* master: last one that every clone has */
 	uint64_t complete;		   /* master: last one whose backup is whole */
 	char digest[STATE_DIGEST_LEN + 1]; /* content digest of `complete` (master) or of the applied one (clone) */
 	char schema[STATE_DIGEST_LEN + 1]; /* schema digest of the same */

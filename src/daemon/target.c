@@ -113,7 +113,7 @@ void target_changed(struct fleet_clone *c, enum fleet_state from, enum fleet_sta
 	if (from != to &&
 	    (to == FLEET_UNREACHABLE || to == FLEET_FAILED || to == FLEET_REFUSED || to == FLEET_DIVERGED))
 		log_warn("clone %s: %s: %s", t->name, fleet_state_name(to), r->last_error);
-	else if (from != to && to == FLEET_CURRENT)
+	else if (from != to && to == FLEET_CURRENT && r->applied > 0)
 		log_info("clone %s: current, generation %" PRIu64, t->name, r->applied);
 	else if (from != to)
 		log_debug("clone %s: %s", t->name, fleet_state_name(to));
