@@ -125,7 +125,10 @@ struct conf_change {
 };
 int conf_edit(const char *path, const struct conf_change *changes, size_t count, struct conf_problems *p);
 
-/* conf_edit for the command line's hands: refuses secrets (KC_EUSAGE, naming --password-file). */
+/* May this property be changed by hand? KC_EUSAGE for a secret (naming --password-file), KC_ECONF for an unknown one.
+ */
+int conf_check_name(const char *name);
+/* conf_edit of one property, after conf_check_name. */
 int conf_set(const char *path, const char *name, const char *value, struct conf_problems *p);
 int conf_unset(const char *path, const char *name, struct conf_problems *p);
 

@@ -158,8 +158,7 @@ int conf_edit(const char *path, const struct conf_change *changes, size_t count,
 	return edit_finish(&e, rc, p);
 }
 
-/* KC_OK for a name that may be changed by hand. */
-static int check_name(const char *name)
+int conf_check_name(const char *name)
 {
 	const struct conf_row *row = conf_row_find(name);
 	char *near;
@@ -180,7 +179,7 @@ static int check_name(const char *name)
 int conf_set(const char *path, const char *name, const char *value, struct conf_problems *p)
 {
 	struct conf_change change = { .name = name, .value = value };
-	int rc = check_name(name);
+	int rc = conf_check_name(name);
 
 	return rc < 0 ? rc : conf_edit(path, &change, 1, p);
 }
@@ -278,15 +277,13 @@ int conf_replace_password(const char *path, const char *sealed)
 	struct edit e;
 	int rc = edit_begin(&e, path);
 
-	/* The plain one's line becomes the sealed one's; an older sealed one goes first. */
-	if (rc == KC_OK) {
-		struct conf_text *t = &e.t;
-
-		rc = conf_text_put(t, name, NULL);
+	/* The plain one's line becomes the sealed one's, and an older sealed one goes. */
+	if (rc == KC_OK && conf_text_has(&e.t, plain)) {
+		rc = conf_text_put(&e.t, name, NULL);
 		if (rc == KC_OK)
-			rc = conf_text_supersede(t, plain, name, sealed);
-		if (rc == KC_ENOENT)
-			rc = conf_text_put(t, name, sealed);
+			rc = conf_text_supersede(&e.t, plain, name, sealed);
+	} else if (rc == KC_OK) {
+		rc = conf_text_put(&e.t, name, sealed);
 	}
 	return edit_finish(&e, rc, NULL);
 }

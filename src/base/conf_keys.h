@@ -36,6 +36,7 @@
 #define CONF_CLIENT_IP	    "backup.ClientIP"
 #define CONF_CLIENT_PORT    "backup.ClientPort"
 #define CONF_CLIENT_PORT_NO 2222
+#define CONF_PASSWORD_MIN   8 /* bytes */
 
 #define CONF_STATE LOCALSTATEDIR "/lib/keyclone"
 #define CONF_LOGS  LOCALSTATEDIR "/log/keyclone"
@@ -71,7 +72,7 @@ L(PATH, "replication.File.*", "", 0, 0, MC, \
   "a companion file or directory, replicated with the key database") \
 L(LIST, "replication.LocalTables", "", 0, 0, C, \
   "tables that the clone's own application writes") \
-K(password, SECRET, "backup.EncryptionPassword", NULL, NULL, "", 8, 0, MC, F_REQ, RESTART, \
+K(password, SECRET, "backup.EncryptionPassword", NULL, NULL, "", CONF_PASSWORD_MIN, 0, MC, F_REQ, RESTART, \
   "the password of backups; sealed when it is first read, into backup.ObfuscatedEncryptionPassword") \
 K(sealed_password, SECRET, "backup.ObfuscatedEncryptionPassword", NULL, NULL, "", 1, 0, MC, 0, RESTART, \
   "the sealed password; never edited by hand") \

@@ -230,6 +230,15 @@ static int cfg_insert(struct conf_text *t, const struct conf_items *items, const
 
 /* --- changes --- */
 
+bool conf_text_has(const struct conf_text *t, const char *name)
+{
+	struct conf_items items = { 0 };
+	bool has = scan(&items, t) == KC_OK && conf_items_find(&items, name) != NULL;
+
+	conf_items_fini(&items);
+	return has;
+}
+
 /* The name of an item in the text: of libconfig the last part. NULL if it is not written plainly. */
 static const char *written_name(size_t *at, const struct conf_text *t, const struct conf_item *it)
 {

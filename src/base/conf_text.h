@@ -14,6 +14,9 @@ struct conf_text {
 };
 void conf_text_fini(struct conf_text *t);
 
+/* Is it set in the text? */
+bool conf_text_has(const struct conf_text *t, const char *name);
+
 /* Set a property, in its place or as a new one; value NULL removes it (no error where it is not set). KC_ECONF: the
  * value cannot be written, or the text does not parse. */
 int conf_text_put(struct conf_text *t, const char *name, const char *value);

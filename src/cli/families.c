@@ -3,6 +3,8 @@
 #include "families.h"
 
 const struct cli_command *const cli_families[] = {
+	cmd_init_commands,
+	cmd_config_commands,
 	cmd_daemon_commands,
 	cmd_clone_commands,
 	cmd_key_commands,

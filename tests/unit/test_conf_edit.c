@@ -297,7 +297,7 @@ T(password__sealed__takes_the_place_of_the_plain)
 	    get(props), "# p\nbackup.ObfuscatedEncryptionPassword=kc1:AbC=\n# q\nrestore.ListenPort=77\n");
 	assert_int_equal(conf_replace_password(props, "kc1:new"), KC_OK);
 	assert_string_equal(
-	    get(props), "# p\n# q\nrestore.ListenPort=77\nbackup.ObfuscatedEncryptionPassword=kc1:new\n");
+	    get(props), "# p\nbackup.ObfuscatedEncryptionPassword=kc1:new\n# q\nrestore.ListenPort=77\n");
 }
 
 T(password__plain_beside_an_old_sealed_one__replaces_it)

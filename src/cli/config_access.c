@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config_access: proves access without changing anything. */
+#include "config_access.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backup/source.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "keystore/identity.h"
+#include "keystore/layout.h"
+#include "keystore/secret.h"
+
+struct access {
+	struct conf_problems *p;
+	const struct conf *conf;
+};
+
+static void say(const struct access *a, bool error, const char *name, const char *reason)
+{
+	char *text = mem_xasprintf("%s: %s: %s", a->conf->path, name, reason);
+
+	conf_list_add(error ? &a->p->errors : &a->p->warnings, text);
+	free(text);
+}
+
+/* KC_OK, or why the directory cannot be used (or made). */
+static int try_dir(const char *dir, bool write)
+{
+	char *up, *next;
+	int rc = KC_OK;
+
+	if (file_exists(dir)) {
+		if (!file_is_dir(dir))
+			return err_set(KC_EFAIL, "%s is not a directory", dir);
+		if (faccessat(AT_FDCWD, dir, write ? R_OK | W_OK | X_OK : R_OK | X_OK, AT_EACCESS) < 0)
+			return err_errno("%s: not %s for this user", dir, write ? "writable" : "readable");
+		return KC_OK;
+	}
+	up = file_dirname(dir);
+	while (!file_exists(up) && strcmp(up, "/") != 0 && strcmp(up, ".") != 0) {
+		next = file_dirname(up);
+		free(up);
+		up = next;
+	}
+	if (!file_is_dir(up))
+		rc = err_set(KC_EFAIL, "%s cannot be made: %s is not a directory", dir, up);
+	else if (faccessat(AT_FDCWD, up, W_OK | X_OK, AT_EACCESS) < 0)
+		rc = err_errno("%s cannot be made: %s", dir, up);
+	free(up);
+	return rc;
+}
+
+static void check_dir(const struct access *a, const char *name, const char *dir, bool write)
+{
+	int rc = try_dir(dir, write);
+
+	if (rc < 0)
+		say(a, true, name, err_text(rc));
+}
+
+static void check_private(const struct access *a, const char *name, const char *dir)
+{
+	struct stat st;
+	char *reason;
+
+	if (stat(dir, &st) < 0 || (st.st_mode & 077) == 0)
+		return;
+	reason = mem_xasprintf("%s has mode %04o; 0700 keeps others out", dir, (unsigned)st.st_mode & 07777);
+	say(a, false, name, reason);
+	free(reason);
+}
+
+static void check_keydb(const struct access *a)
+{
+	const char *path = a->conf->keydb_path;
+	char *reason;
+	int rc = source_check_access(path);
+
+	if (rc < 0) {
+		say(a, true, "keydb.Path", err_text(rc));
+	} else if (!file_exists(path)) {
+		reason = mem_xasprintf("%s does not exist yet", path);
+		say(a, false, "keydb.Path", reason);
+		free(reason);
+	} else if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) < 0) {
+		rc = err_errno("%s", path);
+		say(a, true, "keydb.Path", err_text(rc));
+	}
+}
+
+/* No certificate is what a fresh configuration has; one that is named and does not load is wrong. */
+static void check_certificate(const struct access *a)
+{
+	struct identity *id = NULL;
+	char *alias = NULL;
+	int rc = identity_resolve(&alias, a->conf->keystore_dir, a->conf->tls_alias);
+
+	if (rc < 0) {
+		say(a, false, "backup.TLSCertAlias", err_text(rc));
+		return;
+	}
+	rc = identity_load(&id, a->conf->keystore_dir, alias);
+	if (rc == KC_OK)
+		rc = identity_check_uses(id);
+	if (rc < 0)
+		say(a, true, "backup.TLSCertAlias", err_text(rc));
+	identity_free(id);
+	free(alias);
+}
+
+static int read_password(char **password, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+
+	if (fd < 0)
+		return err_errno("%s", path);
+	rc = file_read_password(password, fd, path);
+	close(fd);
+	if (rc == KC_OK && strlen(*password) < CONF_PASSWORD_MIN)
+		rc = err_set(KC_ECONF, "%s: the password has %zu bytes, at least %d are needed", path,
+		    strlen(*password), CONF_PASSWORD_MIN);
+	return rc;
+}
+
+static void check_password(const struct access *a)
+{
+	char *path = file_join(a->conf->secrets_dir, LAYOUT_SEAL_KEY), *password = NULL;
+	struct secret_box *box = NULL;
+	void *data = NULL;
+	size_t size;
+	int rc;
+
+	if (a->conf->password_file != NULL) {
+		rc = read_password(&password, a->conf->password_file);
+		if (rc < 0)
+			say(a, true, "backup.EncryptionPasswordFile", err_text(rc));
+	} else if (a->conf->password == NULL && a->conf->sealed_password != NULL) {
+		rc = secret_box_load(&box, path);
+		if (rc == KC_OK)
+			rc = secret_unseal(&data, &size, box, SECRET_BACKUP_PASSWORD, a->conf->sealed_password);
+		if (rc < 0)
+			say(a, true, "backup.ObfuscatedEncryptionPassword", err_text(rc));
+	} else if (a->conf->password != NULL && access(a->conf->path, W_OK) < 0) {
+		say(a, false, "backup.EncryptionPassword",
+		    "stays as it is: this user cannot write the file to seal it");
+	}
+	mem_secret_free(data);
+	mem_secret_free(password);
+	secret_box_free(box);
+	free(path);
+}
+
+void config_access_check(struct conf_problems *p, const struct conf *conf)
+{
+	struct access a = { .p = p, .conf = conf };
+
+	check_dir(&a, "replication.BackupDestDir", conf->backup_dir, true);
+	check_dir(&a, "replication.LogDir", conf->log_dir, true);
+	check_dir(&a, "replication.StateDir", conf->state_dir, true);
+	check_dir(&a, "replication.RunDir", conf->run_dir, true);
+	check_dir(&a, "keystore.Dir", conf->keystore_dir, false);
+	check_dir(&a, "keystore.SecretsDir", conf->secrets_dir, false);
+	check_dir(&a, "truststore.Dir", conf->truststore_dir, false);
+	check_private(&a, "keystore.Dir", conf->keystore_dir);
+	check_private(&a, "keystore.SecretsDir", conf->secrets_dir);
+	check_keydb(&a);
+	check_certificate(&a);
+	check_password(&a);
+}
