@@ -119,6 +119,7 @@ static void raw_clone_start(struct raw *w, struct rig *rig, enum upto upto)
 	w->upto = upto;
 	o.conn.creds = rig->clone;
 	o.conn.self = PROTO_CLONE;
+	o.conn.keepalive_ms = 50; /* being alive is not an answer */
 	o.conn.rule.role = PROTO_MASTER;
 	assert_int_equal(conn_listen(&w->listener, rig->loop, &o, &events, w), KC_OK);
 }
