@@ -301,8 +301,6 @@ static void on_restored(int rc, const json_t *result, void *arg)
 	char why[600];
 
 	c->restoring = false;
-	if (rc == KC_ECANCELED && c->d->ending)
-		return;
 	STR_COPY(why, err_text(rc));
 	answer = mem_xalloc(sizeof(*answer));
 	/* The worker is gone: whether it wrote is found out before anything else (the intent says what to look for). */
@@ -312,7 +310,7 @@ static void on_restored(int rc, const json_t *result, void *arg)
 		restore_failed(c, rc, why, answer);
 	else
 		restored(c, result, answer);
-	if (rc < 0 && rc != KC_EWORKER && rc != KC_ETIMEOUT)
+	if (rc < 0 && rc != KC_EWORKER && rc != KC_ETIMEOUT && rc != KC_ECANCELED)
 		state_clear_intent(c->d->state);
 	if (!receive_result(c->receive, answer))
 		receive_greet_anew(c->receive);
@@ -532,11 +530,8 @@ static void on_session_end(struct receive_session *s, int rc, const char *text, 
 {
 	struct clone_role *c = arg;
 
+	(void)s, (void)rc, (void)text; /* conn has logged it */
 	c->d->self.master_contact = time(NULL);
-	if (rc < 0)
-		log_warn("session with %s ended: %s", receive_session_name(s), text);
-	else
-		log_debug("session with %s ended", receive_session_name(s));
 }
 
 static void on_refused(const char *address, enum peer_verdict v, int rc, const char *text, void *arg)
@@ -609,6 +604,12 @@ int clone_start(struct clone_role *c)
 	loop_timer_set(c->minute, MINUTE_MS);
 	loop_timer_set(c->retry, 0);
 	return KC_OK;
+}
+
+void clone_stop(struct clone_role *c)
+{
+	loop_timer_clear(c->retry);
+	receive_stop(c->receive);
 }
 
 void clone_reloaded(struct clone_role *c)

@@ -20,6 +20,8 @@ struct daemon;
 int clone_new(struct clone_role **c, struct daemon *d);
 void clone_free(struct clone_role *c);
 int clone_start(struct clone_role *c);
+/* The daemon ends: nothing new is accepted. */
+void clone_stop(struct clone_role *c);
 void clone_diverged_list(struct clone_role *c, struct control_client *client);
 void clone_diverged_discard(struct clone_role *c, struct control_client *client);
 void clone_reloaded(struct clone_role *c);

@@ -15,8 +15,9 @@
 #include "daemon/credentials.h"
 #include "daemon/master.h"
 
-#define END_DEADLINE_MS 30000
-#define END_STEPS	300
+#define END_STEP_MS   20
+#define MASTER_END_MS 2000
+#define CLONE_END_MS  30000
 
 int daemon_save(struct daemon *d)
 {
@@ -40,15 +41,20 @@ int daemon_audit(struct daemon *d, const struct audit_record *r)
 
 /* --- end --- */
 
+/* What may still finish: on a clone the restore under way, on a master the sessions' goodbye. */
+static bool quiet(const struct daemon *d)
+{
+	return d->master != NULL ? master_is_quiet(d->master) : jobs_idle(d->jobs);
+}
+
 static void on_deadline(void *arg)
 {
 	struct daemon *d = arg;
 
-	/* A restore under way may finish; the deadline is checked in steps. */
-	if (jobs_idle(d->jobs) || --d->end_steps == 0)
+	if (quiet(d) || --d->end_steps == 0)
 		loop_stop(d->loop);
 	else
-		loop_timer_set(d->deadline, END_DEADLINE_MS / END_STEPS);
+		loop_timer_set(d->deadline, END_STEP_MS);
 }
 
 void daemon_end(struct daemon *d, int exit_status)
@@ -57,13 +63,13 @@ void daemon_end(struct daemon *d, int exit_status)
 		return;
 	d->ending = true;
 	d->exit_status = exit_status;
-	d->end_steps = END_STEPS;
 	proc_notify_stopping();
-	/* A backup that is being made is broken off, a restore is let finish: it is short, and then it is done. */
-	if (d->deadline == NULL)
-		d->deadline = loop_timer_new(d->loop, on_deadline, d);
-	if (d->clone == NULL)
-		d->end_steps = 1;
+	d->end_steps = (d->master != NULL ? MASTER_END_MS : CLONE_END_MS) / END_STEP_MS;
+	d->deadline = loop_timer_new(d->loop, on_deadline, d);
+	if (d->master != NULL)
+		master_stop(d->master);
+	else if (d->clone != NULL)
+		clone_stop(d->clone);
 	loop_timer_set(d->deadline, 0);
 }
 
@@ -152,6 +158,7 @@ static void on_config(int rc, const json_t *result, void *arg)
 	struct reload *r = arg;
 	struct daemon *d = r->daemon;
 	struct audit_record record = { .event = AUDIT_CONFIG_RELOAD };
+	struct audit_record sealed = { .event = AUDIT_PASSWORD_SEAL, .outcome = AUDIT_SUCCESS };
 	json_t *members = json_object(), *answer;
 
 	if (rc == KC_OK)
@@ -160,6 +167,8 @@ static void on_config(int rc, const json_t *result, void *arg)
 		json_object_set(members, "errors", json_object_get(result, "errors"));
 	if (rc == KC_OK)
 		log_info("the configuration was read anew");
+	if (json_is_true(json_object_get(result, "sealed")))
+		daemon_audit(d, &sealed);
 	if (rc != KC_ECANCELED)
 		audit_result(d->audit, &record, rc);
 	answer = ipc_result_new(rc);

@@ -44,6 +44,7 @@ struct daemon {
 	char host[256];
 	int lock_fd;
 	bool ending;
+	bool sealed; /* the worker sealed the password at this start */
 	unsigned end_steps;
 	int exit_status;
 };

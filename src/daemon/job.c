@@ -228,13 +228,18 @@ static void end_worker(struct jobs *j, uint64_t grace_ms)
 		;
 }
 
+void jobs_cancel(struct jobs *j)
+{
+	j->closing = true;
+	while (j->queue != NULL)
+		finish_head(j, err_set(KC_ECANCELED, "the daemon is ending"), NULL);
+}
+
 void jobs_free(struct jobs *j, uint64_t grace_ms)
 {
 	if (j == NULL)
 		return;
-	j->closing = true;
-	while (j->queue != NULL)
-		finish_head(j, err_set(KC_ECANCELED, "the daemon is ending"), NULL);
+	jobs_cancel(j);
 	ipc_peer_free(j->peer);
 	if (j->pid > 0)
 		end_worker(j, grace_ms);

@@ -28,8 +28,11 @@ typedef json_t *(*job_ask_fn)(const json_t *ask, void *arg);
 
 /* Starts the first worker. Both are borrowed. */
 int jobs_new(struct jobs **jobs, struct loop *l, struct starter *starter, uint64_t stall_ms);
-/* Every queued and running job is done with KC_ECANCELED; the worker gets `grace_ms` to end by itself, then SIGKILL. */
+/* jobs_cancel, then the worker gets `grace_ms` to end by itself, then SIGKILL. */
 void jobs_free(struct jobs *jobs, uint64_t grace_ms);
+/* Every queued and running job is done with KC_ECANCELED now, and none is run any more: before what their callbacks use
+ * goes. */
+void jobs_cancel(struct jobs *jobs);
 void jobs_set_stall(struct jobs *jobs, uint64_t stall_ms);
 
 /* Blocking, at start only: one request to the idle worker. *result is the caller's. */

@@ -91,6 +91,7 @@ static int start_conf(struct daemon *d)
 		rc = conf_from_json(&d->conf, json_object_get(result, "conf"));
 	for (size_t i = 0; rc == KC_OK && i < d->conf->warnings.count; i++)
 		log_warn("%s", d->conf->warnings.items[i]);
+	d->sealed = json_is_true(json_object_get(result, "sealed"));
 	if (rc == KC_OK)
 		jobs_set_stall(d->jobs, d->conf->job_stall_timeout_ms);
 	json_decref(result);
@@ -193,11 +194,14 @@ static void stop_audit(struct daemon *d)
 static int start_attempts(struct daemon *d)
 {
 	struct audit_record r = { .event = AUDIT_DAEMON_START, .outcome = AUDIT_SUCCESS, .detail = PACKAGE_VERSION };
+	struct audit_record sealed = { .event = AUDIT_PASSWORD_SEAL, .outcome = AUDIT_SUCCESS };
 	char *path = audit_path(d->conf);
 	int rc = attempts_close(d->audit, path);
 
 	free(path);
-	return rc < 0 ? rc : daemon_audit(d, &r);
+	if (rc == KC_OK)
+		rc = daemon_audit(d, &r);
+	return rc == KC_OK && d->sealed ? daemon_audit(d, &sealed) : rc;
 }
 
 static int start_credentials(struct daemon *d)
@@ -242,6 +246,7 @@ static int start_role(struct daemon *d)
 
 static void stop_role(struct daemon *d)
 {
+	jobs_cancel(d->jobs);
 	master_free(d->master);
 	clone_free(d->clone);
 	d->master = NULL;
@@ -405,6 +410,7 @@ static int run_daemon(const char *conf_path, bool check_only)
 		loop_run(d.loop);
 		loop_set_turn_hook(d.loop, NULL, NULL);
 	}
+	d.ending = true;
 	undo(&d, done);
 	loop_timer_free(d.deadline);
 	loop_free(d.loop);

@@ -291,7 +291,8 @@ static void backup_failed(struct master *m, int rc)
 	char why[600];
 
 	STR_COPY(why, err_text(rc));
-	log_err("backup failed: %s", why);
+	if (rc != KC_ECANCELED)
+		log_err("backup failed: %s", why);
 	if (m->making) {
 		audit_result(m->d->audit, &r, rc);
 		fleet_withdraw_generation(m->fleet, m->out.generation);
@@ -323,8 +324,6 @@ static void on_backup_done(int rc, const json_t *result, void *arg)
 {
 	struct master *m = arg;
 
-	if (rc == KC_ECANCELED && m->d->ending)
-		return;
 	if (rc < 0) {
 		backup_failed(m, rc);
 		load_outgoing(m);
@@ -359,8 +358,6 @@ static void on_check_done(int rc, const json_t *result, void *arg)
 {
 	struct master *m = arg;
 
-	if (rc == KC_ECANCELED && m->d->ending)
-		return;
 	if (rc < 0) {
 		backup_failed(m, rc);
 		load_outgoing(m);
@@ -494,6 +491,26 @@ int master_start(struct master *m)
 	loop_timer_set(m->minute, MINUTE_MS);
 	schedule_check(m, 0);
 	return KC_OK;
+}
+
+void master_stop(struct master *m)
+{
+	struct target *t;
+
+	loop_timer_clear(m->check);
+	fleet_set_task(m->fleet, false);
+	for (t = m->targets; t != NULL; t = t->next)
+		if (t->push != NULL && push_current(t->push) != NULL)
+			push_cancel(t->push, err_set(KC_ECANCELED, "the master's daemon is ending"));
+	target_renew_all(m);
+}
+
+bool master_is_quiet(const struct master *m)
+{
+	for (const struct target *t = m->targets; t != NULL; t = t->next)
+		if (t->push != NULL)
+			return false;
+	return true;
 }
 
 void master_set_task(struct master *m, bool up)

@@ -23,6 +23,9 @@ void master_free(struct master *m);
 
 /* Listening and timers; after confinement. */
 int master_start(struct master *m);
+/* The daemon ends: no new attempts, sessions end in good order. Quiet when none is left. */
+void master_stop(struct master *m);
+bool master_is_quiet(const struct master *m);
 void master_set_task(struct master *m, bool up);
 /* request: {"clones": ["host:port"…]?, "full": bool?, "wait": bool?} */
 void master_replicate_now(struct master *m, struct control_client *c, const json_t *request);

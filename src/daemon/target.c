@@ -469,8 +469,6 @@ static void on_wrapped(int rc, const json_t *result, void *arg)
 	struct master *m = arg;
 	char why[400];
 
-	if (rc == KC_ECANCELED && m->d->ending)
-		return;
 	STR_COPY(why, err_text(rc));
 	for (struct target *t = m->targets; t != NULL; t = t->next) {
 		if (!t->wrapping)
