@@ -38,7 +38,7 @@ void buf_view(struct buf *b, const void *data, size_t size);
 
 static inline const uint8_t *buf_data(const struct buf *b)
 {
-	return b->data + b->start;
+	return b->data != NULL ? b->data + b->start : b->data;
 }
 static inline size_t buf_len(const struct buf *b)
 {

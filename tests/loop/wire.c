@@ -122,8 +122,7 @@ static int on_frame(struct conn *c, uint8_t type, const uint8_t *payload, size_t
 	if (type == PROTO_DATA)
 		log->bytes += n;
 	else if (proto_decode(&log->msg,
-		     type == PROTO_HELLO && strstr((const char *)payload, "master") != NULL ? PROTO_MASTER
-											    : PROTO_CLONE,
+		     type == PROTO_HELLO && memmem(payload, n, "\"master\"", 8) != NULL ? PROTO_MASTER : PROTO_CLONE,
 		     type, payload, n) < 0)
 		return KC_EPROTO;
 	if (log->free_in_frame) {
