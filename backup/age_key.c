@@ -105,12 +105,22 @@ int age_unwrap(uint8_t key[AGE_FILE_KEY_SIZE], const uint8_t body[AGE_BODY_SIZE]
 
 /* ---- base64 ---- */
 
+/* libsodium's decoder takes some bytes over 0x7f for digits. */
+static bool is_base64(const uint8_t *text, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!(text[i] >= 'A' && text[i] <= 'Z') && !(text[i] >= 'a' && text[i] <= 'z') &&
+		    !(text[i] >= '0' && text[i] <= '9') && text[i] != '+' && text[i] != '/')
+			return false;
+	return true;
+}
+
 int age_base64_decode(uint8_t *out, size_t size, const uint8_t *text, size_t n)
 {
 	const char *end;
 	size_t len;
 
-	if (n != sodium_base64_ENCODED_LEN(size, sodium_base64_VARIANT_ORIGINAL_NO_PADDING) - 1)
+	if (n != sodium_base64_ENCODED_LEN(size, sodium_base64_VARIANT_ORIGINAL_NO_PADDING) - 1 || !is_base64(text, n))
 		return KC_EDAMAGED;
 	if (sodium_base642bin(
 		out, size, (const char *)text, n, NULL, &len, &end, sodium_base64_VARIANT_ORIGINAL_NO_PADDING) != 0 ||

@@ -163,6 +163,8 @@ struct age_reader {
 	int status;
 	bool done;
 	bool eof;
+	bool cut;		  /* the chunk given last was not marked as the last, but is */
+	bool trailing;		  /* it was marked so, but is not */
 	struct age_key *file_key; /* until the nonce is known */
 	struct stream_key *key;
 	uint8_t nonce[AGE_NONCE_SIZE];
@@ -253,17 +255,24 @@ static bool open_chunk(struct age_reader *r, uint8_t *plain, size_t n, bool last
 		   plain, NULL, NULL, r->sealed + r->start, n, NULL, 0, nonce, r->key->bytes) == 0;
 }
 
-/* Which of the ways to be wrong: the other mark tells an early end and a late one from damage. */
 static int refuse_chunk(struct age_reader *r, size_t n, bool last)
 {
 	unsigned long long from = r->offset, to = r->offset + n;
 
 	if (n < AGE_TAG_SIZE || (last && open_chunk(r, NULL, n, false)))
 		return err_set(KC_ETRUNCATED, "truncated: ends at byte %llu of the payload", to);
-	if (!last && open_chunk(r, NULL, n, true))
-		return err_set(KC_EDAMAGED, "data after its end, from byte %llu of the payload on", to);
 	return err_set(
 	    KC_EDAMAGED, "damaged%s between bytes %llu and %llu of the payload", last ? " or cut short" : "", from, to);
+}
+
+/* A whole chunk with the other mark is authentic: it comes out, and the failure after it. */
+static int after_the_wrong_mark(struct age_reader *r)
+{
+	if (r->cut)
+		return err_set(
+		    KC_ETRUNCATED, "truncated: ends at byte %llu of the payload", (unsigned long long)r->offset);
+	return err_set(
+	    KC_EDAMAGED, "data after its end, from byte %llu of the payload on", (unsigned long long)r->offset);
 }
 
 static int next_chunk(struct age_reader *r, const uint8_t **data, size_t *n)
@@ -272,6 +281,8 @@ static int next_chunk(struct age_reader *r, const uint8_t **data, size_t *n)
 	bool last;
 	int rc;
 
+	if (r->cut || r->trailing)
+		return after_the_wrong_mark(r);
 	if (r->key == NULL && (rc = read_nonce(r)) < 0)
 		return rc;
 	if ((rc = fill(r, SEALED_SIZE + 1)) < 0)
@@ -280,14 +291,18 @@ static int next_chunk(struct age_reader *r, const uint8_t **data, size_t *n)
 	last = have <= SEALED_SIZE;
 	if (!last)
 		have = SEALED_SIZE;
-	if (have < AGE_TAG_SIZE || !open_chunk(r, r->plain, have, last))
-		return refuse_chunk(r, have, last);
+	if (have < AGE_TAG_SIZE || !open_chunk(r, r->plain, have, last)) {
+		if (have < SEALED_SIZE || !open_chunk(r, r->plain, have, !last))
+			return refuse_chunk(r, have, last);
+		r->cut = last;
+		r->trailing = !last;
+	}
 	if (have == AGE_TAG_SIZE && r->counter > 0)
 		return err_set(KC_EDAMAGED, "its last chunk is empty");
 	r->start += have;
 	r->offset += have;
 	r->counter++;
-	r->done = last;
+	r->done = last && !r->cut;
 	*data = r->plain;
 	*n = have - AGE_TAG_SIZE;
 	return KC_OK;

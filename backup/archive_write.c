@@ -84,9 +84,16 @@ void archive_writer_free(struct archive_writer *w)
 	free(w);
 }
 
+static bool is_ascii(const char *s)
+{
+	while (*s != '\0' && (unsigned char)*s < 0x80)
+		s++;
+	return *s == '\0';
+}
+
 static int begin_member(struct archive_writer *w, const char *name, mode_t mode, uint64_t size)
 {
-	int rc = archive_sums_begin(&w->sums, name);
+	int res, rc = archive_sums_begin(&w->sums, name);
 
 	if (rc < 0)
 		return w->status = rc;
@@ -96,7 +103,10 @@ static int begin_member(struct archive_writer *w, const char *name, mode_t mode,
 	archive_entry_set_perm(w->entry, mode & 07777);
 	archive_entry_set_size(w->entry, (la_int64_t)size);
 	archive_entry_set_mtime(w->entry, w->mtime, 0);
-	return archive_write_header(w->tar, w->entry) == ARCHIVE_OK ? KC_OK : tar_failed(w, name);
+	res = archive_write_header(w->tar, w->entry);
+	/* A name beyond ASCII is written as it is, with a pax header that says so; where the locale is not UTF-8
+	 * (we set none) libarchive warns of that. */
+	return res == ARCHIVE_OK || (res == ARCHIVE_WARN && !is_ascii(name)) ? KC_OK : tar_failed(w, name);
 }
 
 static int put(struct archive_writer *w, const char *name, const void *data, size_t n)
