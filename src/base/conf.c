@@ -249,9 +249,10 @@ int conf_load_text(
 	int rc;
 
 	config_init(&x.tree);
-	conf_tree_read(&x, text, size);
-	conf_tree_walk(&x, take_leaf);
-	conf_check(&x, flags);
+	if (conf_tree_read(&x, text, size)) {
+		conf_tree_walk(&x, take_leaf);
+		conf_check(&x, flags);
+	}
 	rc = hand_out_notes(&x, p);
 	config_destroy(&x.tree);
 	for (size_t i = 0; i < x.note_count; i++)

@@ -142,8 +142,9 @@ struct conf_ctx {
 void conf_note(struct conf_ctx *x, bool error, int line, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 
-/* Fill x->tree and x->secrets from the text (conf_tree.c). What is wrong becomes notes. */
-void conf_tree_read(struct conf_ctx *x, const char *text, size_t size);
+/* Fill x->tree and x->secrets from the text (conf_tree.c). What is wrong becomes notes. False: it does
+ * not parse at all, and nothing is known of what it says. */
+bool conf_tree_read(struct conf_ctx *x, const char *text, size_t size);
 /* Every leaf in order: its dotted name, its line, its value as text (NULL: neither scalar nor list of scalars). */
 typedef void (*conf_leaf_fn)(struct conf_ctx *x, const char *name, int line, const char *text);
 void conf_tree_walk(struct conf_ctx *x, conf_leaf_fn fn);

@@ -152,8 +152,9 @@ static void cfg_secrets(struct conf_ctx *x, const struct conf_items *items, char
 	}
 }
 
-static void cfg_read(struct conf_ctx *x, const char *text, size_t size)
+static bool cfg_read(struct conf_ctx *x, const char *text, size_t size)
 {
+	bool ok = false;
 	struct conf_items items = { 0 };
 	bool bom = size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0;
 	char *copy = mem_xalloc(size + 1);
@@ -165,15 +166,17 @@ static void cfg_read(struct conf_ctx *x, const char *text, size_t size)
 		conf_note(x, true, line, NULL, "%s", err_text(rc));
 	} else {
 		cfg_secrets(x, &items, copy);
-		if (config_read_string(&x->tree, copy + (bom ? 3 : 0)) != CONFIG_TRUE)
+		ok = config_read_string(&x->tree, copy + (bom ? 3 : 0)) == CONFIG_TRUE;
+		if (!ok)
 			conf_note(x, true, config_error_line(&x->tree), NULL, "%s", config_error_text(&x->tree));
 	}
 	mem_wipe(copy, size);
 	free(copy);
 	conf_items_fini(&items);
+	return ok;
 }
 
-void conf_tree_read(struct conf_ctx *x, const char *text, size_t size)
+bool conf_tree_read(struct conf_ctx *x, const char *text, size_t size)
 {
 	struct conf_items items = { 0 };
 	const char *zero = size > 0 ? memchr(text, 0, size) : NULL;
@@ -183,16 +186,15 @@ void conf_tree_read(struct conf_ctx *x, const char *text, size_t size)
 		for (const char *p = text; p < zero; p++)
 			line += *p == '\n';
 		conf_note(x, true, line, NULL, "has a zero byte");
-		return;
+		return false;
 	}
-	if (conf_is_cfg(x->file)) {
-		cfg_read(x, text, size);
-		return;
-	}
+	if (conf_is_cfg(x->file))
+		return cfg_read(x, text, size);
 	conf_props_scan(&items, text, size);
 	for (size_t i = 0; i < items.count; i++)
 		props_item(x, &items, &items.v[i], text);
 	conf_items_fini(&items);
+	return true;
 }
 
 static char *scalar_text(const config_setting_t *s)
