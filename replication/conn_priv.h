@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conn_priv: what conn.c, conn_io.c, conn_connect.c and conn_listen.c share. For no one else.
+ * conn_priv: what conn.c, conn_time.c, conn_io.c, conn_connect.c and conn_listen.c share. For no one else.
  */
 #ifndef KC_CONN_PRIV_H
 #define KC_CONN_PRIV_H
@@ -90,6 +90,11 @@ void conn_update_watch(struct conn *c);
 /* Around every callback and every entry from the loop: false if the conn was freed meanwhile. */
 void conn_enter(struct conn *c);
 bool conn_leave(struct conn *c);
+
+/* conn_time.c */
+void conn_on_phase_timer(void *arg);
+void conn_on_owner_timer(void *arg);
+void conn_on_pulse(void *arg);
 
 /* conn_io.c */
 void conn_read(struct conn *c);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "proto.h"
@@ -142,58 +143,6 @@ static const struct member *const bodies[PROTO_TYPES] = {
 static const struct member *body_of(uint8_t type)
 {
 	return type < PROTO_TYPES ? bodies[type] : NULL;
-}
-
-/* --- base64 (RFC 4648, padded, canonical) --- */
-
-static const char digits64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-static json_t *base64_encode(const uint8_t *p, size_t n)
-{
-	size_t length = (n + 2) / 3 * 4, o = 0;
-	char *text = mem_xalloc(length + 1);
-	json_t *j;
-
-	for (size_t i = 0; i < n; i += 3) {
-		uint32_t v =
-		    (uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) | (i + 2 < n ? p[i + 2] : 0);
-
-		text[o++] = digits64[v >> 18];
-		text[o++] = digits64[v >> 12 & 63];
-		text[o++] = i + 1 < n ? digits64[v >> 6 & 63] : '=';
-		text[o++] = i + 2 < n ? digits64[v & 63] : '=';
-	}
-	j = json_stringn(text, length);
-	free(text);
-	return j;
-}
-
-static bool base64_decode(uint8_t *out, size_t *n, size_t size, const char *text, size_t length)
-{
-	uint32_t v = 0;
-	size_t o = 0, pad = 0;
-
-	while (pad < 2 && pad < length && text[length - 1 - pad] == '=')
-		pad++;
-	if (length % 4 != 0 || length / 4 * 3 - pad > size)
-		return false;
-	for (size_t i = 0; i < length; i++) {
-		const char *d = i < length - pad ? memchr(digits64, text[i], 64) : digits64;
-
-		if (d == NULL)
-			return false;
-		v = v << 6 | (uint32_t)(d - digits64);
-		if (i % 4 != 3)
-			continue;
-		for (size_t k = 0; k < 3; k++)
-			if (i + 1 < length || k < 3 - pad)
-				out[o++] = (uint8_t)(v >> (16 - 8 * k));
-			else if ((uint8_t)(v >> (16 - 8 * k)) != 0)
-				return false;
-		v = 0;
-	}
-	*n = o;
-	return true;
 }
 
 /* --- strings --- */
@@ -346,8 +295,8 @@ static int decode_member(char *msg, const struct member *m, uint8_t type, const 
 		memcpy(to, &yes, sizeof(yes));
 		return KC_OK;
 	case BASE64:
-		if (json_string_length(v) == 0 || !base64_decode((uint8_t *)to, (size_t *)(void *)(msg + m->count),
-						      m->size, json_string_value(v), json_string_length(v)))
+		if (json_string_length(v) == 0 ||
+		    base64_decode(to, (size_t *)(void *)(msg + m->count), m->size, json_string_value(v)) < 0)
 			return bad(type, m, "is not base64, or too long");
 		return KC_OK;
 	default:
@@ -429,6 +378,15 @@ static json_t *encode_list(const char *from, unsigned count, const struct member
 	return j;
 }
 
+static json_t *base64_value(const uint8_t *p, size_t n)
+{
+	char *text = base64_encode(p, n);
+	json_t *j = json_string(text);
+
+	free(text);
+	return j;
+}
+
 /* NULL: not allowed. JSON null: leave it out. */
 static json_t *encode_member(const char *msg, const struct member *m, bool needed)
 {
@@ -446,7 +404,7 @@ static json_t *encode_member(const char *msg, const struct member *m, bool neede
 		return *(const bool *)from ? json_true() : json_null();
 	case BASE64:
 		n = *(const size_t *)(const void *)(msg + m->count);
-		return n == 0 || n > m->size ? NULL : base64_encode((const uint8_t *)from, n);
+		return n == 0 || n > m->size ? NULL : base64_value((const uint8_t *)from, n);
 	case TEXT:
 		if (from[0] == '\0')
 			return needed ? NULL : json_null();
