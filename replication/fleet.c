@@ -18,7 +18,7 @@
 
 #define RETRY_MIN_DEFAULT 5000
 #define RETRY_MAX_DEFAULT 600000
-#define REFUSED_RETRY	  250
+#define SOON		  250
 #define HISTORY		  256
 
 struct fleet_clone {
@@ -574,7 +574,7 @@ static uint64_t back_off(const struct fleet_clone *c)
 bool fleet_failed(struct fleet_clone *c, enum fleet_failure how, int code, const char *text, bool keep_session)
 {
 	uint64_t now = loop_now(c->fleet->opt.loop);
-	bool soon = code == KC_EREFUSED && how == FLEET_FAIL_UNREACHABLE && now + REFUSED_RETRY <= c->urgent_until;
+	bool soon = code == KC_EREFUSED && how == FLEET_FAIL_UNREACHABLE && now + SOON <= c->urgent_until;
 
 	end_attempt(c);
 	c->session = c->session && keep_session;
@@ -586,7 +586,7 @@ bool fleet_failed(struct fleet_clone *c, enum fleet_failure how, int code, const
 	c->hopeless = false;
 	if (soon) {
 		c->asked = true;
-		c->next_try = now + REFUSED_RETRY;
+		c->next_try = now + SOON;
 	} else if (err_retryable(code)) {
 		c->failures++;
 		c->next_try = now + back_off(c);
@@ -598,11 +598,23 @@ bool fleet_failed(struct fleet_clone *c, enum fleet_failure how, int code, const
 	return soon;
 }
 
+void fleet_again(struct fleet_clone *c)
+{
+	end_attempt(c);
+	c->session = false;
+	c->asked = true;
+	c->next_try = c->last_try + SOON;
+	settle(c);
+}
+
 void fleet_lost(struct fleet_clone *c, int code)
 {
+	uint64_t wait = code == KC_OK ? SOON : c->fleet->opt.retry_min_ms;
+	uint64_t since = code == KC_OK ? c->last_try : loop_now(c->fleet->opt.loop);
+
 	c->session = false;
-	if (!c->attempt && code != KC_OK)
-		c->next_try = max_u64(c->next_try, loop_now(c->fleet->opt.loop) + c->fleet->opt.retry_min_ms);
+	if (!c->attempt)
+		c->next_try = max_u64(c->next_try, since + wait);
 	settle(c);
 }
 

@@ -5,7 +5,7 @@
  * The fleet knows no network and no file. It owns one timer; when a clone is due and there is room in the queue it
  * calls on_due(), which takes one of `max_parallel` places: an *attempt*. The owner then connects, or uses the session
  * that is still open, and tells the fleet what happens; exactly one of fleet_idle(), fleet_applied(),
- * fleet_postponed() and fleet_failed() ends the attempt and gives the place back.
+ * fleet_postponed(), fleet_failed() and fleet_again() ends the attempt and gives the place back.
  *
  * A clone is due when it is not held, the task is up, its time has come, and
  *   - it has no session (fleet_hello() opens one, fleet_lost() and fleet_failed() close it): sessions are kept, so that
@@ -23,7 +23,7 @@
  *     on_progress:    fleet_phase(PUSHING or RESTORING, percent)
  *     on_result:      fleet_stored(), then fleet_applied() | fleet_postponed() | fleet_failed()
  *     on_declined:    fleet_failed(FLEET_FAIL_DECLINED, …)
- *     session over:   in an attempt: fleet_failed(); between attempts: fleet_lost()
+ *     session over:   in an attempt: fleet_failed(), or fleet_again() if in good order; between attempts: fleet_lost()
  *
  * Order comes from lineage and generation; times are for people. Monotonic time is loop_now(); times that people see
  * are seconds since 1970 from `wall`, 0 = never.
@@ -183,8 +183,13 @@ void fleet_postponed(struct fleet_clone *c, uint64_t generation, int64_t until);
  * tried again within a moment on behalf of fleet_now(); whoever waits for the outcome should go on waiting. */
 bool fleet_failed(struct fleet_clone *c, enum fleet_failure how, int code, const char *text, bool keep_session);
 
+/* The session ended in good order before it came to an offer, or before that was answered: due again at once, with a
+ * new session. Not a failure; whoever waits for the outcome goes on waiting. */
+void fleet_again(struct fleet_clone *c);
+
 /* The idle session ended, outside an attempt. KC_OK: in good order (it was old, credentials changed, the clone asked to
- * be greeted anew): reconnects at once. Else the next attempt is RetryMin away. */
+ * be greeted anew): reconnects at once, but not more often than every 250 ms. Else the next attempt is RetryMin away.
+ */
 void fleet_lost(struct fleet_clone *c, int code);
 /* The clone applied what it had postponed, and said so outside an attempt. */
 void fleet_reported(struct fleet_clone *c, uint64_t applied);

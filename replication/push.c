@@ -307,7 +307,9 @@ static enum push_ending how_it_ended(const struct push *p, int rc)
 {
 	enum peer_verdict v = conn_verdict(p->conn);
 
-	if (rc == KC_OK && !p->out.active && p->state != PUSH_CONNECTING)
+	bool between = !p->out.active || p->state == PUSH_OFFERED;
+
+	if (rc == KC_OK && between && p->state != PUSH_CONNECTING)
 		return PUSH_GOOD;
 	if (!p->greeted && v == PEER_SILENT)
 		return PUSH_UNREACHABLE;

@@ -500,6 +500,8 @@ int receive_new(
 	r->arg = arg;
 	r->stall_ms = o->stall_ms != 0 ? o->stall_ms : STALL_DEFAULT;
 	r->progress_ms = o->progress_ms != 0 ? o->progress_ms : PROGRESS_DEFAULT;
+	if (o->progress_ms == 0 && lo.conn.idle_ms != 0 && lo.conn.idle_ms / 3 < PROGRESS_DEFAULT)
+		r->progress_ms = lo.conn.idle_ms / 3;
 	lo.conn.self = PROTO_CLONE;
 	lo.conn.rule.role = PROTO_MASTER;
 	rc = conn_listen(&r->listener, l, &lo, &listen_events, r);

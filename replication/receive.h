@@ -84,7 +84,8 @@ struct receive_options {
 	struct conn_listen_options listen; /* self is set here; rule: master, MasterHost, AuthorizedCNs; creds */
 	const char *backup_dir;		   /* copied */
 	uint64_t stall_ms;		   /* [10 min] a transfer without any new data, though the master lives */
-	uint64_t progress_ms; /* [5 s] the last progress is said again; at most a third of the master's timeout */
+	uint64_t progress_ms; /* [5 s, or a third of idle_ms] the last progress is said again; the master waits for its
+				 own timeout */
 };
 
 /* Listens. Errors as conn_listen(). */

@@ -378,9 +378,10 @@ static void on_closed(struct push *p, enum push_ending how, int rc, const char *
 		daemon_audit(t->master->d, &refused);
 	if (!fleet_in_attempt(t->clone))
 		fleet_lost(t->clone, how == PUSH_GOOD ? KC_OK : rc);
-	else if (how == PUSH_GOOD)
-		failed(t, FLEET_FAIL_OTHER, KC_EAGAIN, "the session ended before the transfer did", false);
-	else
+	else if (how == PUSH_GOOD) {
+		audit_end(t, KC_EAGAIN, "the session ended before the offer was answered");
+		fleet_again(t->clone);
+	} else
 		failed(t,
 		    how == PUSH_UNREACHABLE    ? FLEET_FAIL_UNREACHABLE
 		    : how == PUSH_UNAUTHORISED ? FLEET_FAIL_REFUSED
@@ -429,8 +430,7 @@ void target_due(struct fleet_clone *c, void *arg)
 		connect_to(t);
 	else if (push_state(t->push) == PUSH_IDLE)
 		decide(t);
-	else
-		failed(t, FLEET_FAIL_OTHER, KC_EAGAIN, "the session is ending", true);
+	/* Else it is ending, and on_closed says so to the fleet. */
 }
 
 /* --- the end of a backup --- */

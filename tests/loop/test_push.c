@@ -501,6 +501,25 @@ static void session__stop_while_sending__finishes_first(void **state)
 	stop_pair(&c, &m);
 }
 
+static void session__bye_meets_offer__ends_in_good_order(void **state)
+{
+	struct rig *rig = *state;
+	struct rig_clone c;
+	struct rig_master m;
+	struct rig_backup b;
+
+	connect_pair(rig, &c, &m);
+	rig_backup_init(&b, rig, 1, 1000);
+	receive_greet_anew(c.receive);
+	assert_int_equal(push_offer(m.push, &b.file), KC_OK);
+	assert_true(rig_until(rig, &m.closed));
+	assert_int_equal(m.how, PUSH_GOOD);
+	assert_int_equal(m.declined, 0);
+	assert_int_equal(c.begun, 0);
+	rig_backup_fini(&b);
+	stop_pair(&c, &m);
+}
+
 static void session__stop_while_connecting__closed_in_good_order(void **state)
 {
 	struct rig *rig = *state;
@@ -625,6 +644,7 @@ int main(void)
 		rig_test(session__same_master_again__replaces_the_old),
 		rig_test(session__breaks_while_restoring__restore_goes_on),
 		rig_test(session__stop_while_sending__finishes_first),
+		rig_test(session__bye_meets_offer__ends_in_good_order),
 		rig_test(session__stop_while_connecting__closed_in_good_order),
 		rig_test(session__old_and_idle__ends_in_good_order),
 		rig_test(connect__nobody_listens__unreachable_refused),

@@ -243,7 +243,7 @@ static void failed__again_and_again__delay_doubles_within_limits(void **state)
 	/* success resets */
 	apply(fleet_at(w.fleet, 0), 1);
 	fleet_lost(fleet_at(w.fleet, 0), KC_OK);
-	assert_int_equal(wait_due(&w, 50, 1000), 0);
+	assert_int_equal(wait_due(&w, 50, 1000), 250);
 	fleet_failed(fleet_at(w.fleet, 0), FLEET_FAIL_UNREACHABLE, KC_ENET, "no route", false);
 	assert_in_range(wait_due(&w, 50, 100000), 5000, 6300);
 	end(&w);
@@ -390,10 +390,35 @@ static void lost__in_good_order__reconnects_at_once(void **state)
 	assert_true(fleet_has_session(c));
 	fleet_lost(c, KC_OK);
 	assert_false(fleet_has_session(c));
+	assert_int_equal(wait_due(&w, 50, 10000), 250); /* a clone that only says bye */
+	apply(c, 1);
+	pass(&w, 1000);
+	fleet_lost(c, KC_OK);
 	assert_int_equal(wait_due(&w, 50, 10000), 0);
 	apply(c, 1);
 	fleet_lost(c, KC_ETIMEOUT);
 	assert_int_equal(wait_due(&w, 50, 10000), 5000);
+	end(&w);
+}
+
+static void again__session_ended_before_the_offer__due_soon_and_no_failure(void **state)
+{
+	struct world w;
+	struct fleet_clone *c;
+	struct fleet_hello h = hello_of(0);
+
+	(void)state;
+	begin(&w, 1, 1);
+	c = fleet_at(w.fleet, 0);
+	turn(&w);
+	fleet_hello(c, &h);
+	pass(&w, 100);
+	fleet_again(c);
+	assert_false(fleet_has_session(c));
+	assert_false(fleet_record(c)->failing);
+	assert_int_equal(wait_due(&w, 50, 10000), 150);
+	apply(c, 1);
+	assert_int_equal(fleet_state(c), FLEET_CURRENT);
 	end(&w);
 }
 
@@ -621,6 +646,7 @@ int main(void)
 		cmocka_unit_test(now__current_clone__due),
 		cmocka_unit_test(now__held_clone__not_due),
 		cmocka_unit_test(lost__in_good_order__reconnects_at_once),
+		cmocka_unit_test(again__session_ended_before_the_offer__due_soon_and_no_failure),
 		cmocka_unit_test(heard__unreachable_clone__due_at_once),
 		cmocka_unit_test(hello__clone_has_it_already__idle_is_success),
 		cmocka_unit_test(postponed__waits_until_next_generation),
