@@ -327,7 +327,7 @@ static void on_backup_done(int rc, const json_t *result, void *arg)
 	if (rc < 0) {
 		backup_failed(m, rc);
 		load_outgoing(m);
-		m->looking = false;
+		m->looking = m->look_again = false;
 		master_settle_soon(m);
 		return;
 	}
@@ -361,7 +361,7 @@ static void on_check_done(int rc, const json_t *result, void *arg)
 	if (rc < 0) {
 		backup_failed(m, rc);
 		load_outgoing(m);
-		m->looking = false;
+		m->looking = m->look_again = false;
 		return;
 	}
 	if (json_is_true(json_object_get(result, "moved")) || !m->out.complete) {
@@ -372,14 +372,16 @@ static void on_check_done(int rc, const json_t *result, void *arg)
 	look_done(m);
 }
 
-/* force: compare digests even if the database has not moved. A look under way is joined. */
+/* force: compare digests even if the database has not moved, and not in a look under way: its snapshot may be older
+ * than what has just been written. */
 void master_look(struct master *m, bool force)
 {
 	if (m->looking) {
-		m->look_again = m->look_again || (force && m->want_full);
+		m->look_again = m->look_again || force;
 		return;
 	}
 	m->looking = true;
+	m->look_number++;
 	if (force || m->want_full || !m->out.complete)
 		start_backup(m);
 	else

@@ -66,6 +66,7 @@ struct master {
 	bool making;	/* a generation is reserved, its backup is being made */
 	bool want_full; /* the next look makes a backup whatever */
 	bool look_again;
+	uint64_t look_number; /* of the look under way or, else, of the last one */
 };
 
 /* master.c */
@@ -90,7 +91,8 @@ json_t *target_json(const struct target *t);
 bool target_settled(const struct target *t);
 
 /* wait.c */
-void wait_arm_all(struct master *m);	      /* the outcome of a look is known: what was asked for goes to the fleet */
+/* The outcome of the look under way is known: what was asked for before it began goes to the fleet. */
+void wait_arm_all(struct master *m);
 void wait_update_all(struct master *m);	      /* something changed: progress, or the answer */
 void wait_fail_all(struct master *m, int rc); /* the backup failed */
 void wait_free_all(struct master *m);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * wait: who asked for a replication now. A request first needs a look (is there something new?); when that is known it
- * is armed: its clones are due at once, and when the last of them is settled the client gets its answer. A second
- * request joins what is under way.
+ * wait: who asked for a replication now. A request first needs a look (is there something new?) that began after it:
+ * one under way may have taken its snapshot already, and what was written since would not be in it. When the outcome
+ * of that look is known the request is armed: its clones are due at once, and when the last of them is settled the
+ * client gets its answer. Requests that wait for the same look share it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ struct waiter {
 	struct control_client *client;
 	struct target *only[FLEET_MAX]; /* none: all */
 	size_t n;
+	uint64_t look; /* the first one that sees what was there at the time of the request */
 	bool armed;
 };
 
@@ -117,7 +119,7 @@ void wait_update_all(struct master *m)
 void wait_arm_all(struct master *m)
 {
 	for (struct waiter *w = m->waiters; w != NULL; w = w->next) {
-		if (w->armed)
+		if (w->armed || w->look > m->look_number)
 			continue;
 		w->armed = true;
 		for (struct target *t = m->targets; t != NULL; t = t->next) {
@@ -182,10 +184,8 @@ void master_replicate_now(struct master *m, struct control_client *c, const json
 	control_on_gone(c, on_gone, w);
 	if (json_is_true(json_object_get(request, "full")))
 		m->want_full = true;
-	if (m->out.generation != 0 && m->making && !m->want_full)
-		wait_arm_all(m); /* a backup is growing: join it */
-	else
-		master_look(m, true);
+	w->look = m->look_number + 1;
+	master_look(m, true);
 	if (json_is_false(json_object_get(request, "wait"))) {
 		json_t *result = ipc_result_new(KC_OK);
 

@@ -115,11 +115,12 @@ check_logs()
 	done
 }
 
-# Ends all daemons, which have to end well, and looks at their logs.
+# Ends all daemons, which have to end well, the master first, which would miss its clones; then looks at their logs.
 finish()
 {
 	local name
 
+	[ -z "${DAEMON_PID[m]:-}" ] || stop_daemon m
 	for name in "${!DAEMON_PID[@]}"; do
 		stop_daemon "$name"
 	done
@@ -238,7 +239,7 @@ make_clone()
 	kc m clone add "127.0.0.1:$PORT"
 }
 
-# make_fleet N: master m and clones c1 … cN, started.
+# make_fleet N: master m and clones c1 … cN, started; the master last, so that it finds them.
 make_fleet()
 {
 	local i
@@ -247,10 +248,10 @@ make_fleet()
 	for ((i = 1; i <= $1; i++)); do
 		make_clone "c$i"
 	done
-	start_daemon m
 	for ((i = 1; i <= $1; i++)); do
 		start_daemon "c$i"
 	done
+	start_daemon m
 }
 
 # What a key database says: schema and rows, in an order of their own.

@@ -28,8 +28,8 @@ cut -d ' ' -f 2 m/keystore/keydb.key | base64 -d | needle master-key
 mv pw hidden/pw
 mv p12pw hidden/p12pw
 
-start_daemon m
 start_daemon c1
+start_daemon m
 
 say "keys of every kind"
 kc m key generate --count 200 --alias tape --group LTO
