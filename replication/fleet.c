@@ -2,10 +2,11 @@
 /*
  * fleet: who is due, and when to try again. See fleet.h.
  *
- * Every event changes one clone, then calls settle(): it tells the owner what changed and plans the one timer. Only the
- * timer begins attempts, so that no call into the fleet calls on_due. It must never look at wall-clock time to decide.
+ * Every event changes one clone, then calls fleet_settle(): it tells the owner what changed and plans the one timer.
+ * Only the timer begins attempts, so that no call into the fleet calls on_due. It must never look at wall-clock time to
+ * decide.
  */
-#include "replication/fleet.h"
+#include "replication/fleet_priv.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -18,83 +19,13 @@
 
 #define RETRY_MIN_DEFAULT 5000
 #define RETRY_MAX_DEFAULT 600000
-#define SOON		  250
-#define HISTORY		  256
 
-struct fleet_clone {
-	struct fleet *fleet;
-	struct fleet_record rec;
-	struct fleet_record told; /* as on_change last saw it */
-	enum fleet_state told_state;
-	void *arg;
-	enum fleet_state phase; /* in an attempt */
-	unsigned percent;
-	unsigned failures;
-	uint64_t next_try; /* monotonic; 0 = at once */
-	uint64_t last_try;
-	uint64_t urgent_until; /* a refused connection is tried again at once until then */
-	bool attempt;
-	bool session;
-	bool asked;    /* by fleet_now: due even if there is nothing to do */
-	bool hopeless; /* the next try was put off to RetryMax: the next generation moves it forward */
-};
-
-struct generation {
-	uint64_t number;
-	int64_t changed_at;
-};
-
-struct fleet {
-	struct fleet_options opt;
-	struct loop_timer *timer;
-	struct fleet_clone *clones[FLEET_MAX];
-	size_t count;
-	unsigned attempts;
-	uint64_t last_start;
-	bool started; /* last_start is valid */
-	bool up;
-	char lineage[FLEET_LINEAGE_SIZE];
-	struct generation history[HISTORY]; /* ascending */
-	size_t known;
-	int64_t unreplicated;
-};
-
-static const char *const state_names[] = {
-	[FLEET_CURRENT] = "current",
-	[FLEET_BEHIND] = "behind",
-	[FLEET_CONNECTING] = "connecting",
-	[FLEET_PUSHING] = "pushing",
-	[FLEET_RESTORING] = "restoring",
-	[FLEET_POSTPONED] = "postponed",
-	[FLEET_FAILED] = "failed",
-	[FLEET_UNREACHABLE] = "unreachable",
-	[FLEET_REFUSED] = "refused",
-	[FLEET_HELD] = "held",
-	[FLEET_DIVERGED] = "diverged",
-	[FLEET_STOPPED] = "stopped",
-};
-
-static const enum fleet_state failure_states[] = {
-	[FLEET_FAIL_UNREACHABLE] = FLEET_UNREACHABLE,
-	[FLEET_FAIL_REFUSED] = FLEET_REFUSED,
-	[FLEET_FAIL_DECLINED] = FLEET_FAILED,
-	[FLEET_FAIL_DIVERGED] = FLEET_DIVERGED,
-	[FLEET_FAIL_OTHER] = FLEET_FAILED,
-};
-
-static void plan(struct fleet *f);
-
-const char *fleet_state_name(enum fleet_state s)
-{
-	return state_names[s];
-}
-
-static int64_t wall(const struct fleet *f)
+int64_t fleet_wall(const struct fleet *f)
 {
 	return f->opt.wall != NULL ? f->opt.wall() : (int64_t)time(NULL);
 }
 
-static uint64_t max_u64(uint64_t a, uint64_t b)
+uint64_t fleet_later(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
 }
@@ -115,7 +46,7 @@ static bool lacks_newest(const struct fleet_clone *c)
 	return c->rec.postponed_until == 0 || c->rec.stored < newest;
 }
 
-static bool waits(const struct fleet_clone *c)
+bool fleet_waits(const struct fleet_clone *c)
 {
 	if (c->attempt || c->rec.held)
 		return false;
@@ -130,7 +61,7 @@ static uint64_t due_at(const struct fleet_clone *c)
 	uint64_t at = c->next_try;
 
 	if (f->started && f->opt.separation_ms > 0)
-		at = max_u64(at, f->last_start + f->opt.separation_ms);
+		at = fleet_later(at, f->last_start + f->opt.separation_ms);
 	return at;
 }
 
@@ -142,7 +73,7 @@ static struct fleet_clone *next_clone(const struct fleet *f)
 	for (size_t i = 0; i < f->count; i++) {
 		struct fleet_clone *c = f->clones[i];
 
-		if (!waits(c))
+		if (!fleet_waits(c))
 			continue;
 		if (best == NULL || due_at(c) < due_at(best) ||
 		    (due_at(c) == due_at(best) && c->last_try < best->last_try))
@@ -151,7 +82,7 @@ static struct fleet_clone *next_clone(const struct fleet *f)
 	return best;
 }
 
-static void plan(struct fleet *f)
+void fleet_plan(struct fleet *f)
 {
 	const struct fleet_clone *c = f->attempts < f->opt.max_parallel ? next_clone(f) : NULL;
 	uint64_t now = loop_now(f->opt.loop);
@@ -162,7 +93,7 @@ static void plan(struct fleet *f)
 		loop_timer_set(f->timer, due_at(c) > now ? due_at(c) - now : 0);
 }
 
-static void settle(struct fleet_clone *c)
+void fleet_settle(struct fleet_clone *c)
 {
 	enum fleet_state from = c->told_state, to = fleet_state(c);
 
@@ -172,14 +103,14 @@ static void settle(struct fleet_clone *c)
 		if (c->fleet->opt.on_change != NULL)
 			c->fleet->opt.on_change(c, from, to, c->fleet->opt.arg);
 	}
-	plan(c->fleet);
+	fleet_plan(c->fleet);
 }
 
 static void settle_all(struct fleet *f)
 {
 	for (size_t i = 0; i < f->count; i++)
-		settle(f->clones[i]);
-	plan(f);
+		fleet_settle(f->clones[i]);
+	fleet_plan(f);
 }
 
 static void begin_attempt(struct fleet_clone *c)
@@ -194,8 +125,8 @@ static void begin_attempt(struct fleet_clone *c)
 	c->phase = FLEET_CONNECTING;
 	c->percent = 0;
 	c->last_try = f->last_start;
-	c->rec.last_attempt = wall(f);
-	settle(c);
+	c->rec.last_attempt = fleet_wall(f);
+	fleet_settle(c);
 	f->opt.on_due(c, f->opt.arg);
 }
 
@@ -211,7 +142,7 @@ static void on_timer(void *arg)
 			break;
 		begin_attempt(c);
 	}
-	plan(f);
+	fleet_plan(f);
 }
 
 /* --- making and keeping ----------------------------------------------------------------------------------------- */
@@ -221,8 +152,9 @@ void fleet_set_options(struct fleet *f, const struct fleet_options *o)
 	f->opt.max_parallel = o->max_parallel > 0 ? o->max_parallel : FLEET_MAX;
 	f->opt.separation_ms = o->separation_ms;
 	f->opt.retry_min_ms = o->retry_min_ms > 0 ? o->retry_min_ms : RETRY_MIN_DEFAULT;
-	f->opt.retry_max_ms = max_u64(o->retry_max_ms > 0 ? o->retry_max_ms : RETRY_MAX_DEFAULT, f->opt.retry_min_ms);
-	plan(f);
+	f->opt.retry_max_ms =
+	    fleet_later(o->retry_max_ms > 0 ? o->retry_max_ms : RETRY_MAX_DEFAULT, f->opt.retry_min_ms);
+	fleet_plan(f);
 }
 
 struct fleet *fleet_new(const struct fleet_options *o)
@@ -264,7 +196,7 @@ int fleet_add(struct fleet_clone **out, struct fleet *f, const char *host, uint1
 	f->clones[f->count++] = c;
 	c->told = c->rec;
 	c->told_state = fleet_state(c);
-	plan(f);
+	fleet_plan(f);
 	*out = c;
 	return KC_OK;
 }
@@ -281,7 +213,7 @@ void fleet_remove(struct fleet_clone *c)
 	if (c->attempt)
 		f->attempts--;
 	free(c);
-	plan(f);
+	fleet_plan(f);
 }
 
 size_t fleet_count(const struct fleet *f)
@@ -335,7 +267,7 @@ void fleet_restore(struct fleet_clone *c, const struct fleet_record *r)
 	c->rec.port = keep.port;
 	c->told = c->rec;
 	c->told_state = fleet_state(c);
-	plan(c->fleet);
+	fleet_plan(c->fleet);
 }
 
 /* --- what the master wants -------------------------------------------------------------------------------------- */
@@ -353,7 +285,7 @@ bool fleet_task(const struct fleet *f)
 
 /* The oldest change that the clone lacks: that of the first generation after the one it has applied. Where that is no
  * longer remembered, what was known before stays, for it can only be older. */
-static void find_behind(struct fleet_clone *c)
+void fleet_find_behind(struct fleet_clone *c)
 {
 	const struct fleet *f = c->fleet;
 	size_t i = 0;
@@ -373,7 +305,7 @@ static void new_lineage(struct fleet *f, const char *lineage)
 }
 
 /* What a clone has, it has of its lineage. */
-static void adopt_lineage(struct fleet_clone *c)
+void fleet_adopt_lineage(struct fleet_clone *c)
 {
 	if (strcmp(c->rec.lineage, c->fleet->lineage) == 0)
 		return;
@@ -390,8 +322,8 @@ void fleet_set_generation(struct fleet *f, const char *lineage, uint64_t generat
 	if (strcmp(f->lineage, lineage) != 0)
 		new_lineage(f, lineage);
 	if (generation > fleet_generation(f)) {
-		if (f->known == HISTORY) {
-			memmove(&f->history[0], &f->history[1], (HISTORY - 1) * sizeof(f->history[0]));
+		if (f->known == FLEET_HISTORY) {
+			memmove(&f->history[0], &f->history[1], (FLEET_HISTORY - 1) * sizeof(f->history[0]));
 			f->known--;
 		}
 		f->history[f->known++] = (struct generation){ .number = generation, .changed_at = changed_at };
@@ -399,11 +331,11 @@ void fleet_set_generation(struct fleet *f, const char *lineage, uint64_t generat
 	for (size_t i = 0; i < f->count; i++) {
 		struct fleet_clone *c = f->clones[i];
 
-		adopt_lineage(c);
-		find_behind(c);
+		fleet_adopt_lineage(c);
+		fleet_find_behind(c);
 		if (c->hopeless && !c->attempt && c->next_try > now) {
 			/* Once for each generation, but not more often than RetryMin. */
-			c->next_try = max_u64(now, c->last_try + f->opt.retry_min_ms);
+			c->next_try = fleet_later(now, c->last_try + f->opt.retry_min_ms);
 			c->hopeless = false;
 		}
 	}
@@ -416,7 +348,7 @@ void fleet_withdraw_generation(struct fleet *f, uint64_t generation)
 		return;
 	f->known--;
 	for (size_t i = 0; i < f->count; i++)
-		find_behind(f->clones[i]);
+		fleet_find_behind(f->clones[i]);
 	settle_all(f);
 }
 
@@ -442,7 +374,7 @@ void fleet_now(struct fleet *f, struct fleet_clone *c)
 		ask(c);
 	for (size_t i = 0; c == NULL && i < f->count; i++)
 		ask(f->clones[i]);
-	plan(f);
+	fleet_plan(f);
 }
 
 void fleet_heard(struct fleet_clone *c)
@@ -451,7 +383,7 @@ void fleet_heard(struct fleet_clone *c)
 		return;
 	c->next_try = 0;
 	c->failures = 0;
-	plan(c->fleet);
+	fleet_plan(c->fleet);
 }
 
 void fleet_hold(struct fleet_clone *c, bool held)
@@ -460,217 +392,5 @@ void fleet_hold(struct fleet_clone *c, bool held)
 	c->asked = false;
 	if (!held)
 		c->next_try = 0;
-	settle(c);
-}
-
-/* --- what happened ---------------------------------------------------------------------------------------------- */
-
-static void set_applied(struct fleet_clone *c, uint64_t generation)
-{
-	if (generation != c->rec.applied)
-		c->rec.applied_at = generation == 0 ? 0 : wall(c->fleet);
-	c->rec.applied = generation;
-	if (c->rec.stored < generation)
-		c->rec.stored = generation;
-	if (c->rec.applied >= c->rec.stored)
-		c->rec.postponed_until = 0;
-	find_behind(c);
-}
-
-void fleet_hello(struct fleet_clone *c, const struct fleet_hello *h)
-{
-	c->session = true;
-	adopt_lineage(c);
-	c->rec.stored = h->stored;
-	c->rec.postponed_until = h->postponed_until;
-	c->rec.not_after = h->not_after;
-	c->rec.clock_offset = h->clock_offset;
-	set_applied(c, h->applied);
-	settle(c);
-}
-
-void fleet_phase(struct fleet_clone *c, enum fleet_state phase, unsigned percent)
-{
-	assert(phase == FLEET_CONNECTING || phase == FLEET_PUSHING || phase == FLEET_RESTORING);
-	if (!c->attempt)
-		return;
-	c->phase = phase;
-	c->percent = percent > 100 ? 100 : percent;
-	settle(c);
-}
-
-void fleet_offered(struct fleet_clone *c, uint64_t generation)
-{
-	c->rec.offered = generation;
-	settle(c);
-}
-
-void fleet_stored(struct fleet_clone *c, uint64_t generation)
-{
-	c->rec.stored = generation;
-	settle(c);
-}
-
-static void end_attempt(struct fleet_clone *c)
-{
-	if (c->attempt)
-		c->fleet->attempts--;
-	c->attempt = false;
-	c->percent = 0;
-}
-
-static void end_well(struct fleet_clone *c)
-{
-	end_attempt(c);
-	c->rec.failing = false;
-	c->rec.last_success = wall(c->fleet);
-	c->failures = 0;
-	c->next_try = 0;
-	c->urgent_until = 0;
-	c->hopeless = false;
-	settle(c);
-}
-
-void fleet_idle(struct fleet_clone *c)
-{
-	end_well(c);
-}
-
-void fleet_applied(struct fleet_clone *c, uint64_t generation)
-{
-	c->rec.postponed_until = 0;
-	set_applied(c, generation);
-	end_well(c);
-}
-
-void fleet_postponed(struct fleet_clone *c, uint64_t generation, int64_t until)
-{
-	c->rec.stored = generation;
-	c->rec.postponed_until = until;
-	end_well(c);
-}
-
-/* A quarter to both sides, so that clones that failed together do not come back together. */
-static uint64_t spread(uint64_t ms)
-{
-	uint32_t r;
-
-	mem_random(&r, sizeof(r));
-	return ms - ms / 4 + (ms / 2) * (r % 1025) / 1024;
-}
-
-static uint64_t back_off(const struct fleet_clone *c)
-{
-	const struct fleet_options *o = &c->fleet->opt;
-	uint64_t ms = o->retry_min_ms;
-
-	for (unsigned i = 1; i < c->failures && ms < o->retry_max_ms; i++)
-		ms *= 2;
-	ms = spread(ms < o->retry_max_ms ? ms : o->retry_max_ms);
-	ms = max_u64(ms, o->retry_min_ms);
-	return ms < o->retry_max_ms ? ms : o->retry_max_ms;
-}
-
-bool fleet_failed(struct fleet_clone *c, enum fleet_failure how, int code, const char *text, bool keep_session)
-{
-	uint64_t now = loop_now(c->fleet->opt.loop);
-	bool soon = code == KC_EREFUSED && how == FLEET_FAIL_UNREACHABLE && now + SOON <= c->urgent_until;
-
-	end_attempt(c);
-	c->session = c->session && keep_session;
-	c->rec.failing = true;
-	c->rec.how = how;
-	c->rec.last_code = code;
-	memset(c->rec.last_error, 0, sizeof(c->rec.last_error));
-	snprintf(c->rec.last_error, sizeof(c->rec.last_error), "%s", text);
-	c->hopeless = false;
-	if (soon) {
-		c->asked = true;
-		c->next_try = now + SOON;
-	} else if (err_retryable(code)) {
-		c->failures++;
-		c->next_try = now + back_off(c);
-	} else {
-		c->hopeless = true;
-		c->next_try = now + c->fleet->opt.retry_max_ms;
-	}
-	settle(c);
-	return soon;
-}
-
-void fleet_again(struct fleet_clone *c)
-{
-	end_attempt(c);
-	c->session = false;
-	c->asked = true;
-	c->next_try = c->last_try + SOON;
-	settle(c);
-}
-
-void fleet_lost(struct fleet_clone *c, int code)
-{
-	uint64_t wait = code == KC_OK ? SOON : c->fleet->opt.retry_min_ms;
-	uint64_t since = code == KC_OK ? c->last_try : loop_now(c->fleet->opt.loop);
-
-	c->session = false;
-	if (!c->attempt)
-		c->next_try = max_u64(c->next_try, since + wait);
-	settle(c);
-}
-
-void fleet_reported(struct fleet_clone *c, uint64_t applied)
-{
-	set_applied(c, applied);
-	settle(c);
-}
-
-/* --- what to show ----------------------------------------------------------------------------------------------- */
-
-enum fleet_state fleet_state(const struct fleet_clone *c)
-{
-	uint64_t newest = fleet_generation(c->fleet);
-
-	if (c->attempt)
-		return c->phase;
-	if (c->rec.held)
-		return FLEET_HELD;
-	if (!c->fleet->up && !c->asked)
-		return FLEET_STOPPED;
-	if (c->rec.failing)
-		return failure_states[c->rec.how];
-	if (c->rec.applied >= newest)
-		return FLEET_CURRENT;
-	return c->rec.postponed_until != 0 && c->rec.stored >= newest ? FLEET_POSTPONED : FLEET_BEHIND;
-}
-
-unsigned fleet_percent(const struct fleet_clone *c)
-{
-	return c->percent;
-}
-
-bool fleet_in_attempt(const struct fleet_clone *c)
-{
-	return c->attempt;
-}
-
-bool fleet_has_session(const struct fleet_clone *c)
-{
-	return c->session;
-}
-
-int64_t fleet_retry_at(const struct fleet_clone *c)
-{
-	uint64_t now = loop_now(c->fleet->opt.loop);
-
-	if (!waits(c) || !c->rec.failing)
-		return 0;
-	return wall(c->fleet) + (int64_t)(c->next_try > now ? (c->next_try - now + 999) / 1000 : 0);
-}
-
-int64_t fleet_lag_seconds(const struct fleet_clone *c)
-{
-	int64_t since = c->rec.behind_since != 0 ? c->rec.behind_since : c->fleet->unreplicated;
-	int64_t age = since != 0 ? wall(c->fleet) - since : 0;
-
-	return age > 0 ? age : 0;
+	fleet_settle(c);
 }
