@@ -65,6 +65,7 @@ struct cli_command {
 struct cli {
 	const struct cli_command *command;
 	const char *conf_path; /* resolved: -c, $KEYCLONE_CONFIG, the system's */
+	char *conf_path_made;  /* owns it */
 	struct conf *conf;     /* with CLI_CONF */
 	struct audit *audit;   /* opened by cli_audit(), closed by main */
 	bool json;	       /* --json */

@@ -18,6 +18,14 @@
 #define INPUT_MAX (1024 * 1024)
 #define SANS_MAX  64
 
+/* What is given, else the one this machine speaks with. */
+static const char *wanted_alias(const struct cli *c)
+{
+	const char *alias = cli_string(c, "alias");
+
+	return alias != NULL ? alias : c->conf->tls_alias;
+}
+
 /* --- create --- */
 
 /* Options to a request. A --san may hold several, with commas between; *storage keeps the pieces. */
@@ -340,7 +348,7 @@ static int cmd_export(struct cli *c)
 	if (rc == KC_OK)
 		rc = read_export_options(&format, &with_key, c);
 	if (rc == KC_OK)
-		rc = identity_resolve(&alias, c->conf->keystore_dir, cli_string(c, "alias"));
+		rc = identity_resolve(&alias, c->conf->keystore_dir, wanted_alias(c));
 	if (rc == KC_OK)
 		rc = identity_load(&id, c->conf->keystore_dir, alias);
 	if (rc == KC_OK)
@@ -369,7 +377,7 @@ static int print_entry(const struct cli *c, const struct identity_entry *e)
 
 static int cmd_show(struct cli *c)
 {
-	const char *wanted = c->argc > 0 ? c->argv[0] : cli_string(c, "alias");
+	const char *wanted = c->argc > 0 ? c->argv[0] : wanted_alias(c);
 	struct identity_list list = { 0 };
 	char *alias = NULL;
 	bool found = false;
@@ -456,7 +464,7 @@ static const struct cli_option import_options[] = {
 };
 
 static const struct cli_option export_options[] = {
-	{ "alias", 'a', CLI_STRING, "NAME", "which one (else the only one with a key)" },
+	{ "alias", 'a', CLI_STRING, "NAME", "which one (else the one of backup.TLSCertAlias, else the only one)" },
 	{ "format", 'f', CLI_STRING, "FORMAT",
 	    "pem (chain; the default), base64 or der (certificate), p12 (all, with key)" },
 	{ "output", 'o', CLI_STRING, "FILE", "a new file; nothing is overwritten" },
@@ -466,7 +474,7 @@ static const struct cli_option export_options[] = {
 };
 
 static const struct cli_option show_options[] = {
-	{ "alias", 'a', CLI_STRING, "NAME", "which one (else the only one with a key)" },
+	{ "alias", 'a', CLI_STRING, "NAME", "which one (else the one of backup.TLSCertAlias, else the only one)" },
 	{ NULL },
 };
 

@@ -132,7 +132,7 @@ static int load_conf(struct cli *c)
 	struct conf_problems p = CONF_PROBLEMS_EMPTY;
 	int rc;
 
-	c->conf_path = conf_default_path(c->conf_path);
+	c->conf_path = c->conf_path_made = conf_default_path(c->conf_path);
 	if (!(c->command->flags & CLI_CONF))
 		return KC_OK;
 	rc = conf_load(&c->conf, c->conf_path, 0, &p);
@@ -186,5 +186,6 @@ int main(int argc, char **argv)
 		fprintf(stderr, "keyclone: %s\n", err_text(rc));
 	audit_close(c.audit);
 	conf_free(c.conf);
+	free(c.conf_path_made);
 	return err_exit_status(rc);
 }

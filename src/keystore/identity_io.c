@@ -49,23 +49,23 @@ static bool is_java(const void *data, size_t size)
 	return size > 4 && (memcmp(data, "\xfe\xed\xfe\xed", 4) == 0 || memcmp(data, "\xce\xce\xce\xce", 4) == 0);
 }
 
-static int key_from_pem(
-    gnutls_x509_privkey_t *key, const void *data, size_t size, const char *password, const char *name)
+static int key_from_pem(gnutls_x509_privkey_t *key, const struct x509_list *pool, const void *data, size_t size,
+    const char *password, const char *name)
 {
 	struct key_block block = find_key(data, size);
 
 	if (block.count != 1)
 		return err_set(KC_EFORMAT, "%s: holds %u private keys instead of one", name, block.count);
-	return identity_get_key(key, block.data, block.size, password, name);
+	return identity_get_key(key, pool, block.data, block.size, password, name);
 }
 
 /* A key in a file of its own. */
-static int separate_key(
-    gnutls_x509_privkey_t *key, const void *data, size_t size, const char *password, const char *name)
+static int separate_key(gnutls_x509_privkey_t *key, const struct x509_list *pool, const void *data, size_t size,
+    const char *password, const char *name)
 {
 	if (x509_is_pem(data, size))
-		return key_from_pem(key, data, size, password, name);
-	return identity_get_key(key, data, size, password, name);
+		return key_from_pem(key, pool, data, size, password, name);
+	return identity_get_key(key, pool, data, size, password, name);
 }
 
 int identity_parse(struct identity **id, char **alias_or_null, const char *name, const void *data, size_t size,
@@ -88,9 +88,9 @@ int identity_parse(struct identity **id, char **alias_or_null, const char *name,
 	else if ((rc = x509_list_parse(&pool, data, size, name)) < 0)
 		;
 	else if (key_data != NULL)
-		rc = separate_key(&key, key_data, key_size, password, name);
+		rc = separate_key(&key, &pool, key_data, key_size, password, name);
 	else if (pem)
-		rc = key_from_pem(&key, data, size, password, name);
+		rc = key_from_pem(&key, &pool, data, size, password, name);
 	else
 		rc = err_set(KC_EFORMAT, "%s: holds a certificate but no private key", name);
 	if (rc == KC_OK)

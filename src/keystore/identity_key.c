@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "ec_key.h"
 #include "identity_priv.h"
 #include "secret.h"
 
@@ -29,7 +30,8 @@ static bool is_encrypted(const gnutls_datum_t *d, gnutls_x509_crt_fmt_t format)
 	return gnutls_pkcs8_info(d, format, NULL, NULL, NULL, NULL, NULL, NULL) >= 0;
 }
 
-int identity_get_key(gnutls_x509_privkey_t *key, const void *data, size_t size, const char *password, const char *name)
+int identity_get_key(gnutls_x509_privkey_t *key, const struct x509_list *pool, const void *data, size_t size,
+    const char *password, const char *name)
 {
 	gnutls_datum_t d = { (unsigned char *)data, (unsigned)size };
 	gnutls_x509_crt_fmt_t format = x509_is_pem(data, size) ? GNUTLS_X509_FMT_PEM : GNUTLS_X509_FMT_DER;
@@ -49,6 +51,8 @@ int identity_get_key(gnutls_x509_privkey_t *key, const void *data, size_t size, 
 		return KC_OK;
 	}
 	gnutls_x509_privkey_deinit(k);
+	if (ec_key_recover(key, data, size, encrypted ? password : NULL, pool))
+		return KC_OK;
 	if (encrypted && rc != GNUTLS_E_UNKNOWN_CIPHER_TYPE)
 		return err_set(KC_EPASSWORD, "%s: the password does not open the private key", name);
 	return err_set(KC_EFORMAT, "%s: the private key cannot be read: %s", name, gnutls_strerror(rc));
@@ -78,6 +82,7 @@ int identity_write_key(gnutls_x509_privkey_t key, const char *path, const char *
 
 int identity_read_key(gnutls_x509_privkey_t *key, const char *path, const char *secret_path)
 {
+	const struct x509_list none = { 0 };
 	char *password = NULL;
 	struct buf b;
 	int rc;
@@ -87,7 +92,7 @@ int identity_read_key(gnutls_x509_privkey_t *key, const char *path, const char *
 	if (rc == KC_OK)
 		rc = secret_password_file(&password, secret_path, false);
 	if (rc == KC_OK)
-		rc = identity_get_key(key, buf_data(&b), buf_len(&b), password, path);
+		rc = identity_get_key(key, &none, buf_data(&b), buf_len(&b), password, path);
 	if (rc == KC_EPASSWORD)
 		rc = err_set(KC_EDAMAGED, "%s: does not open with the secret in %s", path, secret_path);
 	mem_secret_free(password);

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "ec_key.h"
 #include "identity_priv.h"
 
 #define BAGS_MAX 1000
@@ -14,6 +15,10 @@
 struct harvest {
 	struct x509_list *pool;
 	gnutls_x509_privkey_t key;
+	uint8_t *unread; /* a key that GnuTLS does not read; its certificate may come later */
+	size_t unread_size;
+	int unread_reason;
+	bool opened; /* the MAC verified: the password is right */
 	unsigned keys;
 	char *key_name;	 /* friendly names */
 	char *cert_name; /* of the first certificate that has one */
@@ -57,6 +62,9 @@ static int wrong_password(const struct harvest *h, int rc)
 		return err_set(KC_EFORMAT, "%s: a PKCS#12 file with an algorithm that is not supported: %s", h->file,
 		    gnutls_strerror(rc));
 	default:
+		if (h->opened)
+			return err_set(KC_EFORMAT, "%s: a PKCS#12 file with contents that cannot be read: %s", h->file,
+			    gnutls_strerror(rc));
 		if (h->password == NULL)
 			return err_set(KC_EPASSWORD, "%s: a PKCS#12 file, and no password is given", h->file);
 		return err_set(KC_EPASSWORD, "%s: the password does not open the PKCS#12 file", h->file);
@@ -76,9 +84,13 @@ static int take_key(struct harvest *h, gnutls_datum_t *data, bool plain, const c
 	    key, data, GNUTLS_X509_FMT_DER, plain ? NULL : h->password, plain ? GNUTLS_PKCS_PLAIN : 0);
 	if (rc < 0) {
 		gnutls_x509_privkey_deinit(key);
-		return wrong_password(h, rc);
+		h->unread = mem_secret_new(data->size);
+		memcpy(h->unread, data->data, data->size);
+		h->unread_size = data->size;
+		h->unread_reason = rc;
+	} else {
+		h->key = key;
 	}
-	h->key = key;
 	if (friendly != NULL)
 		h->key_name = mem_xstrdup(friendly);
 	return KC_OK;
@@ -153,10 +165,11 @@ static int take_bag(struct harvest *h, bool *more, gnutls_pkcs12_t p12, int inde
 	return rc;
 }
 
-static int check_mac(const struct harvest *h, gnutls_pkcs12_t p12)
+static int check_mac(struct harvest *h, gnutls_pkcs12_t p12)
 {
 	int rc = gnutls_pkcs12_verify_mac(p12, h->password);
 
+	h->opened = rc >= 0;
 	/* Without a MAC the encryption alone tells a wrong password. */
 	return rc >= 0 || rc == GNUTLS_E_ASN1_ELEMENT_NOT_FOUND ? KC_OK : wrong_password(h, rc);
 }
@@ -178,6 +191,9 @@ int identity_get_p12(struct x509_list *pool, gnutls_x509_privkey_t *key, char **
 	gnutls_pkcs12_deinit(p12);
 	if (rc == KC_OK && h.keys != 1)
 		rc = err_set(KC_EFORMAT, "%s: holds %u private keys instead of one", name, h.keys);
+	if (rc == KC_OK && h.key == NULL && !ec_key_recover(&h.key, h.unread, h.unread_size, password, pool))
+		rc = wrong_password(&h, h.unread_reason);
+	mem_secret_free(h.unread);
 	if (rc == KC_OK) {
 		*key = h.key;
 		*alias = h.key_name != NULL ? h.key_name : h.cert_name != NULL ? h.cert_name : mem_xstrdup("");

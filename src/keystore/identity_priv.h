@@ -21,9 +21,11 @@ struct identity {
 int identity_assemble(
     struct identity **id, const struct x509_list *pool, gnutls_x509_privkey_t key, const char *alias, const char *name);
 
-/* An encrypted PKCS#8 key in PEM onto `out`, and back. */
+/* An encrypted PKCS#8 key in PEM onto `out`, and back: from any encoding; `pool` has the certificates it may belong to,
+ * for keys that come without their public half. */
 int identity_put_key(struct buf *out, gnutls_x509_privkey_t key, const char *password);
-int identity_get_key(gnutls_x509_privkey_t *key, const void *data, size_t size, const char *password, const char *name);
+int identity_get_key(gnutls_x509_privkey_t *key, const struct x509_list *pool, const void *data, size_t size,
+    const char *password, const char *name);
 
 /* A 0600 key file encrypted under the password in secret_path (made on demand), and back. */
 int identity_write_key(gnutls_x509_privkey_t key, const char *path, const char *secret_path, bool replace);

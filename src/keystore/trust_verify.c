@@ -55,25 +55,36 @@ static unsigned verdict(gnutls_x509_crt_t crt, gnutls_x509_crt_t issuer)
 	return status;
 }
 
-/*
- * An issuer of `crt` in the list whose signature verifies. If none does, *near_miss (when it is NULL yet) is one whose
- * name fits, for the message.
- */
-static gnutls_x509_crt_t find_issuer(const struct x509_list *list, gnutls_x509_crt_t crt, gnutls_x509_crt_t *near_miss)
+static bool in_its_dates(gnutls_x509_crt_t crt, time_t now)
 {
+	return now >= gnutls_x509_crt_get_activation_time(crt) && now <= gnutls_x509_crt_get_expiration_time(crt);
+}
+
+/*
+ * An issuer of `crt` in the list whose signature verifies; of several (an authority's old and renewed certificate have
+ * one name and key) one in its dates. If there is none, *near_miss (when it is NULL yet) is one whose name fits, for
+ * the message.
+ */
+static gnutls_x509_crt_t find_issuer(
+    const struct x509_list *list, gnutls_x509_crt_t crt, time_t now, gnutls_x509_crt_t *near_miss)
+{
+	gnutls_x509_crt_t found = NULL;
+
 	for (size_t i = 0; i < list->count; i++) {
 		gnutls_x509_crt_t c = list->crts[i];
 
-		if (!x509_is_issued_by(crt, c))
+		if (!x509_is_issued_by(crt, c) || (found != NULL && !in_its_dates(c, now)))
 			continue;
 		/* Weak or constrained is not another issuer: that verdict is check_crypto's to word. */
 		if (x509_is_ca(c) &&
 		    (verdict(crt, c) & (GNUTLS_CERT_SIGNATURE_FAILURE | GNUTLS_CERT_SIGNER_NOT_FOUND)) == 0)
-			return c;
-		if (*near_miss == NULL)
+			found = c;
+		else if (*near_miss == NULL)
 			*near_miss = c;
+		if (found != NULL && in_its_dates(found, now))
+			break;
 	}
-	return NULL;
+	return found;
 }
 
 static int no_issuer(gnutls_x509_crt_t crt, gnutls_x509_crt_t near_miss)
@@ -107,7 +118,7 @@ static bool on_path(const struct path *path, gnutls_x509_crt_t crt)
 	return false;
 }
 
-static int build_path(struct path *path, const struct trust *trust, const struct x509_list *shown)
+static int build_path(struct path *path, const struct trust *trust, const struct x509_list *shown, time_t now)
 {
 	gnutls_x509_crt_t crt = shown->crts[0];
 
@@ -120,10 +131,10 @@ static int build_path(struct path *path, const struct trust *trust, const struct
 			path->leaf_is_anchor = true;
 			return KC_OK;
 		}
-		path->anchor = find_issuer(&trust->anchors, crt, &near_miss);
+		path->anchor = find_issuer(&trust->anchors, crt, now, &near_miss);
 		if (path->anchor != NULL)
 			return KC_OK;
-		issuer = find_issuer(shown, crt, &near_miss);
+		issuer = find_issuer(shown, crt, now, &near_miss);
 		if (issuer == NULL || on_path(path, issuer))
 			return no_issuer(crt, near_miss);
 		crt = issuer;
@@ -256,10 +267,12 @@ int trust_verify(struct cert_info *info_or_null, const struct trust *trust, cons
 	struct cert_info info = { 0 };
 	int rc = load_shown(&shown, chain, count);
 
+	if (now == 0)
+		now = time(NULL);
 	if (rc == KC_OK)
-		rc = build_path(&path, trust, &shown);
+		rc = build_path(&path, trust, &shown, now);
 	if (rc == KC_OK)
-		rc = check_path(&path, use, now != 0 ? now : time(NULL));
+		rc = check_path(&path, use, now);
 	if (rc == KC_OK && info_or_null != NULL)
 		rc = x509_info(&info, shown.crts[0]);
 	if (rc == KC_OK && info_or_null != NULL) {

@@ -7,6 +7,7 @@
 # unless said otherwise.
 #
 #   authority        own authority: URI urn:keyclone:authority. authority.crt goes into a truststore
+#   authority-old    the same name and key, ended three days ago: authority is its renewal
 #   master clone     issued by it, with the URI of their role
 #   clone2           another clone
 #   norole           issued by it, without a role
@@ -105,6 +106,12 @@ authority site-ca "Site Root CA" "path_len = 1"
 
 past=$(window "400 days ago" "3 days ago")
 future=$(window "2 days" "400 days")
+
+cp authority.key authority-old.key
+template authority-old "keyclone test authority" ca cert_signing_key crl_signing_key "$past" "uri = urn:keyclone:authority" \
+	"path_len = 0"
+sign authority-old
+bundle authority-old
 
 leaf master authority master "$SANS" "$USES" "$DAYS" "$(role master)"
 leaf clone authority clone "$SANS" "$USES" "$DAYS" "$(role clone)"

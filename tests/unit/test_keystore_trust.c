@@ -241,6 +241,15 @@ static void trust__clock_of_another_year__is_named(void **state)
 	    "expired 365 days ago (its end 2099-01-01T00:00:00Z, this machine's clock 2100-01-01T00:00:00Z)"));
 }
 
+static void trust__renewed_authority__takes_the_place_of_the_old(void **state)
+{
+	(void)state;
+	assert_int_equal(trust_file("authority-old"), KC_OK);
+	assert_refused("master", CERT_USE_CLIENT, "certificate keyclone test authority expired 3 days ago");
+	assert_int_equal(trust_file("authority"), KC_OK);
+	assert_int_equal(verify(NULL, "master", CERT_USE_CLIENT), KC_OK);
+}
+
 static void trust__two_authorities_of_one_name__are_told_apart(void **state)
 {
 	(void)state;
@@ -349,6 +358,7 @@ int main(void)
 		T(trust__intermediate__comes_from_the_peer_or_the_truststore),
 		T(trust__self_signed_leaf__is_trusted_as_itself_only),
 		T(trust__clock_of_another_year__is_named),
+		T(trust__renewed_authority__takes_the_place_of_the_old),
 		T(trust__two_authorities_of_one_name__are_told_apart),
 		T(trust__add_and_remove__keep_the_directory_in_order),
 		T(trust__file_that_is_no_certificate__is_named),
