@@ -74,6 +74,16 @@ static unsigned share(const json_t *clone)
 	return strcmp(state, "restoring") == 0 ? 50 + percent / 2 : 0;
 }
 
+/* The phases of a backup are one thing for who waits for it. */
+static const char *phase_text(const json_t *progress)
+{
+	const char *phase = text(progress, "phase");
+
+	return strcmp(phase, "check") == 0  ? "looking for changes"
+	       : strcmp(phase, "push") == 0 ? "sending to the clones"
+					    : "making a backup";
+}
+
 static void put_line(struct bars *b, const char *line)
 {
 	int width = b->columns > 0 ? (int)b->columns - 1 : 79;
@@ -111,8 +121,7 @@ static void draw(struct bars *b, const json_t *progress)
 		fprintf(b->out, "\033[%uA", b->lines);
 	b->lines = 0;
 	if (text(progress, "phase")[0] != '\0') {
-		snprintf(line, sizeof(line), "%-24s %-11s %3d %%", "backup",
-		    strcmp(text(progress, "phase"), "push") == 0 ? "complete" : text(progress, "phase"),
+		snprintf(line, sizeof(line), "%-36s %3d %%", phase_text(progress),
 		    (int)json_integer_value(json_object_get(progress, "percent")));
 		put_line(b, line);
 	}
@@ -126,9 +135,9 @@ static void say(struct bars *b, const json_t *progress)
 	size_t i;
 	json_t *clone;
 
-	if (text(progress, "phase")[0] != '\0' && strcmp(b->phase, text(progress, "phase")) != 0) {
-		STR_COPY(b->phase, text(progress, "phase"));
-		fprintf(b->out, "%s\n", strcmp(b->phase, "push") == 0 ? "backup: complete" : b->phase);
+	if (text(progress, "phase")[0] != '\0' && strcmp(b->phase, phase_text(progress)) != 0) {
+		STR_COPY(b->phase, phase_text(progress));
+		fprintf(b->out, "%s\n", b->phase);
 	}
 	json_array_foreach(json_object_get(progress, "clones"), i, clone)
 	{

@@ -86,14 +86,16 @@ static void answer(struct waiter *w, int rc)
 	control_answer(c, result);
 }
 
+/* Before a look has found out what there is to do, the clones' states say nothing about this request. */
 static void tell(struct waiter *w)
 {
 	const struct run *r = &w->master->run;
-	json_t *p = json_pack("{s:o, s:s, s:i}", "clones", clones_json(w), "phase",
-	    !w->armed && !r->active ? "check"
-	    : w->master->making	    ? r->phase
-				    : "push",
-	    "percent", w->master->making ? (int)r->percent : 100);
+	bool making = w->master->making;
+	json_t *p = json_pack("{s:o, s:s, s:i}", "clones", w->armed ? clones_json(w) : json_array(), "phase",
+	    making     ? r->phase
+	    : w->armed ? "push"
+		       : "check",
+	    "percent", making ? (int)r->percent : 100);
 
 	control_progress(w->client, p);
 	json_decref(p);
