@@ -265,6 +265,8 @@ void fleet_restore(struct fleet_clone *c, const struct fleet_record *r)
 	c->rec = *r;
 	memcpy(c->rec.host, keep.host, sizeof(keep.host));
 	c->rec.port = keep.port;
+	if ((unsigned)c->rec.how > FLEET_FAIL_OTHER)
+		c->rec.how = FLEET_FAIL_OTHER;
 	c->told = c->rec;
 	c->told_state = fleet_state(c);
 	fleet_plan(c->fleet);
