@@ -15,7 +15,7 @@ void conf_text_fini(struct conf_text *t)
 
 static const char *text_of(const struct conf_text *t)
 {
-	return (const char *)buf_data(&t->text);
+	return buf_len(&t->text) > 0 ? (const char *)buf_data(&t->text) : "";
 }
 
 static size_t size_of(const struct conf_text *t)
@@ -139,6 +139,15 @@ static size_t place_for(const struct conf_text *t, const struct conf_items *item
 	return pos > 0 ? pos : size_of(t);
 }
 
+/* Does a setting reach up to `pos` without a line end of its own? */
+static bool continued(const struct conf_items *items, size_t pos)
+{
+	for (size_t i = 0; i < items->count; i++)
+		if (items->v[i].end == pos)
+			return items->v[i].vend == pos;
+	return false;
+}
+
 static int props_insert(struct conf_text *t, const struct conf_items *items, const char *name, const char *value)
 {
 	size_t pos = place_for(t, items, name);
@@ -146,12 +155,11 @@ static int props_insert(struct conf_text *t, const struct conf_items *items, con
 	int rc;
 
 	buf_init(&line, CONF_FILE_MAX);
-	if (pos > 0 && text_of(t)[pos - 1] != '\n') {
-		/* A continuation at the very end of the file would swallow what follows. */
-		if (text_of(t)[pos - 1] == '\\')
-			buf_put_str(&line, line_end(t));
+	if (pos > 0 && text_of(t)[pos - 1] != '\n')
 		buf_put_str(&line, line_end(t));
-	}
+	/* A continuation at the very end of the file would swallow what follows. */
+	if (pos > 0 && (text_of(t)[pos - 1] == '\\' || (text_of(t)[pos - 1] == '\n' && continued(items, pos))))
+		buf_put_str(&line, line_end(t));
 	buf_putf(&line, "%s=", name);
 	rc = encode(&line, t, name, value);
 	buf_put_str(&line, line_end(t));

@@ -160,7 +160,8 @@ static bool cfg_read(struct conf_ctx *x, const char *text, size_t size)
 	char *copy = mem_xalloc(size + 1);
 	int line = 0, rc;
 
-	memcpy(copy, text, size);
+	if (size > 0)
+		memcpy(copy, text, size);
 	rc = conf_cfg_scan(&items, &line, copy, size);
 	if (rc < 0) {
 		conf_note(x, true, line, NULL, "%s", err_text(rc));

@@ -82,6 +82,9 @@ T(props__set_at_the_end__does_not_join_the_last_line)
 	put(props, "restore.ListenPort=77\\");
 	assert_int_equal(set(props, "backup.TLSCertAlias", "a"), KC_OK);
 	assert_string_equal(get(props), "restore.ListenPort=77\\\n\nbackup.TLSCertAlias=a\n");
+	put(props, "restore.ListenPort=77\\\n");
+	assert_int_equal(set(props, "backup.TLSCertAlias", "a"), KC_OK);
+	assert_string_equal(get(props), "restore.ListenPort=77\\\n\nbackup.TLSCertAlias=a\n");
 	put(props, "");
 	assert_int_equal(set(props, "backup.TLSCertAlias", "a"), KC_OK);
 	assert_string_equal(get(props), "backup.TLSCertAlias=a\n");
