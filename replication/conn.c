@@ -25,12 +25,13 @@
 #include "base/mem.h"
 #include "conn_priv.h"
 
-#define CONNECT_MS   10000
-#define HANDSHAKE_MS 10000
-#define IDLE_MS	     60000
-#define LINGER_MS    2000
-#define QUEUE_MAX    (1024u * 1024)
-#define DISCARD_MAX  (4u * 1024 * 1024)
+#define CONNECT_MS    10000
+#define HANDSHAKE_MS  10000
+#define IDLE_MS	      60000
+#define LINGER_MS     2000
+#define QUEUE_MAX     (1024u * 1024)
+#define SESSION_ENDED "%s: session ended: %s (%s, %llu bytes in, %llu out)"
+#define DISCARD_MAX   (4u * 1024 * 1024)
 
 static void on_event(int fd, int events, void *arg);
 static void on_kick(void *arg);
@@ -401,13 +402,18 @@ void conn_abort(struct conn *c, int rc)
 	start_finishing(c, c->opt.linger_ms);
 }
 
-static void log_end(const struct conn *c)
+static void log_end(struct conn *c)
 {
+	struct log_rate *rate = conn_listener_rate(c);
+
 	if (c->ready_at == 0)
 		log_debug("%s: %s", c->name, c->text);
+	else if (rate != NULL)
+		log_limited(rate, loop_now(c->loop), LOG_LVL_INFO, SESSION_ENDED, c->name, c->text,
+		    tls_describe(c->tls), (unsigned long long)c->bytes_in, (unsigned long long)c->bytes_out);
 	else
-		log_info("%s: session ended: %s (%s, %llu bytes in, %llu out)", c->name, c->text, tls_describe(c->tls),
-		    (unsigned long long)c->bytes_in, (unsigned long long)c->bytes_out);
+		log_info(SESSION_ENDED, c->name, c->text, tls_describe(c->tls), (unsigned long long)c->bytes_in,
+		    (unsigned long long)c->bytes_out);
 }
 
 static void on_kick(void *arg)

@@ -97,7 +97,8 @@ int conn_send_data(struct conn *c, size_t n);
 void conn_want_writable(struct conn *c);
 
 /* Arm the deadline of the owner's own state: KC_ETIMEOUT "no <what> within N s" unless set anew or cleared (0) in time.
- * `what` is borrowed (a literal): "answer to the offer". Does not depend on what the peer sends meanwhile. */
+ * `what` is borrowed (a literal): "answer to the offer". Does not depend on what the peer sends meanwhile. Only while
+ * open; conn itself waits for the hellos this way. */
 void conn_deadline(struct conn *c, uint64_t in_ms, const char *what);
 
 /*

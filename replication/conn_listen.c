@@ -42,7 +42,8 @@ struct conn_listener {
 	struct loop_timer *pause;
 	struct conn *conns; /* newest first */
 	unsigned half_open, sessions;
-	struct log_rate rate;
+	struct log_rate rate;  /* of strangers */
+	struct log_rate ended; /* of sessions */
 	uint16_t port;
 	bool in_callback, freed;
 };
@@ -125,6 +126,11 @@ void conn_listener_forget(struct conn *c)
 	else
 		ln->sessions--;
 	unlink_conn(ln, c);
+}
+
+struct log_rate *conn_listener_rate(struct conn *c)
+{
+	return c->listener != NULL ? &c->listener->ended : NULL;
 }
 
 /* --- half-open sessions --- */
@@ -336,6 +342,7 @@ int conn_listen(struct conn_listener **listener, struct loop *l, const struct co
 	ln->events = *events;
 	ln->arg = arg;
 	ln->rate = (struct log_rate)LOG_RATE(LOG_BURST, LOG_INTERVAL_MS);
+	ln->ended = (struct log_rate)LOG_RATE(LOG_BURST, LOG_INTERVAL_MS);
 	ln->template = conn_new(l, CONN_CLOSED, true, "listener", &opt->conn, &none, NULL);
 	ln->pause = loop_timer_new(l, on_pause_over, ln);
 	rc = any ? listen_any(ln) : listen_address(ln);

@@ -11,6 +11,7 @@
 enum conn_phase { CONN_RESOLVE, CONN_CONNECT, CONN_HANDSHAKE, CONN_OPEN, CONN_LINGER, CONN_CLOSED };
 
 struct conn_dial;
+struct log_rate;
 
 #define CONN_HELLO "hello" /* what the first deadline waits for */
 
@@ -110,6 +111,8 @@ void conn_dial_timeout(struct conn *c);
 
 /* conn_listen.c */
 void conn_listener_forget(struct conn *c);
+/* Bounds what peers that come again and again cost the log; NULL for a session that we made. */
+struct log_rate *conn_listener_rate(struct conn *c);
 
 /* The peer's address without port, IPv4 as IPv4 even where it came by way of an IPv6 socket; and with port. */
 struct sockaddr_storage;

@@ -453,27 +453,34 @@ static void server__client_that_does_not_trust_us__is_understood(void **state)
 
 static void tls12__allowed_by_configuration__works_both_ways(void **state)
 {
-	struct conn_options mo = wire_options(&world, PROTO_MASTER), co = wire_options(&world, PROTO_CLONE);
-	struct raw_options o = { .id = world.master, .priority = TLS12, .alpn = PROTO_ALPN };
-	struct tls_creds *creds = NULL;
-	struct wire_log log = { 0 };
-	struct raw *raw = mem_xalloc(sizeof(*raw));
-	int fds[2];
-
 	(void)state;
-	(void)mo;
-	assert_int_equal(tls_creds_new(&creds, world.clone, pki_trust_new(world.own, NULL, NULL), true), KC_OK);
-	co.creds = creds;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	log.conn = conn_from_fd(world.loop, fds[0], true, "s", &co, &wire_events, &log);
-	raw_init(raw, fds[1], true, &o);
-	raw_pump(raw, world.loop, &log.ready);
-	assert_int_equal(log.ready, 1);
-	assert_non_null(strstr(conn_tls(log.conn), "TLS1.2"));
-	conn_free(log.conn);
-	raw_fini(raw);
-	free(raw);
-	tls_creds_unref(creds);
+	for (int server = 0; server < 2; server++) {
+		struct conn_options o = wire_options(&world, server ? PROTO_CLONE : PROTO_MASTER);
+		const struct identity *ours = server ? world.clone : world.master;
+		struct raw_options ro = {
+			.id = server ? world.master : world.clone, .priority = TLS12, .alpn = PROTO_ALPN
+		};
+		struct tls_creds *creds = NULL;
+		struct wire_log log = { 0 };
+		struct raw *raw = mem_xalloc(sizeof(*raw));
+		int fds[2];
+
+		assert_int_equal(tls_creds_new(&creds, ours, pki_trust_new(world.own, NULL, NULL), true), KC_OK);
+		o.creds = creds;
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+		log.conn = conn_from_fd(world.loop, fds[0], server, "peer", &o, &wire_events, &log);
+		raw_init(raw, fds[1], server, &ro);
+		raw_pump(raw, world.loop, &log.ready);
+		if (log.ready == 0)
+			print_error("%s\n", log.text);
+		assert_int_equal(log.ready, 1);
+		assert_non_null(strstr(conn_tls(log.conn), "TLS1.2"));
+		assert_int_equal(conn_verdict(log.conn), PEER_ROLE);
+		conn_free(log.conn);
+		raw_fini(raw);
+		free(raw);
+		tls_creds_unref(creds);
+	}
 }
 
 int main(void)
