@@ -14,15 +14,16 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#define PASS_ROWS      (256u * 1024)
+#define PASS_ROWS      (768u * 1024) /* of 16 bytes */
 #define KEY_MAX	       240
 #define VALUE_MAX      80
 #define BLOB_MAX       16
 #define ALIVE_INTERVAL 8192
 
 struct entry {
-	uint64_t h[2];
-	uint64_t count; /* rows of the other side that no row of the live one has matched yet */
+	uint64_t h; /* the first 96 bits of the hash */
+	uint32_t h2;
+	uint32_t count; /* rows of the other side that no row of the live one has matched yet */
 };
 
 struct side {
@@ -168,16 +169,16 @@ static int by_hash(const void *a, const void *b)
 {
 	const struct entry *x = a, *y = b;
 
-	if (x->h[0] != y->h[0])
-		return x->h[0] < y->h[0] ? -1 : 1;
-	if (x->h[1] != y->h[1])
-		return x->h[1] < y->h[1] ? -1 : 1;
+	if (x->h != y->h)
+		return x->h < y->h ? -1 : 1;
+	if (x->h2 != y->h2)
+		return x->h2 < y->h2 ? -1 : 1;
 	return 0;
 }
 
 static struct entry *lookup(const struct table *t, const struct row_hash *hash)
 {
-	struct entry want = { .h = { hash->w[0], hash->w[1] } };
+	struct entry want = { .h = hash->w[0], .h2 = (uint32_t)hash->w[1] };
 
 	return t->n > 0 ? bsearch(&want, t->set, t->n, sizeof(want), by_hash) : NULL;
 }
@@ -226,7 +227,7 @@ static int collect(struct table *t, const struct comparison *c, uint64_t pass)
 			t->size = t->size > 0 ? t->size * 2 : 1024;
 			t->set = mem_xrealloc(t->set, t->size * sizeof(*t->set));
 		}
-		t->set[t->n++] = (struct entry){ .h = { h.w[0], h.w[1] }, .count = 1 };
+		t->set[t->n++] = (struct entry){ .h = h.w[0], .h2 = (uint32_t)h.w[1], .count = 1 };
 	}
 	row_scan_close(&scan);
 	set_finish(t);
