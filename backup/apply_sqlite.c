@@ -17,7 +17,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#define STEP_BYTES     (4u << 20) /* between two calls of progress */
+#define STEP_BYTES     (1u << 20) /* between two calls of progress */
 #define ALONE_MS       500	  /* how long we try to be the only one who has the database open */
 #define LOCK_WINDOW_MS 5000	  /* in rollback mode new readers wait as long as we wait for old ones */
 #define LOCK_PAUSE_MS  100
@@ -68,20 +68,11 @@ static int leave_wal(bool *done, struct source *s)
 
 static int convert(struct apply *a, uint32_t page_size)
 {
-	char *dir = file_dirname(a->image), *sql;
-	sqlite3 *db = NULL;
-	int rc = sqlite_open_image(&db, a->image);
+	char *dir = file_dirname(a->image);
 
 	a->converted = file_join(dir, "converted.sqlite");
 	free(dir);
-	if (rc < 0)
-		return rc;
-	/* VACUUM INTO keeps row ids, which VACUUM does not promise. query_only would forbid the new file, too. */
-	sql = sqlite3_mprintf("PRAGMA query_only=OFF; PRAGMA page_size=%u; VACUUM INTO %Q", page_size, a->converted);
-	rc = sqlite_exec(db, a->image, sql);
-	sqlite3_free(sql);
-	sqlite3_close(db);
-	return rc;
+	return sqlite_rewrite_image(a->image, a->converted, page_size);
 }
 
 static int check_room(const struct apply *a, const struct source_info *info)

@@ -73,8 +73,7 @@ void archive_writer_free(struct archive_writer *w)
 	if (w == NULL)
 		return;
 	if (w->status == KC_OK)
-		w->status =
-		    err_set(KC_ECANCELED, "the archive was not finished"); /* free closes; nothing is to be written */
+		w->status = KC_ECANCELED; /* free closes; nothing is to be written, and no message is ours to replace */
 	if (w->tar != NULL)
 		archive_write_free(w->tar);
 	archive_entry_free(w->entry);

@@ -109,7 +109,7 @@ static int check_join(struct creation *c)
 	pthread_join(c->check.thread, NULL);
 	c->check.running = false;
 	if (c->check.rc < 0)
-		return err_set(c->check.rc, "%s: not replicated: %s", source_path(c->o->source), c->check.text);
+		return err_set(c->check.rc, "%s", c->check.text);
 	return KC_OK;
 }
 
@@ -206,8 +206,6 @@ static int open_part(struct creation *c)
 	char *dir;
 	int rc;
 
-	if (c->o->output != NULL && file_exists(c->result.path))
-		return err_set(KC_EEXIST, "%s: exists already", c->result.path);
 	rc = check_room(c);
 	if (rc < 0)
 		return rc;
@@ -310,8 +308,10 @@ int backup_create(struct create_result *result, const struct create_options *o)
 
 	elapsed(&c.clock);
 	buf_init(&c.master_key, MASTER_KEY_FILE_MAX);
+	if (o->output != NULL && file_exists(o->output))
+		rc = err_set(KC_EEXIST, "%s: exists already", o->output);
 	/* With nothing to compare there will be a backup: scrypt may begin at once. */
-	if (o->unless_content == NULL)
+	if (rc == KC_OK && o->unless_content == NULL)
 		rc = use_prepared(&c);
 	if (rc == KC_OK)
 		rc = take(&c);

@@ -152,7 +152,7 @@ static void on_collation(void *arg, sqlite3 *db, int encoding, const char *name)
 	sqlite3_create_collation(db, name, encoding, NULL, any_order);
 }
 
-int sqlite_open_image(sqlite3 **out, const char *path)
+static int open_image(sqlite3 **out, const char *path, const char *how)
 {
 	static const int off[] = { SQLITE_DBCONFIG_TRUSTED_SCHEMA, SQLITE_DBCONFIG_ENABLE_TRIGGER,
 		SQLITE_DBCONFIG_ENABLE_VIEW, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION };
@@ -171,7 +171,7 @@ int sqlite_open_image(sqlite3 **out, const char *path)
 		sqlite3_free(escaped);
 		escaped = sqlite3_str_finish(s);
 	}
-	uri = sqlite3_mprintf("file:%s?immutable=1", escaped);
+	uri = sqlite3_mprintf("file:%s?%s", escaped, how);
 	rc = sqlite3_open_v2(uri, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
 	sqlite3_free(uri);
 	sqlite3_free(escaped);
@@ -194,6 +194,28 @@ int sqlite_open_image(sqlite3 **out, const char *path)
 	}
 	*out = db;
 	return KC_OK;
+}
+
+int sqlite_open_image(sqlite3 **db, const char *path)
+{
+	return open_image(db, path, "immutable=1");
+}
+
+int sqlite_rewrite_image(const char *path, const char *to, uint32_t page_size)
+{
+	sqlite3 *db = NULL;
+	/* Of an immutable file SQLite would keep the page size. */
+	int rc = open_image(&db, path, "mode=ro");
+	char *sql;
+
+	if (rc < 0)
+		return rc;
+	/* VACUUM INTO keeps row ids, which VACUUM does not promise. query_only would forbid the new file, too. */
+	sql = sqlite3_mprintf("PRAGMA query_only=OFF; PRAGMA page_size=%u; VACUUM INTO %Q", page_size, to);
+	rc = sqlite_exec(db, path, sql);
+	sqlite3_free(sql);
+	sqlite3_close(db);
+	return rc;
 }
 
 int sqlite_unset_wal(const char *path)

@@ -15,6 +15,7 @@
 struct snapshot {
 	struct staging staging;
 	char *path;		 /* heap */
+	char *label;		 /* heap: path of the live database, for messages */
 	uint64_t version;	 /* source_version() read before */
 	struct source_info info; /* of the copy; journal_mode of the live database */
 };

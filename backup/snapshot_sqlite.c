@@ -83,7 +83,7 @@ static int snapshot_info(struct snapshot *snap)
 	if (rc == KC_OK)
 		rc = sqlite_open_image(&db, snap->path);
 	if (rc == KC_OK)
-		rc = sqlite_info(&snap->info, db, snap->path);
+		rc = sqlite_info(&snap->info, db, snap->label);
 	sqlite3_close(db);
 	memcpy(snap->info.journal_mode, mode, sizeof(mode));
 	return rc;
@@ -107,6 +107,7 @@ int snapshot_take(struct snapshot *out, struct source *s)
 	if (rc < 0)
 		return rc;
 	snap.path = mem_xasprintf("%s/keydb.sqlite", snap.staging.dir);
+	snap.label = mem_xstrdup(s->path);
 	rc = copy(s, snap.path);
 	if (rc == KC_OK)
 		rc = snapshot_info(&snap);
@@ -123,7 +124,7 @@ int snapshot_digest(struct source_digest *d, const struct snapshot *snap, int (*
 	int rc = sqlite_open_image(&db, snap->path);
 
 	if (rc == KC_OK)
-		rc = sqlite_digest(d, db, snap->path, alive, arg);
+		rc = sqlite_digest(d, db, snap->label, alive, arg);
 	sqlite3_close(db);
 	return rc;
 }
@@ -134,7 +135,7 @@ int snapshot_check(const struct snapshot *snap)
 	int rc = sqlite_open_image(&db, snap->path);
 
 	if (rc == KC_OK)
-		rc = sqlite_quick_check(db, snap->path);
+		rc = sqlite_quick_check(db, snap->label);
 	sqlite3_close(db);
 	return rc;
 }
@@ -143,5 +144,6 @@ void snapshot_remove(struct snapshot *snap)
 {
 	staging_end(&snap->staging);
 	free(snap->path);
-	snap->path = NULL;
+	free(snap->label);
+	snap->path = snap->label = NULL;
 }

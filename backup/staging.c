@@ -42,14 +42,10 @@ void staging_end(struct staging *st)
 	int saved = errno;
 
 	if (st->dir != NULL && st->fd >= 0) {
-		char *text = mem_xstrdup(err_text(KC_EFAIL));
 		int rc = file_remove_tree(st->dir);
 
-		if (rc < 0) {
+		if (rc < 0)
 			log_warn("%s", err_text(rc));
-			err_set(rc, "%s", text); /* the failure that matters was before */
-		}
-		free(text);
 	}
 	if (st->fd >= 0)
 		close(st->fd);

@@ -17,7 +17,7 @@ struct staging {
 	}
 /* Makes "<parent>/<random>", 0700. */
 int staging_begin(struct staging *st, const char *parent);
-/* Removes it with all that is in it. An empty one is a no-op. errno and the error text survive. */
+/* Removes it with all that is in it. An empty one is a no-op. errno survives; a failure is logged. */
 void staging_end(struct staging *st);
 /* Removes what nobody holds. No error where `parent` does not exist. */
 int staging_clean(const char *parent);
