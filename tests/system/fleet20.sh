@@ -20,6 +20,7 @@ round()
 	rm -f stop
 	python3 "$TOP_SRCDIR/tests/system/reader.py" "$T/stop" "$T/reader.out" "$1,$2" "${databases[@]}" &
 	reader=$!
+	HELPERS+=("$reader")
 	kc m key generate --count $(($2 - $1)) --group LTO --alias tape
 	start=${EPOCHREALTIME/[.,]/}
 	expect 0 kc m replicate-now

@@ -19,13 +19,15 @@ TOP_BUILDDIR=${TOP_BUILDDIR:-$PWD}
 TOP_SRCDIR=${TOP_SRCDIR:-$PWD}
 export PATH="$TOP_BUILDDIR:$PATH"
 
+exec 9>&2 # where a failure is told, even inside a redirection
 T=
 declare -A DAEMON_PID=() # name -> process
+HELPERS=()		 # other processes that end with the test: HELPERS+=($!)
 ALLOWED=()
 
 fail()
 {
-	printf 'FAILED: %s\n' "$*" >&2
+	printf 'FAILED: %s\n' "$*" >&9
 	exit 1
 }
 
@@ -62,6 +64,9 @@ cleanup()
 	set +e
 	for name in "${!DAEMON_PID[@]}"; do
 		end_process "${DAEMON_PID[$name]}"
+	done
+	for name in "${HELPERS[@]+"${HELPERS[@]}"}"; do
+		end_process "$name"
 	done
 	if [ "$status" != 0 ] && [ "$status" != 77 ] && [ -n "$T" ]; then
 		for name in "$T"/*.log; do
@@ -195,7 +200,7 @@ start_daemon()
 {
 	local dir=$1 deadline=$((SECONDS + 30))
 
-	keycloned -c "$dir/keyclone.properties" >>"$T/${dir//\//-}.log" 2>&1 &
+	keycloned -c "$dir/keyclone.properties" >>"$T/${dir//\//-}.log" 2>&1 9>&- &
 	DAEMON_PID[$dir]=$!
 	until answers "$dir"; do
 		kill -0 "${DAEMON_PID[$dir]}" 2>/dev/null || fail "the daemon of $dir ended at its start"
