@@ -14,6 +14,7 @@
 
 #include "base/base64.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -205,6 +206,14 @@ static void offer(struct target *t)
 	t->offered_at = loop_now(m->d->loop);
 	if (rc == KC_OK)
 		rc = push_offer(t->push, &f);
+	/* A small backup may have got its name already, which the worker's next message will say. */
+	if (rc == KC_ENOENT && !o->complete) {
+		char *path = file_join(m->d->conf->backup_dir, o->name);
+
+		f.path = path;
+		rc = push_offer(t->push, &f);
+		free(path);
+	}
 	if (rc < 0) {
 		failed(t, FLEET_FAIL_OTHER, rc, err_text(rc), true);
 		return;
