@@ -56,6 +56,8 @@ static int make_dir(struct init *in, const char *dir)
 		note_contents(&in->before, dir);
 		return KC_OK;
 	}
+	if (file_exists(dir))
+		return err_set(KC_EEXIST, "%s exists and is not a directory", dir);
 	top = mem_xstrdup(dir);
 	for (up = file_dirname(top); !file_exists(up); up = file_dirname(top)) {
 		free(top);
@@ -96,13 +98,32 @@ void init_undo(struct init *in)
 	conf_list_fini(&now);
 }
 
+/* Somebody's secrets or state are never mixed with new ones. */
+static int check_empty(const char *dir)
+{
+	struct conf_list found = { 0 };
+	int rc = KC_OK;
+
+	note_contents(&found, dir);
+	for (size_t i = 0; rc == KC_OK && i < found.count; i++) {
+		const char *name = file_basename(found.items[i]);
+
+		if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
+			rc = err_set(KC_EEXIST, "%s exists; nothing was changed", found.items[i]);
+	}
+	conf_list_fini(&found);
+	return rc;
+}
+
 static int make_dirs(struct init *in)
 {
 	const struct conf *conf = in->c->conf;
 	const char *const dirs[] = { in->dir, conf->keystore_dir, conf->truststore_dir, conf->secrets_dir,
 		conf->backup_dir, conf->log_dir, conf->state_dir, conf->run_dir };
-	int rc = KC_OK;
+	int rc = check_empty(conf->secrets_dir);
 
+	if (rc == KC_OK)
+		rc = check_empty(conf->state_dir);
 	for (size_t i = 0; rc == KC_OK && i < sizeof(dirs) / sizeof(dirs[0]); i++)
 		rc = make_dir(in, dirs[i]);
 	return rc;
@@ -276,14 +297,12 @@ static int make_keydb(struct init *in)
 static int make_state(struct init *in)
 {
 	const char *dir = in->c->conf->state_dir;
-	char *db = file_join(dir, "state.db");
 	struct state *s = NULL;
-	int rc = file_exists(db) ? err_set(KC_EEXIST, "%s exists", db) : state_open(&s, dir, true);
+	int rc = state_open(&s, dir, true);
 
 	if (rc == KC_OK && in->master)
 		rc = state_new_lineage(s);
 	state_close(s);
-	free(db);
 	return rc;
 }
 

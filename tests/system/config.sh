@@ -1,0 +1,110 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# config: check, show, get, set and unset; the password is sealed at first read, and is never shown.
+. "${TOP_SRCDIR:-.}/tests/system/functions.sh"
+begin config
+
+make_master m >/dev/null
+f=m/keyclone.properties
+
+say "check"
+kc m config check | grep -q 'right for a master'
+kc m config check --json | grep -q '"ok": *true'
+KEYCLONE_CONFIG=$f keyclone config check >/dev/null
+expect 1 keyclone -c missing.properties config check 2>err
+grep -q 'missing.properties' err
+printf 'replication.role=master\nbogus=1\nreplication.MaxBackupNum=1\n' >wrong.properties
+expect 78 keyclone -c wrong.properties config check 2>err
+grep -q '^keyclone: wrong.properties:2: bogus: no such property' err || fail "it says: $(cat err)"
+grep -q '^keyclone: wrong.properties:3: replication.MaxBackupNum: 1 is out of range, 2 to 1000' err
+grep -q '^keyclone: wrong.properties: backup.EncryptionPassword: is required on a master' err
+expect 78 keyclone -c wrong.properties key list 2>err
+
+say "the sample files of the original product are right but for paths and hosts"
+mkdir s
+sed 's/^replication.BackupDestDir=.*/replication.BackupDestDir=backups/' \
+	"$TOP_SRCDIR/tests/conf/cases/first-sample-master.in" >s/master.properties
+keyclone -c s/master.properties config check 2>err || fail "it says: $(cat err)"
+equal "$(grep -c 'has no effect yet' err)" 1
+keyclone -c "$TOP_SRCDIR/tests/conf/cases/first-sample-clone.in" config check >/dev/null 2>&1
+
+say "what a user cannot reach"
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+	chmod 755 . && chmod 755 m && chmod 644 "$f"
+	status=0
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$TOP_BUILDDIR/keyclone" -c "$T/$f" config check >out 2>err || status=$?
+	# Without a way to the program itself there is nothing to see.
+	if [ "$status" = 78 ]; then
+		grep -q 'replication.BackupDestDir: .*not writable' err || fail "it says: $(cat err)"
+		grep -q 'keydb.Path: ' err || fail "it says: $(cat err)"
+	elif [ "$status" != 126 ] && [ "$status" != 127 ]; then
+		fail "config check of another user ended with $status: $(cat err)"
+	fi
+	chmod 700 m && chmod 600 "$f"
+fi
+
+say "set keeps comments and order"
+cp "$f" before
+kc m config set replication.MaxBackupNum=5 >/dev/null
+diff before "$f" >difference || true
+equal "$(grep -c '^[<>]' difference)" 2 "lines that changed"
+kc m config set backup.CompressionLevel=3 tls.AuthorizedCNs='a;b' >/dev/null
+equal "$(kc m config get backup.CompressionLevel)" 3
+equal "$(kc m config get replication.MaxBackupNum)" 5
+kc m config unset backup.CompressionLevel tls.AuthorizedCNs >/dev/null
+kc m config set replication.MaxBackupNum=10 >/dev/null
+cmp before "$f" || fail "the file is not as it was"
+equal "$(stat -c %a "$f")" 600
+kc m audit --event config.change --json | grep -q 'set replication.MaxBackupNum' || fail "it is not audited"
+
+say "wrong edits change nothing"
+expect 78 kc m config set replication.MaxBackupNum=1 2>err
+grep -q 'out of range' err
+expect 78 kc m config set replication.MaxBackupNumm=3 2>err
+grep -q 'did you mean replication.MaxBackupNum?' err
+expect 64 kc m config set backup.EncryptionPassword=topsecret 2>err
+grep -q -- '--password-file' err
+expect 64 kc m config set 2>/dev/null
+expect 64 kc m config set replication.MaxBackupNum 2>/dev/null
+expect 77 kc m config get backup.ObfuscatedEncryptionPassword 2>/dev/null
+expect 1 kc m config get replication.ListenAddress 2>/dev/null
+cmp before "$f" || fail "a refused edit changed the file"
+
+say "show says everything but secrets"
+kc m config show >shown
+grep -q '^replication.role=master$' shown
+! grep -q "$(sed -n 's/^backup.ObfuscatedEncryptionPassword=//p' "$f" | cut -c 1-20)" shown || fail "the sealed password is shown"
+kc m config show --json | grep -q '"backup.CheckFrequency": *"1h"'
+
+say "a plain password is sealed at first read, in its place"
+sed -i 's/^backup.ObfuscatedEncryptionPassword=.*/backup.EncryptionPassword=correct horse battery/' "$f"
+cp "$f" plain
+start_daemon m
+! grep -q 'correct horse' "$f" || fail "the password is still readable"
+diff plain "$f" >difference || true
+equal "$(grep -c '^[<>]' difference)" 2 "lines that changed"
+grep -q '^backup.ObfuscatedEncryptionPassword=kc1:' "$f"
+! grep -r -q 'correct horse' m || fail "the password is in $(grep -r -l 'correct horse' m)"
+stop_daemon m
+kc m audit --event password.seal --json | tail -n 1 | grep -q '"outcome": *"success"' || fail "it is not audited"
+
+say "a new password"
+sealed=$(grep '^backup.ObfuscatedEncryptionPassword' "$f")
+printf 'another password\n' | kc m config set --password-file - >/dev/null
+[ "$(grep '^backup.ObfuscatedEncryptionPassword' "$f")" != "$sealed" ] || fail "it is the old one"
+kc m config check >/dev/null
+mv m/secrets/seal.key aside
+expect 78 kc m config check 2>err
+grep -q 'backup.ObfuscatedEncryptionPassword' err || fail "it says: $(cat err)"
+mv aside m/secrets/seal.key
+
+say "the other syntax"
+mkdir x
+cat >x/keyclone.cfg <<-END
+	replication: { role = "clone"; MaxBackupNum = 3; }; // a clone
+END
+keyclone -c x/keyclone.cfg config set replication.MasterHost=10.0.0.1 restore.ListenPort=2223 >/dev/null
+equal "$(keyclone -c x/keyclone.cfg config get restore.ListenPort)" 2223
+equal "$(head -n 1 x/keyclone.cfg)" 'replication: { role = "clone"; MaxBackupNum = 3; MasterHost = "10.0.0.1"; }; // a clone'
+
+finish
