@@ -81,6 +81,17 @@ static const char *user_name(uid_t uid, char *out, size_t size)
 	return out;
 }
 
+static const char *group_name(gid_t gid, char *out, size_t size)
+{
+	struct group *g = getgrgid(gid);
+
+	if (g != NULL)
+		snprintf(out, size, "%s", g->gr_name);
+	else
+		snprintf(out, size, "%u", (unsigned)gid);
+	return out;
+}
+
 static bool in_group(gid_t gid)
 {
 	gid_t *list;
@@ -100,9 +111,8 @@ static bool in_group(gid_t gid)
 int source_check_access(const char *path)
 {
 	char *real = realpath(path, NULL), *dir = file_dirname(real != NULL ? real : path);
-	char owner[64], us[64];
+	char owner[64], us[64], group[64];
 	struct stat st, d;
-	struct group *g;
 	int rc = KC_OK;
 	bool there, shared;
 
@@ -121,12 +131,11 @@ int source_check_access(const char *path)
 		goto out;
 	user_name(there ? st.st_uid : d.st_uid, owner, sizeof(owner));
 	user_name(geteuid(), us, sizeof(us));
-	g = getgrgid(d.st_gid);
 	rc = err_set(KC_EPERM,
 	    "%s: belongs to user %s (mode %04o, folder of group %s, mode %04o) and we are user %s; run as user %s, or "
 	    "make the database 0660 in a set-gid folder of a group that both are in",
-	    there ? path : dir, owner, (unsigned)(there ? st.st_mode : d.st_mode) & 07777, g != NULL ? g->gr_name : "?",
-	    (unsigned)d.st_mode & 07777, us, owner);
+	    there ? path : dir, owner, (unsigned)(there ? st.st_mode : d.st_mode) & 07777,
+	    group_name(d.st_gid, group, sizeof(group)), (unsigned)d.st_mode & 07777, us, owner);
 out:
 	free(dir);
 	free(real);
