@@ -86,6 +86,21 @@ mkdir out
 check "we read it too" "$tool" open pw keys sealed.age out
 check "and get the same database" cmp db out/keydb.sqlite
 
+# ---- memory: below 24 MB in either direction, whatever the size ----
+peak_below() { # KB, command...
+	local limit=$1 peak
+	shift
+	peak=$("$@" 2>&1 | sed -n 's/.*peak \([0-9]*\) KB.*/\1/p')
+	[ -n "$peak" ] && [ "$peak" -lt "$limit" ] || { echo "peak: ${peak:-unknown} KB"; return 1; }
+}
+for i in 1 2 3 4 5 6 7 8 9 10; do cat db; done >large
+check "little memory to write" peak_below 24576 "$tool" seal pw keys large keydb.key large.age
+check "little memory to read" peak_below 24576 "$tool" open pw keys large.age out
+check "the large database is the same" cmp large out/keydb.sqlite
+check "bounded memory at level 19" peak_below 131072 "$tool" seal pw keys db keydb.key level19.age 19
+check "little memory to read that" peak_below 24576 "$tool" open pw keys level19.age out
+rm -f large large.age level19.age
+
 # ---- what we refuse ----
 check "wrong password" fails_with 65 "sealed.age: wrong password" "$tool" open wrong keys sealed.age out
 head -c 1000000 sealed.age >short.age
