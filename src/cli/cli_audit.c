@@ -23,7 +23,7 @@ static int on_head(const char *hash, uint64_t seq, void *arg)
 
 int cli_audit(struct audit **audit, struct cli *c)
 {
-	char *path;
+	char *path, *dir;
 	int rc;
 
 	if (c->audit == NULL) {
@@ -33,11 +33,12 @@ int cli_audit(struct audit **audit, struct cli *c)
 			.on_head = on_head,
 			.arg = c };
 
-		rc = file_make_dirs(c->conf->log_dir);
-		if (rc < 0)
-			return rc;
 		o.path = path = file_join(c->conf->log_dir, c->conf->audit_log);
-		rc = audit_open(&c->audit, &o);
+		dir = file_dirname(path);
+		rc = file_make_dirs(dir);
+		if (rc == KC_OK)
+			rc = audit_open(&c->audit, &o);
+		free(dir);
 		free(path);
 		if (rc < 0)
 			return err_prefix(rc, "audit log");
