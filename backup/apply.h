@@ -37,7 +37,8 @@ int apply_unmoved(bool *unmoved, struct apply *a);
 void apply_unlock(struct apply *a);
 /* All pages and the commit. On failure nothing has changed, unless the disk failed within the commit itself. */
 int apply_write(struct apply *a, int (*progress)(void *arg, unsigned percent), void *arg);
-/* After the commit: journal mode, checkpoint, what is known. Never fails; *warning (heap) says what did not work. */
-void apply_finish(struct apply *a, char **warning);
+/* After the commit: journal mode, checkpoint if asked, what is known. Never fails; *warning (heap) says what did not
+ * work. */
+void apply_finish(struct apply *a, bool checkpoint, char **warning);
 
 #endif

@@ -251,8 +251,10 @@ static void follow_journal_mode(struct apply *a, char **warning)
 		    mem_xasprintf("%s: stays in %s mode, the master's is in WAL mode", s->path, info.journal_mode);
 }
 
-static void checkpoint(struct source *s)
+void source_checkpoint(struct source *s)
 {
+	if (s->w == NULL)
+		return;
 	source_begin_wait(s, 0);
 	sqlite3_wal_checkpoint_v2(s->w, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	source_begin_wait(s, TRUNCATE_MS);
@@ -261,7 +263,7 @@ static void checkpoint(struct source *s)
 	source_begin_wait(s, 0);
 }
 
-void apply_finish(struct apply *a, char **warning)
+void apply_finish(struct apply *a, bool checkpoint, char **warning)
 {
 	struct source *s = a->live;
 	int64_t version;
@@ -275,7 +277,8 @@ void apply_finish(struct apply *a, char **warning)
 	follow_journal_mode(a, warning);
 	if (s->w == NULL || s->r == NULL)
 		return;
-	checkpoint(s);
+	if (checkpoint)
+		source_checkpoint(s);
 	/* W's number moves with commits of others alone: unmoved since before the lock, it is what we wrote. */
 	if (!a->new_encoding && source_data_version(&version, s, s->w) == KC_OK && version == a->version)
 		source_set_known(s, (uint64_t)s->epoch << 32 | (uint32_t)version, a->content);

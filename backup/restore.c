@@ -310,7 +310,7 @@ static int write_all(struct restoring *x)
 		return rc;
 	/* Committed: from here on nothing fails any more. */
 	(void)report(x, RESTORE_COMMITTED, 100);
-	apply_finish(x->a, &x->r->warning);
+	apply_finish(x->a, !x->o->defer_checkpoint, &x->r->warning);
 	x->r->checkpoint_ms = elapsed(&x->clock);
 	(void)report(x, RESTORE_DONE, 100);
 	return KC_OK;

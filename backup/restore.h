@@ -60,6 +60,9 @@ struct restore_options {
 	const char *master_key_file; /* where companion MasterKeyFile goes; NULL: a backup that has it is refused
 					(KC_ECONF) unless ignore_companions */
 	bool ignore_companions;
+	/* The commit is durable in the write-ahead log; bringing that into the database file can wait until somebody
+	 * has been told: the caller calls source_checkpoint() afterwards. */
+	bool defer_checkpoint;
 	int lock_ms; /* longest wait for the write lock; 0 = SOURCE_BUSY_MS */
 	int (*intent)(void *arg, const struct restore_intent *i); /* step 2; failure stops; may be NULL (by hand) */
 	int (*progress)(void *arg, enum restore_phase phase, unsigned percent); /* failure before the commit cancels */

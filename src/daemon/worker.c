@@ -6,6 +6,7 @@
 #include "worker.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@
 #include "worker_int.h"
 
 #define WORKER_FD 3
+#define IDLE_MS	  200 /* without a request: time for what can wait */
 
 int worker_progress(struct worker *w, json_t *progress)
 {
@@ -276,13 +278,27 @@ static int run_verb(json_t *result, struct worker *w, const json_t *request)
 	return err_set(KC_EPROTO, "the worker does not know '%s'", name);
 }
 
+/* What can wait until nobody waits for us. */
+static void work_when_idle(struct worker *w)
+{
+	struct pollfd p = { .fd = w->fd, .events = POLLIN };
+
+	if (!w->checkpoint_due || poll(&p, 1, IDLE_MS) != 0)
+		return;
+	source_set_alive(w->source, NULL, NULL);
+	source_checkpoint(w->source);
+	w->checkpoint_due = false;
+}
+
 static int serve(struct worker *w)
 {
 	for (;;) {
 		enum ipc_type type;
 		json_t *request = NULL, *result = json_object(), *head;
-		int rc = ipc_recv(&type, &request, w->fd, -1);
+		int rc;
 
+		work_when_idle(w);
+		rc = ipc_recv(&type, &request, w->fd, -1);
 		if (rc < 0 || type != IPC_REQUEST) {
 			json_decref(request);
 			json_decref(result);

@@ -22,6 +22,7 @@ struct worker {
 	uint64_t alive_at; /* last sign of life, monotonic ms */
 	int fd;
 	bool opened;
+	bool checkpoint_due; /* a restore is in the write-ahead log only */
 };
 
 /* A progress message, which also keeps the daemon from thinking that we stall. Failure: the daemon is gone. */

@@ -136,7 +136,8 @@ int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
 		.intent = on_intent,
 		.progress = on_progress,
 		.arg = &r,
-		.master_key_file = w->conf->master_key_file };
+		.master_key_file = w->conf->master_key_file,
+		.defer_checkpoint = true };
 	struct restore_result res = { 0 };
 	const char *file, *travel, *lineage, *applied, *applied_file;
 	int rc = worker_get_string(&file, request, "backup");
@@ -164,8 +165,12 @@ int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
 	o.discard = json_is_true(json_object_get(request, "discard"));
 	source_set_alive(w->source, worker_alive, w);
 	rc = source_refresh(w->source);
+	/* Restores back to back must not let the write-ahead log grow without end. */
+	if (rc == KC_OK && w->checkpoint_due)
+		source_checkpoint(w->source);
 	if (rc == KC_OK)
 		rc = backup_restore(&res, &o);
+	w->checkpoint_due = rc == KC_OK && !res.same;
 	if (rc == KC_OK)
 		rc = pin_first(&r);
 	if (rc == KC_OK)
