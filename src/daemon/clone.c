@@ -249,10 +249,188 @@ static void restored(struct clone_role *c, const json_t *result, struct proto_re
 	    self->generation, same ? "stored; the database has its content already" : "restored", self->rows,
 	    r.duration_ms, timing(result, "open_ms"), timing(result, "lock_ms"), timing(result, "write_ms"));
 	c->wait_ms = 0;
-	loop_timer_set(c->retry, 0);
-	return decline(why, PROTO_R_BUSY, "it has this generation on disk and restores it now");
+	prune(c);
+	fill_result(c, answer, same ? PROTO_UNCHANGED : PROTO_RESTORED, KC_OK, "");
 }
-return KC_OK;
+
+static void diverged(struct clone_role *c, const json_t *result, struct proto_result *answer)
+{
+	struct state_self *self = &c->d->self;
+	struct audit_record r = { .event = AUDIT_CLONE_DIVERGED,
+		.outcome = AUDIT_FAILURE,
+		.generation = c->stored.generation,
+		.lineage = c->stored.lineage,
+		.code = err_msg_code(KC_EDIVERGED),
+		.detail = self->diverged_detail };
+
+	self->diverged = true;
+	snprintf(self->diverged_detail, sizeof(self->diverged_detail), "not from the master: %.400s",
+	    text_of(result, "diverged"));
+	state_clear_intent(c->d->state);
+	daemon_save(c->d);
+	daemon_audit(c->d, &r);
+	log_err("generation %" PRIu64
+		" is not restored, nothing was written: this machine's database has %s; see 'keyclone "
+		"diverged list'",
+	    c->stored.generation, self->diverged_detail);
+	fill_result(c, answer, PROTO_DIVERGED, KC_EDIVERGED, self->diverged_detail);
+}
+
+static void restore_failed(struct clone_role *c, int rc, const char *why, struct proto_result *answer)
+{
+	struct audit_record r = { .event = AUDIT_RESTORE_END,
+		.generation = c->stored.generation,
+		.lineage = c->stored.lineage,
+		.peer = c->peer,
+		.backup = c->stored.backup,
+		.duration_ms = loop_now(c->d->loop) - c->restore_began + 1 };
+	uint64_t min = c->d->conf->retry_min_ms, max = c->d->conf->retry_max_ms;
+
+	log_err("generation %" PRIu64 " is not restored: %s", c->stored.generation, why);
+	audit_result(c->d->audit, &r, err_set(rc, "%s", why));
+	fill_result(c, answer, PROTO_FAILED, rc, why);
+	c->wait_ms = c->wait_ms == 0 ? min : c->wait_ms * 2 > max ? max : c->wait_ms * 2;
+	if (err_retryable(rc)) {
+		loop_timer_set(c->retry, c->wait_ms);
+		return;
+	}
+	/* It will not get better: forget it, so that the master's next one, or the same sent again, is taken. */
+	state_forget_stored(c->d->state, c->stored.backup);
+	state_stored_fini(&c->stored);
+	c->stored.generation = 0;
+}
+
+static void on_restored(int rc, const json_t *result, void *arg)
+{
+	struct clone_role *c = arg;
+	struct proto_result *answer;
+	char why[600];
+
+	c->restoring = false;
+	STR_COPY(why, err_text(rc));
+	answer = mem_xalloc(sizeof(*answer));
+	/* The worker is gone: whether it wrote is found out before anything else (the intent says what to look for). */
+	if (rc == KC_EDIVERGED)
+		diverged(c, result, answer);
+	else if (rc < 0)
+		restore_failed(c, rc, why, answer);
+	else
+		restored(c, result, answer);
+	if (rc < 0 && rc != KC_EWORKER && rc != KC_ETIMEOUT && rc != KC_ECANCELED)
+		state_clear_intent(c->d->state);
+	if (!receive_result(c->receive, answer))
+		receive_greet_anew(c->receive);
+	free(answer);
+}
+
+static void start_restore(struct clone_role *c)
+{
+	const struct state_self *self = &c->d->self;
+	bool follows = strcmp(self->lineage, c->stored.lineage) == 0 && self->digest[0] != '\0';
+	struct audit_record r = { .event = AUDIT_RESTORE_START,
+		.outcome = AUDIT_STARTED,
+		.generation = c->stored.generation,
+		.lineage = c->stored.lineage,
+		.peer = c->peer[0] != '\0' ? c->peer : NULL,
+		.backup = c->stored.backup };
+	char *path = file_join(c->d->conf->backup_dir, c->stored.backup), *old = NULL;
+	struct state_stored applied;
+	json_t *request = json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:s}", "verb", "restore", "backup", path,
+	    "travel", c->stored.travel, "lineage", c->stored.lineage, "generation", (json_int_t)c->stored.generation,
+	    "applied", follows ? self->digest : "", "discard", (int)self->discard, "signer", c->signer);
+
+	/* What was applied last opens the list of rows that are not from it, should there be any. */
+	if (follows && self->backup[0] != '\0' && state_find_stored(&applied, c->d->state, self->backup) == KC_OK) {
+		old = file_join(c->d->conf->backup_dir, self->backup);
+		if (file_exists(old)) {
+			json_object_set_new(request, "applied_backup", json_string(old));
+			json_object_set_new(request, "applied_travel", json_string(applied.travel));
+		}
+		state_stored_fini(&applied);
+	}
+	c->restoring = true;
+	c->restore_began = loop_now(c->d->loop);
+	c->percent = 0;
+	STR_COPY(c->phase, "open");
+	daemon_audit(c->d, &r);
+	jobs_add(c->d->jobs, request, on_progress, on_ask, on_restored, c);
+	free(old);
+	free(path);
+}
+
+static void on_retry(void *arg)
+{
+	struct clone_role *c = arg;
+
+	if (c->restoring || resolve_intent(c))
+		return;
+	if (has_stored(c) && (!c->d->self.diverged || c->d->self.discard))
+		start_restore(c);
+}
+
+/* --- sessions --- */
+
+static int on_hello(struct receive_session *s, const struct proto_hello *master, struct proto_hello *ours, void *arg)
+{
+	struct clone_role *c = arg;
+	struct state_self *self = &c->d->self;
+
+	if (self->lineage[0] != '\0' && strcmp(self->lineage, master->lineage) != 0)
+		return err_set(KC_EFOREIGN,
+		    "this clone follows the master of lineage %.8s, the one at %s is of lineage %.8s", self->lineage,
+		    receive_session_name(s), master->lineage);
+	self->master_contact = time(NULL);
+	STR_COPY(self->master_host, master->host);
+	daemon_save(c->d);
+	STR_COPY(c->signer, master->signing_key);
+	STR_COPY(ours->product, PACKAGE_NAME " " PACKAGE_VERSION);
+	STR_COPY(ours->lineage, self->lineage);
+	STR_COPY(ours->host, c->d->host);
+	STR_COPY(ours->recipient, c->d->recipient);
+	STR_COPY(ours->applied_lineage, self->lineage);
+	ours->applied_generation = self->generation;
+	STR_COPY(ours->applied_digest, self->digest);
+	STR_COPY(ours->stored_lineage, c->stored.lineage);
+	ours->stored_generation = c->stored.generation;
+	ours->diverged = self->diverged && !self->discard;
+	return KC_OK;
+}
+
+static int decline(struct proto_decline *why, enum proto_reason reason, const char *text)
+{
+	why->reason = reason;
+	STR_COPY(why->message, text);
+	return KC_EFAIL;
+}
+
+static int on_offer(struct receive_session *s, const struct proto_offer *o, struct proto_decline *why, void *arg)
+{
+	struct clone_role *c = arg;
+	const struct state_self *self = &c->d->self;
+
+	(void)s;
+	if (self->stopped)
+		return decline(
+		    why, PROTO_R_STOPPED, "the replication task of this clone is down; 'keyclone start' there");
+	if (self->lineage[0] != '\0' && strcmp(self->lineage, o->lineage) != 0)
+		return decline(why, PROTO_R_FOREIGN, "it follows another lineage");
+	if (self->diverged && !self->discard)
+		return decline(why, PROTO_R_DIVERGED, self->diverged_detail);
+	if (self->lineage[0] != '\0' && o->generation == self->generation && strcmp(o->digest, self->digest) == 0)
+		return decline(why, PROTO_R_HAVE, "applied already");
+	if (self->lineage[0] != '\0' && o->generation <= self->generation) {
+		why->have = self->generation;
+		return decline(why, PROTO_R_STALE, "it has applied a newer generation");
+	}
+	if (c->restoring)
+		return decline(why, PROTO_R_BUSY, "it restores right now");
+	if (has_stored(c) && c->stored.generation == o->generation) {
+		/* On disk already: an offer is as good as an order to try again now. */
+		c->wait_ms = 0;
+		loop_timer_set(c->retry, 0);
+		return decline(why, PROTO_R_BUSY, "it has this generation on disk and restores it now");
+	}
+	return KC_OK;
 }
 
 static void on_begin(struct receive_session *s, const struct proto_offer *o, uint64_t offset, void *arg)
