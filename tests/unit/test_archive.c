@@ -405,6 +405,171 @@ static void writer__file_became_shorter__fails(void **state)
 	unlink(path);
 }
 
+static void writer__unreadable_file__is_named(void **state)
+{
+	struct archive_writer *w = NULL;
+	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 1 << 20);
+	assert_int_equal(archive_writer_new(&w, 0, put_buf, &b), KC_OK);
+	assert_int_equal(archive_writer_add_fd(w, "a", 0600, fd, 8, NULL), KC_ESYS);
+	assert_non_null(strstr(err_text(KC_ESYS), "a: cannot read"));
+	assert_int_equal(archive_writer_add_fd(w, "b", 0600, fd, 8, NULL), KC_ESYS);
+	archive_writer_free(w);
+	assert_int_equal(archive_writer_new(&w, 0, put_buf, &b), KC_OK);
+	assert_int_equal(archive_writer_add_fd(w, "a", 0600, fd, UINT64_MAX, NULL), KC_ELIMIT);
+	archive_writer_free(w);
+	buf_fini(&b);
+	close(fd);
+}
+
+static int sign_not(void *arg, struct buf *sig, const void *text, size_t n)
+{
+	(void)text;
+	(void)n;
+	while (*(int *)arg > 0 && buf_len(sig) < ARCHIVE_SIG_MAX && !sig->failed)
+		buf_put(sig, "0123456789", 10);
+	return *(int *)arg > 0 ? KC_OK : err_set(KC_EPERM, "this test does not sign");
+}
+
+static void writer__signer_fails__its_code_comes_back(void **state)
+{
+	struct archive_writer *w = NULL;
+	int too_long = 0;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 1 << 20);
+	assert_int_equal(archive_writer_new(&w, 0, put_buf, &b), KC_OK);
+	assert_int_equal(archive_writer_finish(w, sign_not, &too_long), KC_EPERM);
+	archive_writer_free(w);
+	too_long = 1;
+	assert_int_equal(archive_writer_new(&w, 0, put_buf, &b), KC_OK);
+	assert_int_equal(archive_writer_finish(w, sign_not, &too_long), KC_ELIMIT);
+	assert_int_equal(archive_writer_add(w, "a", 0600, "x", 1), KC_ELIMIT);
+	archive_writer_free(w);
+	assert_int_equal(buf_len(&b), 0);
+	buf_fini(&b);
+}
+
+static void writer__members__are_limited(void **state)
+{
+	struct archive_writer *w = NULL;
+	char name[ARCHIVE_NAME_LIMIT + 2];
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 4 << 20);
+	assert_int_equal(archive_writer_new(&w, 0, put_buf, &b), KC_OK);
+	for (int i = 0; i < ARCHIVE_MAX_MEMBERS; i++) {
+		snprintf(name, sizeof(name), "m%d", i);
+		assert_int_equal(archive_writer_add(w, name, 0600, "", 0), KC_OK);
+	}
+	assert_int_equal(archive_writer_add(w, "one more", 0600, "", 0), KC_ELIMIT);
+	archive_writer_free(w);
+	buf_fini(&b);
+	memset(name, 'a', sizeof(name));
+	name[ARCHIVE_NAME_LIMIT + 1] = '\0';
+	assert_int_equal(archive_name_check(name), KC_EFORMAT);
+	name[ARCHIVE_NAME_LIMIT] = '\0';
+	assert_int_equal(archive_name_check(name), KC_OK);
+	assert_int_equal(archive_name_check(""), KC_EFORMAT);
+	assert_int_equal(archive_name_check("\xf0\x9f\x94\x91/\xe2\x82\xac"), KC_OK);
+	assert_int_equal(archive_name_check("\xed\xa0\x80"), KC_EFORMAT);
+	assert_int_equal(archive_name_check("\xc0\xaf"), KC_EFORMAT);
+	assert_int_equal(archive_name_check("a\xf4\x90\x80\x80"), KC_EFORMAT);
+}
+
+/* A long name and a name beyond ASCII need pax headers. */
+static void archive__unusual_names__come_back(void **state)
+{
+	static const char *const names[] = { "files/caf\xc3\xa9/\xe2\x82\xac", NULL };
+	struct archive_writer *w = NULL;
+	struct archive_reader *r = NULL;
+	struct archive_member m[2];
+	char name[600];
+	struct source s;
+	struct buf b;
+
+	(void)state;
+	memset(name, 'n', sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	m[0] = (struct archive_member){ (char *)names[0], 1 };
+	m[1] = (struct archive_member){ name, 2 };
+	buf_init(&b, 1 << 20);
+	assert_int_equal(archive_writer_new(&w, 0, put_buf, &b), KC_OK);
+	assert_int_equal(archive_writer_add(w, ARCHIVE_MANIFEST, 0600, "{}", 2), KC_OK);
+	assert_int_equal(archive_writer_add(w, names[0], 0600, "x", 1), KC_OK);
+	assert_int_equal(archive_writer_add(w, name, 0600, "xy", 2), KC_OK);
+	assert_int_equal(archive_writer_finish(w, sign, NULL), KC_OK);
+	archive_writer_free(w);
+	s = (struct source){ buf_data(&b), buf_len(&b), 1 << 20 };
+	assert_int_equal(archive_reader_new(&r, next, &s), KC_OK);
+	assert_int_equal(archive_reader_expect(r, m, 2), KC_EUSAGE);
+	archive_reader_free(r);
+	assert_int_equal(archive_reader_new(&r, next, &s), KC_OK);
+	assert_int_equal(archive_reader_next(r), KC_OK);
+	assert_int_equal(archive_reader_skip(r), KC_OK);
+	assert_int_equal(archive_reader_expect(r, m, 2), KC_OK);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(archive_reader_next(r), KC_OK);
+		assert_int_equal(archive_reader_skip(r), KC_OK);
+	}
+	assert_int_equal(archive_reader_next(r), KC_EUSAGE);
+	assert_int_equal(archive_reader_finish(r, verify, NULL), KC_OK);
+	archive_reader_free(r);
+	buf_fini(&b);
+}
+
+static void reader__member_saved__or_no_room(void **state)
+{
+	struct archive_reader *r = NULL;
+	int fd = open("/dev/full", O_WRONLY | O_CLOEXEC), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	struct source s;
+	struct buf b;
+
+	(void)state;
+	write_tar(&b);
+	s = (struct source){ buf_data(&b), buf_len(&b), 1 << 20 };
+	assert_int_equal(archive_reader_new(&r, next, &s), KC_OK);
+	assert_int_equal(archive_reader_next(r), KC_OK);
+	assert_int_equal(archive_reader_save(r, null, "/dev/null"), KC_OK);
+	assert_int_equal(archive_reader_expect(r, members, ARCHIVE_MAX_MEMBERS), KC_ELIMIT);
+	archive_reader_free(r);
+	s = (struct source){ buf_data(&b), buf_len(&b), 1 << 20 };
+	assert_int_equal(archive_reader_new(&r, next, &s), KC_OK);
+	assert_int_equal(archive_reader_next(r), KC_OK);
+	assert_int_equal(archive_reader_save(r, fd, "/dev/full"), KC_ENOSPC);
+	assert_int_equal(archive_reader_next(r), KC_ENOSPC);
+	assert_int_equal(archive_reader_finish(r, verify, NULL), KC_ENOSPC);
+	archive_reader_free(r);
+	buf_fini(&b);
+	close(fd);
+	close(null);
+}
+
+static int fail_next(void *arg, const uint8_t **data, size_t *n)
+{
+	(void)arg;
+	(void)data;
+	(void)n;
+	return err_set(KC_ETRUNCATED, "this test ends here");
+}
+
+static void reader__source_fails__its_code_comes_back(void **state)
+{
+	struct archive_reader *r = NULL;
+
+	(void)state;
+	assert_int_equal(archive_reader_new(&r, fail_next, NULL), KC_OK);
+	assert_int_equal(archive_reader_next(r), KC_ETRUNCATED);
+	assert_string_equal(err_text(KC_ETRUNCATED), "this test ends here");
+	assert_int_equal(archive_reader_next(r), KC_ETRUNCATED);
+	archive_reader_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -420,6 +585,12 @@ int main(void)
 		cmocka_unit_test(reader__out_of_order__is_refused),
 		cmocka_unit_test(writer__failing_callback__its_code_comes_back),
 		cmocka_unit_test(writer__file_became_shorter__fails),
+		cmocka_unit_test(writer__unreadable_file__is_named),
+		cmocka_unit_test(writer__signer_fails__its_code_comes_back),
+		cmocka_unit_test(writer__members__are_limited),
+		cmocka_unit_test(archive__unusual_names__come_back),
+		cmocka_unit_test(reader__member_saved__or_no_room),
+		cmocka_unit_test(reader__source_fails__its_code_comes_back),
 	};
 
 	return mem_init() == KC_OK ? cmocka_run_group_tests(tests, NULL, NULL) : 1;

@@ -319,6 +319,90 @@ static void full_device__is_no_room(void **state)
 	age_key_free(key);
 }
 
+static void unreadable_file__is_named(void **state)
+{
+	struct age_unlock with = { .password = PASSWORD };
+	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	struct age_key *key = age_key_new(), *none = NULL;
+	uint64_t offset = 0;
+	char id[33];
+
+	(void)state;
+	assert_int_equal(unseal_header(&none, &offset, NULL, fd, "test", &with), KC_ESYS);
+	assert_non_null(strstr(err_text(KC_ESYS), "test: cannot read"));
+	assert_int_equal(unseal_identify(&offset, id, fd, "test"), KC_ESYS);
+	assert_int_equal(read_payload(key, fd, 0, 1, NULL), KC_ESYS);
+	assert_int_equal(seal_put_header(-1, "test", id, age_scrypt_header_size()), KC_ESYS);
+	assert_null(none);
+	close(fd);
+	age_key_free(key);
+}
+
+/* The header is handed out, as it stands in the file; a header cut off behind it is an id cut off. */
+static void header_of_a_file__is_read(void **state)
+{
+	struct age_unlock with = { .password = PASSWORD };
+	struct age_key *key = age_key_new(), *found = NULL;
+	struct progress p = { 0 };
+	struct seal_result r;
+	uint8_t bytes[1024];
+	uint64_t offset = 0;
+	struct buf header;
+	char id[33];
+	int fd;
+
+	(void)state;
+	assert_int_equal(make_file(&fd, key, 10, &r, &p), KC_OK);
+	fill_header(fd, key);
+	buf_init(&header, 1024);
+	assert_int_equal(unseal_header(&found, &offset, &header, fd, "test", &with), KC_OK);
+	assert_int_equal(pread(fd, bytes, offset, 0), (ssize_t)offset);
+	assert_int_equal(buf_len(&header), offset);
+	assert_memory_equal(buf_data(&header), bytes, offset);
+	age_key_free(found);
+	found = NULL;
+	buf_fini(&header);
+	buf_init(&header, 10);
+	assert_int_equal(unseal_header(&found, &offset, &header, fd, "test", &with), KC_ELIMIT);
+	assert_null(found);
+	buf_fini(&header);
+	assert_int_equal(ftruncate(fd, (off_t)offset + 15), 0);
+	assert_int_equal(unseal_identify(&offset, id, fd, "test"), KC_ETRUNCATED);
+	assert_int_equal(ftruncate(fd, (off_t)offset - 1), 0);
+	assert_int_equal(unseal_identify(&offset, id, fd, "test"), KC_ETRUNCATED);
+	close(fd);
+	age_key_free(key);
+}
+
+/* A header of many stanzas is found, one without an end is not looked for for ever. */
+static void long_header__has_a_limit(void **state)
+{
+	struct age_unlock with = { .password = PASSWORD };
+	struct age_key *key = NULL;
+	uint64_t offset = 0;
+	struct buf b;
+	char path[128];
+	int fd;
+
+	(void)state;
+	buf_init(&b, 1 << 20);
+	buf_put_str(&b, "age-encryption.org/v1\n");
+	while (buf_len(&b) < 70000)
+		buf_put_str(&b, "-> grease\n\n");
+	snprintf(path, sizeof(path), "%s/long", dir);
+	assert_int_equal(file_replace(path, buf_data(&b), buf_len(&b), 0600), KC_OK);
+	assert_int_equal(file_open(&fd, path, O_RDONLY, 0), KC_OK);
+	assert_int_equal(unseal_header(&key, &offset, NULL, fd, "test", &with), KC_EFORMAT);
+	assert_string_equal(err_text(KC_EFORMAT), "test: its age header is longer than 65536 bytes");
+	close(fd);
+	assert_int_equal(file_replace(path, buf_data(&b), 60000, 0600), KC_OK);
+	assert_int_equal(file_open(&fd, path, O_RDONLY, 0), KC_OK);
+	assert_int_equal(unseal_header(&key, &offset, NULL, fd, "test", &with), KC_ETRUNCATED);
+	close(fd);
+	assert_null(key);
+	buf_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -329,6 +413,9 @@ int main(void)
 		cmocka_unit_test(foreign_file__is_named),
 		cmocka_unit_test(progress__failing__stops_the_pipeline),
 		cmocka_unit_test(full_device__is_no_room),
+		cmocka_unit_test(unreadable_file__is_named),
+		cmocka_unit_test(header_of_a_file__is_read),
+		cmocka_unit_test(long_header__has_a_limit),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
