@@ -7,6 +7,7 @@
  */
 #include "backup/create.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -292,8 +293,9 @@ static void creation_fini(struct creation *c)
 	seal_free(c->seal);
 	if (c->fd >= 0)
 		close(c->fd);
-	if (c->made)
-		unlink(c->part);
+	/* Without its .part it was renamed, and the folder could not be synced: not ours to call whole. */
+	if (c->made && unlink(c->part) < 0 && errno == ENOENT)
+		unlink(c->result.path);
 	free(c->part);
 	create_prepared_free(c->prepared);
 	buf_fini(&c->master_key);

@@ -51,7 +51,7 @@ struct create_options {
 	uint64_t generation;
 	int (*reserve)(void *arg, uint64_t *generation);
 	enum store_kind kind;
-	const char *host;     /* name of this machine */
+	const char *host;     /* name of this machine; NULL or "": localhost */
 	const char *product;  /* "keyclone 0.1.0" */
 	int level;	      /* zstd, 1..19 */
 	int logn;	      /* scrypt, 15..20 */

@@ -56,7 +56,7 @@ static int build_manifest(struct buf *json, const struct creation *c)
 	m.fork = o->fork;
 	m.generation = c->result.generation;
 	m.time = c->result.time;
-	m.host = mem_xstrdup(o->host);
+	m.host = mem_xstrdup(o->host != NULL && o->host[0] != '\0' ? o->host : "localhost");
 	m.product = mem_xstrdup(o->product);
 	describe_database(&m.db, c);
 	for (i = 0; i < c->digest.n_tables; i++)

@@ -279,23 +279,33 @@ static int prove(struct restoring *x, enum verdict *verdict)
 
 /* ---- step 4 ---- */
 
-/* The master key file keeps old and new keys: it may be newer than the database, never older. */
+/* A master key file only ever grows: one that goes on where the backup's ends has all its keys, and stays. */
+static bool has_all(const char *path, const struct buf *keys)
+{
+	struct buf have;
+	bool all;
+
+	buf_init(&have, COMPANION_LIMIT);
+	all = file_read(&have, path) == KC_OK && buf_len(&have) >= buf_len(keys) &&
+	      mem_equal(buf_data(&have), buf_data(keys), buf_len(keys));
+	buf_fini(&have);
+	return all;
+}
+
+/* Before the commit: it may be newer than the database, never older. */
 static int place_companions(struct restoring *x)
 {
 	const char *from = image_companion(x->img, IMAGE_MASTER_KEY_FILE), *to = x->o->master_key_file;
-	struct buf data, old;
-	int rc = KC_OK;
+	struct buf keys;
+	int rc;
 
 	if (from == NULL || to == NULL || x->o->ignore_companions)
 		return report(x, RESTORE_COMPANION, 100);
-	buf_init(&data, COMPANION_LIMIT);
-	buf_init(&old, COMPANION_LIMIT);
-	rc = file_read(&data, from);
-	if (rc == KC_OK && (file_read(&old, to) < 0 || buf_len(&old) != buf_len(&data) ||
-			       memcmp(buf_data(&old), buf_data(&data), buf_len(&data)) != 0))
-		rc = file_replace(to, buf_data(&data), buf_len(&data), 0600);
-	buf_fini(&data);
-	buf_fini(&old);
+	buf_init(&keys, COMPANION_LIMIT);
+	rc = file_read(&keys, from);
+	if (rc == KC_OK && !has_all(to, &keys))
+		rc = file_replace(to, buf_data(&keys), buf_len(&keys), 0600);
+	buf_fini(&keys);
 	return rc < 0 ? rc : report(x, RESTORE_COMPANION, 100);
 }
 

@@ -8,6 +8,7 @@
 extern const struct cli_command cmd_clone_commands[];
 extern const struct cli_command cmd_init_commands[];
 extern const struct cli_command cmd_config_commands[];
+extern const struct cli_command cmd_backup_commands[];
 extern const struct cli_command cmd_key_commands[];
 extern const struct cli_command cmd_cert_commands[];
 extern const struct cli_command cmd_trust_commands[];

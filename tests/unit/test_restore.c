@@ -514,6 +514,13 @@ static void master_key_file__is_there_before_the_rows(void **state)
 	assert_string_equal(buf_str(&b), "old and new");
 	assert_int_equal(stat(to, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
+	/* One that has grown keeps its newer keys. */
+	ok(file_replace(to, "old and new and newer", 21, 0600));
+	ok(backup_restore(&result, &o));
+	restore_result_fini(&result);
+	buf_reset(&b);
+	ok(file_read(&b, to));
+	assert_string_equal(buf_str(&b), "old and new and newer");
 	buf_fini(&b);
 	free(travel);
 	free(from);

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* backup_env: secrets, state and passwords of the commands about backups. */
+#include "backup_env.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "backup/store.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+static int read_state(struct backup_env *e)
+{
+	struct state *s = NULL;
+	int rc = state_open(&s, e->c->conf->state_dir, false);
+
+	if (rc == KC_ENOENT)
+		return KC_OK;
+	if (rc == KC_OK)
+		rc = state_get_self(&e->self, s);
+	state_close(s);
+	return rc;
+}
+
+int backup_env_open(struct backup_env *e, struct cli *c)
+{
+	int rc;
+
+	memset(e, 0, sizeof(*e));
+	e->c = c;
+	if (gethostname(e->host, sizeof(e->host) - 1) < 0 || e->host[0] == '\0')
+		strcpy(e->host, "localhost");
+	rc = secrets_open(&e->secrets, c->conf->secrets_dir, c->conf->role == CONF_MASTER);
+	if (rc == KC_OK)
+		rc = sign_pins_load(&e->pins, e->secrets.signers);
+	if (rc == KC_OK)
+		rc = read_state(e);
+	if (rc < 0)
+		backup_env_close(e);
+	return rc;
+}
+
+void backup_env_close(struct backup_env *e)
+{
+	backup_env_show(e, NULL, 0);
+	state_stored_fini(&e->stored);
+	mem_secret_free(e->password);
+	free(e->file);
+	sign_pins_fini(&e->pins);
+	secrets_fini(&e->secrets);
+	memset(e, 0, sizeof(*e));
+}
+
+static int configured_password(struct backup_env *e)
+{
+	struct store_name name;
+	int rc = secrets_password(&e->password, &e->secrets, e->c->conf);
+
+	if (rc < 0 || e->password != NULL || e->file == NULL)
+		return rc;
+	/* A clone without a password made itself one for its safety backups. */
+	if (store_name_parse(&name, file_basename(e->file)) == KC_OK && name.kind == STORE_SAFETY &&
+	    secrets_safety_password(&e->password, &e->secrets, false) < 0)
+		e->password = NULL;
+	return KC_OK;
+}
+
+int backup_env_password(struct backup_env *e, bool confirm)
+{
+	const char *file = cli_string(e->c, "password-file");
+	int rc = KC_OK;
+
+	if (file == NULL)
+		rc = configured_password(e);
+	if (rc == KC_OK && e->password == NULL)
+		rc = cli_password(&e->password, file, "password of the backup", confirm, "password-file");
+	return rc;
+}
+
+static void find_stored(struct backup_env *e)
+{
+	struct state *s = NULL;
+
+	if (state_open(&s, e->c->conf->state_dir, false) == KC_OK &&
+	    state_find_stored(&e->stored, s, file_basename(e->file)) < 0)
+		memset(&e->stored, 0, sizeof(e->stored));
+	state_close(s);
+}
+
+int backup_env_image(struct image_options *o, struct backup_env *e)
+{
+	const char *name = e->c->argv[0];
+	int rc;
+
+	e->file = strchr(name, '/') == NULL && !file_exists(name) ? file_join(e->c->conf->backup_dir, name)
+								  : mem_xstrdup(name);
+	if (!file_exists(e->file))
+		return err_set(KC_ENOENT, "%s: no such file, neither here nor in %s", name, e->c->conf->backup_dir);
+	memset(o, 0, sizeof(*o));
+	o->file = e->file;
+	o->pins = &e->pins;
+	if (cli_string(e->c, "password-file") == NULL)
+		find_stored(e);
+	if (e->stored.travel != NULL) {
+		o->travel = e->stored.travel;
+		o->identity = e->secrets.identity;
+		return KC_OK;
+	}
+	rc = backup_env_password(e, false);
+	o->password = e->password;
+	return rc;
+}
+
+void backup_env_show(struct backup_env *e, const char *phase, unsigned percent)
+{
+	if (e->c == NULL || e->c->json || !isatty(STDERR_FILENO))
+		return;
+	if (phase != NULL)
+		fprintf(stderr, "\r%-10s %3u%%\033[K", phase, percent > 100 ? 100 : percent);
+	else if (e->shown != NULL)
+		fprintf(stderr, "\r\033[K");
+	e->shown = phase;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+int backup_env_audited(struct backup_env *e, enum audit_event event, backup_work_fn work, void *arg)
+{
+	struct audit_record r = { .event = event, .outcome = AUDIT_STARTED };
+	uint64_t begin = now_ms();
+	struct audit *audit = NULL;
+	int rc = cli_audit(&audit, e->c);
+
+	if (e->file != NULL)
+		r.backup = file_basename(e->file);
+	if (rc == KC_OK)
+		rc = audit_write(audit, &r);
+	if (rc == KC_OK)
+		rc = audit_sync(audit);
+	if (rc < 0)
+		return rc;
+	rc = work(e, &r, arg);
+	backup_env_show(e, NULL, 0);
+	r.duration_ms = now_ms() - begin + 1;
+	rc = audit_result(audit, &r, rc);
+	return rc < 0 ? rc : audit_sync(audit);
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Faults under backups: the n-th call of a system call fails, for n = 1, 2, 3… until it is not reached any more, in our
+ * own code (--wrap) and in SQLite's (its table of system calls). Whatever happens: a clone's database is the old one or
+ * the new one and sound; a backup folder has a whole backup or nothing.
+ */
+#include "../unit/backup_fixture.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+static struct fixture fix;
+static int countdown = -1; /* 0: the next call fails; negative: off */
+static bool fired;
+static int error = ENOSPC;
+static const char *target; /* the call that fails */
+
+static bool hit(const char *name)
+{
+	if (countdown < 0 || strcmp(name, target) != 0)
+		return false;
+	if (countdown-- > 0)
+		return false;
+	fired = true;
+	errno = error;
+	return true;
+}
+
+/* ---- ours ---- */
+
+ssize_t __real_write(int fd, const void *data, size_t n);
+ssize_t __wrap_write(int fd, const void *data, size_t n);
+ssize_t __wrap_write(int fd, const void *data, size_t n)
+{
+	return hit("write") ? -1 : __real_write(fd, data, n);
+}
+
+ssize_t __real_pwrite(int fd, const void *data, size_t n, off_t at);
+ssize_t __wrap_pwrite(int fd, const void *data, size_t n, off_t at);
+ssize_t __wrap_pwrite(int fd, const void *data, size_t n, off_t at)
+{
+	return hit("pwrite") ? -1 : __real_pwrite(fd, data, n, at);
+}
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+	return hit("fsync") ? -1 : __real_fsync(fd);
+}
+
+int __real_rename(const char *from, const char *to);
+int __wrap_rename(const char *from, const char *to);
+int __wrap_rename(const char *from, const char *to)
+{
+	return hit("rename") ? -1 : __real_rename(from, to);
+}
+
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...)
+{
+	va_list ap;
+	mode_t mode = 0;
+
+	va_start(ap, flags);
+	if ((flags & O_CREAT) != 0)
+		mode = (mode_t)va_arg(ap, int);
+	va_end(ap);
+	return hit("open") ? -1 : __real_open(path, flags, mode);
+}
+
+/* ---- SQLite's ---- */
+
+static ssize_t sqlite_pwrite(int fd, const void *data, size_t n, off_t at)
+{
+	return hit("sqlite pwrite") ? -1 : __real_pwrite(fd, data, n, at);
+}
+
+static int sqlite_ftruncate(int fd, off_t size)
+{
+	return hit("sqlite ftruncate") ? -1 : ftruncate(fd, size);
+}
+
+static int sqlite_open_call(const char *path, int flags, int mode)
+{
+	return hit("sqlite open") ? -1 : __real_open(path, flags, (mode_t)mode);
+}
+
+static int sqlite_unlink(const char *path)
+{
+	return hit("sqlite unlink") ? -1 : unlink(path);
+}
+
+static void hook_sqlite(void)
+{
+	static const struct {
+		const char *name;
+		sqlite3_syscall_ptr fn;
+	} calls[] = { { "pwrite", (sqlite3_syscall_ptr)sqlite_pwrite },
+		{ "pwrite64", (sqlite3_syscall_ptr)sqlite_pwrite },
+		{ "ftruncate", (sqlite3_syscall_ptr)sqlite_ftruncate },
+		{ "open", (sqlite3_syscall_ptr)sqlite_open_call }, { "unlink", (sqlite3_syscall_ptr)sqlite_unlink } };
+	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+	size_t i;
+
+	for (i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		vfs->xSetSystemCall(vfs, calls[i].name, calls[i].fn);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	fix_init(&fix);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	fix_fini(&fix);
+	return 0;
+}
+
+static void arm(const char *call, int n)
+{
+	target = call;
+	countdown = n;
+	fired = false;
+}
+
+static void disarm(void)
+{
+	countdown = -1;
+}
+
+static void remove_database(const char *path)
+{
+	static const char *const ends[] = { "", "-wal", "-shm", "-journal" };
+	size_t i;
+
+	for (i = 0; i < 4; i++) {
+		char *p = mem_xasprintf("%s%s", path, ends[i]);
+
+		unlink(p);
+		free(p);
+	}
+}
+
+static size_t files_in(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	size_t n = 0;
+
+	while ((e = readdir(d)) != NULL)
+		n += e->d_name[0] != '.' || strlen(e->d_name) > 2;
+	closedir(d);
+	return n;
+}
+
+static const char *const calls[] = { "write", "pwrite", "fsync", "rename", "open", "sqlite pwrite", "sqlite ftruncate",
+	"sqlite open", "sqlite unlink" };
+#define N_CALLS (sizeof(calls) / sizeof(calls[0]))
+
+/* Every call while few, then ever larger steps: a restore writes many pages. */
+static int next(int n)
+{
+	return n < 24 ? n + 1 : n + n / 6;
+}
+
+static void create__nth_call_fails__whole_backup_or_none(void **state)
+{
+	struct fix_kind kind = { "wal", 4096, "UTF-8", 0 };
+	struct create_options o = { .dir = fix.backups,
+		.lineage = FIX_LINEAGE,
+		.generation = 1,
+		.host = "h",
+		.product = "p",
+		.level = 1,
+		.logn = 15,
+		.password = FIX_PASSWORD,
+		.key = fix.key };
+	struct image_options io = { .password = FIX_PASSWORD, .pins = &fix.pins, .staging = fix.dir };
+	size_t i;
+	int n;
+
+	(void)state;
+	fix_make_database(fix.master, &kind, 300, 1);
+	for (i = 0; i < N_CALLS; i++)
+		for (n = 0;; n = next(n)) {
+			struct create_result r = { 0 };
+			struct verify_result v;
+			int rc;
+
+			o.source = fix_open(fix.master, false);
+			arm(calls[i], n);
+			rc = backup_create(&r, &o);
+			disarm();
+			source_close(o.source);
+			if (rc == KC_OK) {
+				io.file = r.path;
+				ok(backup_verify(&v, &io));
+				verify_result_fini(&v);
+				unlink(r.path);
+			} else if (files_in(fix.backups) != 0) {
+				fail_msg("%s %d: something is left", calls[i], n);
+			}
+			assert_int_equal(file_remove_tree(fix.backups) | file_make_dirs(fix.backups), KC_OK);
+			create_result_fini(&r);
+			if (!fired)
+				break;
+		}
+}
+
+static void restore__nth_call_fails__old_or_new(void **state)
+{
+	static const struct fix_kind kinds[] = { { "wal", 4096, "UTF-8", 0 }, { "delete", 4096, "UTF-8", 0 } };
+	size_t i, k;
+	int n;
+
+	(void)state;
+	for (k = 0; k < 2; k++) {
+		char old[SOURCE_DIGEST_LEN + 1], now[SOURCE_DIGEST_LEN + 1];
+		struct create_result r;
+
+		remove_database(fix.master);
+		fix_make_database(fix.master, &kinds[k], 1200, 2);
+		fix_backup(&fix, &r, fix.master, k + 1);
+		for (i = 0; i < N_CALLS; i++)
+			for (n = 0;; n = next(n)) {
+				struct restore_options o;
+				struct restore_result result;
+				enum restore_outcome outcome;
+				struct source *live;
+				char *travel;
+				int rc;
+
+				remove_database(fix.clone);
+				fix_make_database(fix.clone, &kinds[k], 200, 1);
+				fix_digest(old, fix.clone);
+				live = fix_open(fix.clone, true);
+				fix_restore_options(&fix, &o, &travel, &r, live, old);
+				arm(calls[i], n);
+				rc = backup_restore(&result, &o);
+				disarm();
+				restore_result_fini(&result);
+				source_close(live);
+				/* The next start. */
+				ok(store_clean_staging(fix.clone));
+				live = fix_open(fix.clone, true);
+				ok(restore_resolve(&outcome, live, old, r.content, r.schema));
+				if (rc == KC_OK)
+					assert_int_equal(outcome, RESTORE_APPLIED);
+				assert_int_not_equal(outcome, RESTORE_NEITHER);
+				fix_digest(now, fix.clone);
+				assert_string_equal(now, outcome == RESTORE_APPLIED ? r.content : old);
+				assert_string_equal(fix_query(fix.clone, "PRAGMA integrity_check"), "ok");
+				fix_restore(&fix, &r, live, old);
+				source_close(live);
+				free(travel);
+				if (!fired)
+					break;
+			}
+		create_result_fini(&r);
+	}
+}
+
+static void quiet(enum log_level level, const char *text, void *arg)
+{
+	(void)level;
+	(void)text;
+	(void)arg;
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	static const struct CMUnitTest tests[] = {
+		T(create__nth_call_fails__whole_backup_or_none),
+		T(restore__nth_call_fails__old_or_new),
+	};
+
+	log_set_sink(quiet, NULL);
+	hook_sqlite();
+	return cmocka_run_group_tests_name("backup faults", tests, NULL, NULL);
+}
