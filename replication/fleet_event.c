@@ -187,12 +187,14 @@ void fleet_again(struct fleet_clone *c)
 
 void fleet_lost(struct fleet_clone *c, int code)
 {
-	uint64_t wait = code == KC_OK ? SOON : c->fleet->opt.retry_min_ms;
-	uint64_t since = code == KC_OK ? c->last_try : loop_now(c->fleet->opt.loop);
-
 	c->session = false;
-	if (!c->attempt)
-		c->next_try = fleet_later(c->next_try, since + wait);
+	if (!c->attempt && code == KC_OK) {
+		/* Whatever it was waiting for may be over: the next hello tells. */
+		c->next_try = c->last_try + SOON;
+		c->hopeless = false;
+	} else if (!c->attempt) {
+		c->next_try = fleet_later(c->next_try, loop_now(c->fleet->opt.loop) + c->fleet->opt.retry_min_ms);
+	}
 	fleet_settle(c);
 }
 

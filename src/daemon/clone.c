@@ -34,7 +34,9 @@ struct clone_role {
 	struct state_stored stored; /* the newest backup on disk; generation 0: none */
 	uint64_t wait_ms;
 	uint64_t restore_began;
-	bool restoring;
+	bool restoring; /* or finding out what an interrupted one left */
+	int broken;	/* KC_OK, or how the worker of the restore that is being found out about ended */
+	char broken_why[200];
 	char peer[300];		/* the master of the restore under way, or of the last one */
 	char signer[PROTO_KEY]; /* as the master said in its hello */
 	char phase[32];
@@ -64,58 +66,109 @@ static bool has_stored(const struct clone_role *c)
 }
 
 static void start_restore(struct clone_role *c);
+static void restore_failed(struct clone_role *c, int rc, const char *why, struct proto_result *answer);
+static void fill_result(
+    struct clone_role *c, struct proto_result *r, enum proto_status status, int rc, const char *text);
 
 /* --- intents --- */
+
+/* It was written: the same as if the worker had lived to say so. */
+static int take_as_applied(struct clone_role *c, const struct state_intent *i)
+{
+	struct state_self *self = &c->d->self;
+	struct audit_record discarded = { .event = AUDIT_CLONE_DISCARDED,
+		.outcome = AUDIT_SUCCESS,
+		.generation = i->generation,
+		.detail = self->diverged_detail };
+
+	if (self->discard)
+		daemon_audit(c->d, &discarded);
+	STR_COPY(self->lineage, i->lineage);
+	STR_COPY(self->digest, i->digest);
+	STR_COPY(self->schema, i->schema);
+	STR_COPY(self->backup, i->backup);
+	self->generation = self->complete = i->generation;
+	self->applied_at = self->last_completed = time(NULL);
+	self->discard = self->diverged = false;
+	self->diverged_detail[0] = '\0';
+	return state_put_applied(c->d->state, self);
+}
+
+static void audit_resolved(struct clone_role *c, const struct state_intent *i, bool written)
+{
+	struct audit_record r = { .event = AUDIT_RESTORE_END,
+		.outcome = written ? AUDIT_SUCCESS : AUDIT_FAILURE,
+		.generation = i->generation,
+		.lineage = i->lineage,
+		.backup = i->backup,
+		.code = written ? NULL : msg_code(MSG_INTERRUPTED),
+		.detail = written ? "it was complete when the daemon or its worker ended"
+				  : "interrupted before the database changed" };
+
+	daemon_audit(c->d, &r);
+	log_info("generation %" PRIu64 ": its restore was %s", i->generation,
+	    written ? "complete when it was interrupted" : "interrupted before the database changed");
+}
+
+/* The restore under way failed: say so to everybody. */
+static void give_up(struct clone_role *c, int rc, const char *why)
+{
+	struct proto_result *answer = mem_xalloc(sizeof(*answer));
+
+	restore_failed(c, rc, why, answer);
+	if (!receive_result(c->receive, answer))
+		receive_greet_anew(c->receive);
+	free(answer);
+}
+
+static void answer_applied(struct clone_role *c)
+{
+	struct proto_result *answer = mem_xalloc(sizeof(*answer));
+
+	fill_result(c, answer, PROTO_RESTORED, KC_OK, "");
+	if (!receive_result(c->receive, answer))
+		receive_greet_anew(c->receive);
+	free(answer);
+}
 
 static void on_resolved(int rc, const json_t *result, void *arg)
 {
 	struct clone_role *c = arg;
 	struct state_intent i;
-	struct state_self *self = &c->d->self;
-	struct audit_record r = { .event = AUDIT_RESTORE_END };
+	bool written = strcmp(text_of(result, "which"), "new") == 0;
+	int broken = c->broken;
 
 	c->restoring = false;
+	c->broken = KC_OK;
 	if (rc == KC_ECANCELED && c->d->ending)
 		return;
 	if (rc == KC_OK)
 		rc = state_get_intent(&i, c->d->state);
 	if (rc < 0) {
 		log_err("what the last restore left cannot be found out: %s", err_text(rc));
+		if (receive_busy(c->receive))
+			give_up(c, broken < 0 ? broken : rc, broken < 0 ? c->broken_why : err_text(rc));
 		loop_timer_set(c->retry, c->d->conf->retry_min_ms);
 		return;
 	}
-	r.generation = i.generation;
-	r.lineage = i.lineage;
-	r.backup = i.backup;
-	if (strcmp(text_of(result, "which"), "new") == 0) {
-		STR_COPY(self->lineage, i.lineage);
-		STR_COPY(self->digest, i.digest);
-		STR_COPY(self->schema, i.schema);
-		STR_COPY(self->backup, i.backup);
-		self->generation = self->complete = i.generation;
-		self->applied_at = self->last_completed = time(NULL);
-		rc = state_put_applied(c->d->state, self);
-		r.outcome = AUDIT_SUCCESS;
-		r.detail = "it was complete when the daemon or its worker ended; found at the next start";
-		log_info("generation %" PRIu64 ": its restore was complete when it was interrupted", i.generation);
-	} else {
-		rc = state_clear_intent(c->d->state);
-		r.outcome = AUDIT_FAILURE;
-		r.code = msg_code(MSG_INTERRUPTED);
-		r.detail = "interrupted before the database changed";
-		log_info(
-		    "generation %" PRIu64 ": its restore was interrupted before the database changed", i.generation);
-	}
-	if (rc < 0)
+	rc = written ? take_as_applied(c, &i) : state_clear_intent(c->d->state);
+	if (rc < 0) {
 		log_err("state database: %s", err_text(rc));
-	daemon_audit(c->d, &r);
+		daemon_end(c->d, err_exit_status(rc));
+		return;
+	}
 	receive_set_blocked(c->receive, false);
-	if (has_stored(c))
+	if (written || broken == KC_OK)
+		audit_resolved(c, &i, written);
+	if (!written && broken < 0)
+		give_up(c, broken, c->broken_why);
+	else if (has_stored(c))
 		start_restore(c);
 	else
-		receive_greet_anew(c->receive);
+		answer_applied(c);
 }
 
+/* True: a restore was interrupted, and what it left is being found out. Nothing may be restored before that. */
 static bool resolve_intent(struct clone_role *c)
 {
 	struct state_intent i;
@@ -193,6 +246,17 @@ static int note_removed(void *arg, const struct store_entry *e)
 	return rc < 0 ? rc : state_forget_stored(c->d->state, e->file);
 }
 
+/* The rest of a partial file comes only as long as its generation is newer than what is stored. */
+static bool keep_part(void *arg, const char *name)
+{
+	const struct clone_role *c = arg;
+	struct store_name n;
+
+	if (store_name_parse(&n, name) < 0 || n.kind != STORE_FULL)
+		return true;
+	return strncmp(n.lineage, c->stored.lineage, 8) != 0 || n.generation > c->stored.generation;
+}
+
 static void prune(struct clone_role *c)
 {
 	const char *keep[] = { c->stored.backup, c->d->self.backup };
@@ -206,6 +270,9 @@ static void prune(struct clone_role *c)
 
 	if (rc < 0)
 		log_warn("old backups are kept: %s", err_text(rc));
+	rc = store_clean(c->d->conf->backup_dir, keep_part, c);
+	if (rc < 0)
+		log_warn("left-over partial backups stay: %s", err_text(rc));
 }
 
 static void restored(struct clone_role *c, const json_t *result, struct proto_result *answer)
@@ -308,8 +375,15 @@ static void on_restored(int rc, const json_t *result, void *arg)
 
 	c->restoring = false;
 	STR_COPY(why, err_text(rc));
+	if ((rc == KC_EWORKER || rc == KC_ETIMEOUT) && !c->d->ending) {
+		/* Whether it wrote is found out before anything else (the intent says what to look for). */
+		c->broken = rc;
+		STR_COPY(c->broken_why, why);
+		if (resolve_intent(c))
+			return;
+		c->broken = KC_OK;
+	}
 	answer = mem_xalloc(sizeof(*answer));
-	/* The worker is gone: whether it wrote is found out before anything else (the intent says what to look for). */
 	if (rc == KC_EDIVERGED)
 		diverged(c, result, answer);
 	else if (rc < 0)
@@ -335,10 +409,15 @@ static void start_restore(struct clone_role *c)
 		.backup = c->stored.backup };
 	char *path = file_join(c->d->conf->backup_dir, c->stored.backup), *old = NULL;
 	struct state_stored applied;
-	json_t *request = json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:s}", "verb", "restore", "backup", path,
-	    "travel", c->stored.travel, "lineage", c->stored.lineage, "generation", (json_int_t)c->stored.generation,
-	    "applied", follows ? self->digest : "", "discard", (int)self->discard, "signer", c->signer);
+	json_t *request;
 
+	if (resolve_intent(c)) {
+		free(path);
+		return;
+	}
+	request = json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:s}", "verb", "restore", "backup", path, "travel",
+	    c->stored.travel, "lineage", c->stored.lineage, "generation", (json_int_t)c->stored.generation, "applied",
+	    follows ? self->digest : "", "discard", (int)self->discard, "signer", c->signer);
 	/* What was applied last opens the list of rows that are not from it, should there be any. */
 	if (follows && self->backup[0] != '\0' && state_find_stored(&applied, c->d->state, self->backup) == KC_OK) {
 		old = file_join(c->d->conf->backup_dir, self->backup);
@@ -362,7 +441,8 @@ static void on_retry(void *arg)
 {
 	struct clone_role *c = arg;
 
-	if (c->restoring || resolve_intent(c))
+	/* A transfer under way ends with a restore, or with on_failed. */
+	if (c->restoring || receive_busy(c->receive) || resolve_intent(c))
 		return;
 	if (has_stored(c) && (!c->d->self.diverged || c->d->self.discard))
 		start_restore(c);
@@ -424,12 +504,9 @@ static int on_offer(struct receive_session *s, const struct proto_offer *o, stru
 	}
 	if (c->restoring)
 		return decline(why, PROTO_R_BUSY, "it restores right now");
-	if (has_stored(c) && c->stored.generation == o->generation) {
-		/* On disk already: an offer is as good as an order to try again now. */
-		c->wait_ms = 0;
-		loop_timer_set(c->retry, 0);
-		return decline(why, PROTO_R_BUSY, "it has this generation on disk and restores it now");
-	}
+	/* What is on disk already needs no data, but the offer is as good as an order to try again now. */
+	loop_timer_clear(c->retry);
+	c->wait_ms = 0;
 	return KC_OK;
 }
 
@@ -530,6 +607,8 @@ static void on_failed(const struct receive_failure *f, void *arg)
 	log_warn("generation %" PRIu64 " of %s was not received: %s%s", f->offer->generation, f->master, why,
 	    f->kept > 0 ? "; a next try goes on where it broke off" : "");
 	audit_result(c->d->audit, &r, err_set(f->rc, "%s", why));
+	if (has_stored(c))
+		loop_timer_set(c->retry, c->d->conf->retry_min_ms);
 }
 
 static void on_session_end(struct receive_session *s, int rc, const char *text, void *arg)

@@ -68,20 +68,6 @@ static void checked(struct master *m, const char *fmt, ...)
 
 /* --- runs --- */
 
-void master_run_begin(struct master *m, uint64_t generation)
-{
-	struct audit_record r = { .event = AUDIT_REPLICATION_START,
-		.outcome = AUDIT_STARTED,
-		.generation = generation,
-		.lineage = m->d->self.lineage };
-
-	if (m->run.active && m->run.generation == generation)
-		return;
-	m->run = (struct run){ .active = true, .generation = generation, .began = loop_now(m->d->loop) };
-	STR_COPY(m->run.phase, "backup");
-	daemon_audit(m->d, &r);
-}
-
 static void run_end(struct master *m, int rc)
 {
 	unsigned total = 0, done = 0;
@@ -115,14 +101,30 @@ static void run_end(struct master *m, int rc)
 		log_info("generation %" PRIu64 ": %s, after %" PRIu64 " ms", m->run.generation, detail, r.duration_ms);
 }
 
+void master_run_begin(struct master *m, uint64_t generation)
+{
+	struct audit_record r = { .event = AUDIT_REPLICATION_START,
+		.outcome = AUDIT_STARTED,
+		.generation = generation,
+		.lineage = m->d->self.lineage };
+
+	if (m->run.active && m->run.generation == generation)
+		return;
+	if (m->run.active)
+		run_end(m, err_set(KC_ESTALE, "generation %" PRIu64 " came before every clone had it", generation));
+	m->run = (struct run){ .active = true, .generation = generation, .began = loop_now(m->d->loop) };
+	STR_COPY(m->run.phase, "backup");
+	daemon_audit(m->d, &r);
+}
+
 /* Every clone has the newest backup, also those that came late; with no clone, it is made. */
 static void note_completed(struct master *m, bool current)
 {
 	struct state_self *self = &m->d->self;
 
-	if (!current || !m->out.complete || self->replicated == m->out.generation)
+	if (!current || m->out == NULL || !m->out->complete || self->replicated == m->out->generation)
 		return;
-	self->replicated = m->out.generation;
+	self->replicated = m->out->generation;
 	self->last_completed = time(NULL);
 	daemon_save(m->d);
 }
@@ -166,9 +168,25 @@ static int note_removed(void *arg, const struct store_entry *e)
 	return daemon_audit(m->d, &r);
 }
 
+/* What clones are offered when no backup is being made. */
+static int load_newest(struct master *m)
+{
+	int rc;
+
+	offering_unref(m->out);
+	m->out = NULL;
+	rc = offering_load(&m->out, &m->d->self, m->d->conf->backup_dir);
+	return rc == KC_ENOENT && m->d->self.complete == 0 ? KC_OK : rc;
+}
+
+static bool has_whole(const struct master *m)
+{
+	return m->out != NULL && m->out->complete;
+}
+
 static void prune(struct master *m)
 {
-	const char *keep[] = { m->out.name };
+	const char *keep[] = { m->d->self.backup };
 	struct store_prune p = { .dir = m->d->conf->backup_dir,
 		.max = (size_t)m->d->conf->max_backup_num,
 		.keep = keep,
@@ -204,24 +222,17 @@ static json_t *on_ask(const json_t *ask, void *arg)
 	answer = ipc_result_new(rc);
 	json_object_set_new(answer, "generation", json_integer((json_int_t)self->generation));
 	m->making = rc == KC_OK;
-	memset(&m->out, 0, sizeof(m->out));
+	offering_unref(m->out);
+	m->out = NULL;
 	return answer;
 }
 
 /* The file begins to grow: offer it to everybody. */
 static void begin_offering(struct master *m, const json_t *p)
 {
-	struct outgoing *o = &m->out;
-
-	o->generation = json_u64(p, "generation");
-	STR_COPY(o->path, json_text(p, "path"));
-	STR_COPY(o->name, json_text(p, "name"));
-	STR_COPY(o->file_id, json_text(p, "file_id"));
-	STR_COPY(o->digest, json_text(p, "digest"));
-	o->header_size = (uint32_t)json_u64(p, "header_size");
-	o->database_size = json_u64(p, "database_size");
-	o->valid = json_u64(p, "bytes");
-	fleet_set_generation(m->fleet, m->d->self.lineage, o->generation, m->d->self.unreplicated_since);
+	m->out = offering_new(p, m->d->conf->backup_dir);
+	fleet_set_generation(m->fleet, m->d->self.lineage, m->out->generation, m->d->self.unreplicated_since);
+	target_offer_all(m);
 	wait_arm_all(m);
 }
 
@@ -234,15 +245,13 @@ static void on_backup_progress(const json_t *p, void *arg)
 	STR_COPY(m->run.phase, json_text(p, "phase"));
 	m->run.percent = (unsigned)json_u64(p, "percent");
 	if (json_object_get(p, "path") != NULL && m->making) {
-		if (m->out.generation == 0)
+		if (m->out == NULL)
 			begin_offering(m, p);
-		m->out.valid = json_u64(p, "bytes");
+		m->out->valid = json_u64(p, "bytes");
 		target_grow_all(m);
 	}
 	master_settle_soon(m);
 }
-
-static int load_outgoing(struct master *m);
 
 static void backup_made(struct master *m, const json_t *result)
 {
@@ -256,7 +265,7 @@ static void backup_made(struct master *m, const json_t *result)
 		.duration_ms = loop_now(m->d->loop) - m->backup_began };
 	int rc;
 
-	if (m->out.generation == 0)
+	if (m->out == NULL)
 		begin_offering(m, result);
 	self->complete = r.generation;
 	STR_COPY(self->digest, json_text(result, "digest"));
@@ -273,12 +282,22 @@ static void backup_made(struct master *m, const json_t *result)
 	checked(m, "generation %" PRIu64 " was made", self->complete);
 	daemon_audit(m->d, &r);
 	fleet_set_unreplicated(m->fleet, 0);
-	rc = load_outgoing(m);
+	rc = offering_complete(m->out, self);
 	if (rc < 0)
-		target_cancel_all(m, rc);
+		target_cancel_all(m, m->out, rc);
 	else
 		target_end_all(m);
 	prune(m);
+}
+
+/* A worker that was killed could not remove what it was writing. */
+static bool keep_part(void *arg, const char *name)
+{
+	const struct master *m = arg;
+	struct store_name n;
+
+	return store_name_parse(&n, name) < 0 || n.kind != STORE_FULL || n.generation != m->d->self.generation ||
+	       strncmp(n.lineage, m->d->self.lineage, 8) != 0;
 }
 
 static void backup_failed(struct master *m, int rc)
@@ -295,18 +314,23 @@ static void backup_failed(struct master *m, int rc)
 		log_err("backup failed: %s", why);
 	if (m->making) {
 		audit_result(m->d->audit, &r, rc);
-		fleet_withdraw_generation(m->fleet, m->out.generation);
-		target_cancel_all(m, err_set(rc, "%s", why));
+		fleet_withdraw_generation(m->fleet, m->d->self.generation);
+		target_cancel_all(m, m->out, err_set(rc, "%s", why));
 		m->making = false;
 	}
 	if (m->run.active)
 		run_end(m, err_set(rc, "%s", why));
-	memset(&m->out, 0, sizeof(m->out));
+	if (store_clean(m->d->conf->backup_dir, keep_part, m) < 0)
+		log_warn("a partial backup stays: %s", err_text(KC_EFAIL));
+	load_newest(m);
+	target_offer_all(m);
+	m->looking = m->look_again = false;
 	checked(m, "failed: %.100s", why);
 	wait_fail_all(m, err_set(rc, "%s", why));
 	m->backup_wait_ms = m->backup_wait_ms == 0 ? min : m->backup_wait_ms * 2 > max ? max : m->backup_wait_ms * 2;
 	if (err_retryable(rc) && m->backup_wait_ms < m->d->conf->check_frequency_ms)
 		schedule_check(m, m->backup_wait_ms);
+	master_settle_soon(m);
 }
 
 static void look_done(struct master *m)
@@ -316,7 +340,7 @@ static void look_done(struct master *m)
 	master_settle_soon(m);
 	if (m->look_again) {
 		m->look_again = false;
-		master_look(m, true);
+		master_look(m, false);
 	}
 }
 
@@ -326,9 +350,6 @@ static void on_backup_done(int rc, const json_t *result, void *arg)
 
 	if (rc < 0) {
 		backup_failed(m, rc);
-		load_outgoing(m);
-		m->looking = m->look_again = false;
-		master_settle_soon(m);
 		return;
 	}
 	m->backup_wait_ms = 0;
@@ -342,7 +363,7 @@ static void on_backup_done(int rc, const json_t *result, void *arg)
 static void start_backup(struct master *m)
 {
 	const struct state_self *self = &m->d->self;
-	bool full = m->want_full || !m->out.complete;
+	bool full = m->want_full || !has_whole(m);
 	json_t *request = json_pack("{s:s, s:s, s:s}", "verb", "backup", "lineage", self->lineage, "host", m->d->host);
 
 	m->want_full = false;
@@ -360,11 +381,9 @@ static void on_check_done(int rc, const json_t *result, void *arg)
 
 	if (rc < 0) {
 		backup_failed(m, rc);
-		load_outgoing(m);
-		m->looking = m->look_again = false;
 		return;
 	}
-	if (json_is_true(json_object_get(result, "moved")) || !m->out.complete) {
+	if (json_is_true(json_object_get(result, "moved")) || !has_whole(m)) {
 		start_backup(m);
 		return;
 	}
@@ -372,62 +391,23 @@ static void on_check_done(int rc, const json_t *result, void *arg)
 	look_done(m);
 }
 
-/* force: compare digests even if the database has not moved, and not in a look under way: its snapshot may be older
- * than what has just been written. */
+/* force: compare digests even if the database has not moved. A look under way goes on; what it may be too early for is
+ * left to the next one, right after it. */
 void master_look(struct master *m, bool force)
 {
 	if (m->looking) {
-		m->look_again = m->look_again || force;
+		m->look_again = m->look_again || force || m->want_full;
 		return;
 	}
 	m->looking = true;
 	m->look_number++;
-	if (force || m->want_full || !m->out.complete)
+	if (force || m->want_full || !has_whole(m))
 		start_backup(m);
 	else
 		jobs_add(m->d->jobs, json_pack("{s:s}", "verb", "check"), NULL, NULL, on_check_done, m);
 }
 
 /* --- start --- */
-
-/* The newest whole backup, from what the state database says of it: what clones are offered. KC_OK without one, too. */
-static int load_outgoing(struct master *m)
-{
-	const struct state_self *self = &m->d->self;
-	struct outgoing *o = &m->out;
-	char *path;
-	off_t size = -1;
-	int fd = -1, rc;
-
-	memset(o, 0, sizeof(*o));
-	if (self->complete == 0)
-		return KC_OK;
-	path = file_join(m->d->conf->backup_dir, self->backup);
-	rc = file_open(&fd, path, O_RDONLY, 0);
-	if (rc == KC_OK)
-		size = lseek(fd, 0, SEEK_END);
-	if (rc == KC_OK && (self->header_size > sizeof(o->end.recovery) || size <= (off_t)self->header_size ||
-			       pread(fd, o->end.recovery, self->header_size, 0) != (ssize_t)self->header_size))
-		rc = err_set(KC_ETRUNCATED, "%s: shorter than it was when it was made", path);
-	if (rc == KC_OK) {
-		o->generation = self->complete;
-		STR_COPY(o->path, path);
-		STR_COPY(o->name, self->backup);
-		STR_COPY(o->file_id, self->file_id);
-		STR_COPY(o->digest, self->digest);
-		o->header_size = (uint32_t)self->header_size;
-		o->database_size = self->database_size;
-		o->valid = (uint64_t)size;
-		o->end.recovery_size = self->header_size;
-		o->end.size = (uint64_t)size - self->header_size;
-		STR_COPY(o->end.sha256, self->sha256);
-		o->complete = true;
-	}
-	if (fd >= 0)
-		close(fd);
-	free(path);
-	return rc;
-}
 
 static void on_minute(void *arg)
 {
@@ -469,6 +449,7 @@ void master_free(struct master *m)
 	wait_free_all(m);
 	target_store_dirty(m);
 	target_free_all(m);
+	offering_unref(m->out);
 	fleet_free(m->fleet);
 	loop_timer_free(m->check);
 	loop_timer_free(m->settle);
@@ -482,11 +463,11 @@ int master_start(struct master *m)
 
 	if (rc < 0)
 		log_warn("left-over partial backups stay: %s", err_text(rc));
-	rc = load_outgoing(m);
+	rc = load_newest(m);
 	if (rc < 0)
 		log_warn("the newest backup cannot be used, a new one is made: %s", err_text(rc));
-	else if (m->out.complete)
-		fleet_set_generation(m->fleet, m->d->self.lineage, m->out.generation, 0);
+	else if (m->out != NULL)
+		fleet_set_generation(m->fleet, m->d->self.lineage, m->out->generation, 0);
 	if (m->d->self.unreplicated_since != 0)
 		fleet_set_unreplicated(m->fleet, m->d->self.unreplicated_since);
 	fleet_set_task(m->fleet, !m->d->self.stopped);

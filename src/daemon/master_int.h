@@ -6,22 +6,9 @@
 
 #include "daemon/daemon.h"
 #include "daemon/master.h"
+#include "daemon/offering.h"
 #include "replication/fleet.h"
 #include "replication/push.h"
-
-/* The backup that clones are offered: the newest one, growing or whole. */
-struct outgoing {
-	uint64_t generation; /* 0: none */
-	char path[4096];
-	char name[256];
-	char file_id[33];
-	char digest[STATE_DIGEST_LEN + 1];
-	uint32_t header_size;
-	uint64_t valid;		/* bytes of the file that will not change any more */
-	uint64_t database_size; /* a clone unpacks as much */
-	bool complete;
-	struct proto_end end; /* once complete; without a travel header */
-};
 
 /* One clone. */
 struct target {
@@ -29,10 +16,11 @@ struct target {
 	struct master *master;
 	struct fleet_clone *clone;
 	struct push *push;
-	bool awaited;  /* somebody asked for it now, and its attempt is not over */
-	bool wrapping; /* a job makes its travel header */
-	bool dirty;    /* its record is newer than the state database's */
-	bool offering; /* push.start is in the audit, push.end is not */
+	struct offering *sent; /* what it was offered; NULL between attempts */
+	bool waiting;	       /* in an attempt, for a backup that is about to grow */
+	bool awaited;	       /* somebody asked for it now, and its attempt is not over */
+	bool dirty;	       /* its record is newer than the state database's */
+	bool offering;	       /* push.start is in the audit, push.end is not */
 	uint64_t offered_at;
 	char name[300]; /* HOST:PORT */
 	char recipient[80];
@@ -57,7 +45,8 @@ struct master {
 	struct loop_timer *check;  /* the next scheduled look */
 	struct loop_timer *settle; /* what changed in this turn is looked at once, at its end */
 	struct loop_timer *minute; /* audit of summed strangers */
-	struct outgoing out;
+	struct offering *out; /* the newest backup, growing or whole; NULL: none, or none yet of the one being made */
+	struct offering *wrapping; /* a job makes travel headers for it */
 	struct run run;
 	int64_t next_check;	 /* wall clock */
 	uint64_t backup_wait_ms; /* back-off of a failing backup */
@@ -80,10 +69,13 @@ int target_reconfigure(struct master *m);
 void target_free_all(struct master *m);
 void target_due(struct fleet_clone *c, void *arg);						   /* fleet_due_fn */
 void target_changed(struct fleet_clone *c, enum fleet_state from, enum fleet_state to, void *arg); /* fleet_change_fn */
+/* The backup begins to grow: who waits for it is offered it. */
+void target_offer_all(struct master *m);
 void target_grow_all(struct master *m);
 /* The backup is whole: make travel headers for whoever waits for its end. */
 void target_end_all(struct master *m);
-void target_cancel_all(struct master *m, int rc);
+/* Break off what sends `o`. */
+void target_cancel_all(struct master *m, const struct offering *o, int rc);
 void target_renew_all(struct master *m); /* new credentials: sessions end in good order and are made again */
 int target_store_dirty(struct master *m);
 struct target *target_find(const struct master *m, const char *host_port);
@@ -93,8 +85,9 @@ bool target_settled(const struct target *t);
 /* wait.c */
 /* The outcome of the look under way is known: what was asked for before it began goes to the fleet. */
 void wait_arm_all(struct master *m);
-void wait_update_all(struct master *m);	      /* something changed: progress, or the answer */
-void wait_fail_all(struct master *m, int rc); /* the backup failed */
+void wait_update_all(struct master *m);			    /* something changed: progress, or the answer */
+void wait_fail_all(struct master *m, int rc);		    /* the backup failed */
+void wait_forget(struct master *m, const struct target *t); /* it is about to be removed */
 void wait_free_all(struct master *m);
 
 #endif

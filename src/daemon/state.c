@@ -478,7 +478,7 @@ int state_put_stored(struct state *s, const struct state_stored *st)
 
 int state_get_stored(struct state_stored *st, struct state *s)
 {
-	return get_row(st, s, STORED, " ORDER BY at DESC, generation DESC LIMIT 1", NULL, 0);
+	return get_row(st, s, STORED, " ORDER BY rowid DESC LIMIT 1", NULL, 0);
 }
 
 int state_find_stored(struct state_stored *st, struct state *s, const char *backup)

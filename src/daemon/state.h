@@ -83,7 +83,7 @@ struct state_stored {
 	int64_t at;
 };
 int state_put_stored(struct state *s, const struct state_stored *st);
-/* The newest one; KC_ENOENT where there is none. Free with state_stored_fini. */
+/* The one that was put last; KC_ENOENT where there is none. Free with state_stored_fini. */
 int state_get_stored(struct state_stored *st, struct state *s);
 /* The one of a file. */
 int state_find_stored(struct state_stored *st, struct state *s, const char *backup);

@@ -131,22 +131,26 @@ bool target_settled(const struct target *t)
 
 /* --- attempts --- */
 
+/* What it was offered has come to its end. */
 static void audit_end(struct target *t, int rc, const char *text)
 {
 	struct audit_record r = { .event = AUDIT_PUSH_END,
-		.generation = t->master->out.generation,
 		.lineage = t->master->d->self.lineage,
 		.peer = t->name,
-		.backup = t->master->out.name,
 		.bytes = t->push != NULL ? push_sent(t->push) : 0,
 		.duration_ms = loop_now(t->master->d->loop) - t->offered_at + 1 };
 
-	if (!t->offering)
-		return;
+	if (t->offering) {
+		r.generation = t->sent->generation;
+		r.backup = t->sent->name;
+		if (rc < 0)
+			err_set(rc, "%s", text);
+		audit_result(t->master->d->audit, &r, rc);
+	}
 	t->offering = false;
-	if (rc < 0)
-		err_set(rc, "%s", text);
-	audit_result(t->master->d->audit, &r, rc);
+	t->waiting = false;
+	offering_unref(t->sent);
+	t->sent = NULL;
 }
 
 static void failed(struct target *t, enum fleet_failure how, int code, const char *text, bool keep)
@@ -179,8 +183,8 @@ static void make_receipt(char receipt[PROTO_LINEAGE])
 static void offer(struct target *t)
 {
 	struct master *m = t->master;
-	const struct outgoing *o = &m->out;
-	struct push_file f = { .path = o->path, .valid = o->valid };
+	const struct offering *o = m->out;
+	struct push_file f = { .path = o->part != NULL ? o->part : o->path, .valid = o->valid };
 	struct audit_record r = { .event = AUDIT_PUSH_START,
 		.outcome = AUDIT_STARTED,
 		.generation = o->generation,
@@ -202,17 +206,20 @@ static void offer(struct target *t)
 	    o->database_size;
 	make_receipt(f.offer.receipt);
 	rc = daemon_audit(m->d, &r);
+	t->sent = offering_ref(m->out);
 	t->offering = rc == KC_OK;
 	t->offered_at = loop_now(m->d->loop);
 	if (rc == KC_OK)
 		rc = push_offer(t->push, &f);
-	/* A small backup may have got its name already, which the worker's next message will say. */
-	if (rc == KC_ENOENT && !o->complete) {
-		char *path = file_join(m->d->conf->backup_dir, o->name);
-
-		f.path = path;
+	if (rc == KC_ENOENT && o->part != NULL) {
+		/* It has just got its name; the worker's word of it is on its way. */
+		f.path = o->path;
 		rc = push_offer(t->push, &f);
-		free(path);
+	}
+	if (rc == KC_ENOENT && o->complete) {
+		/* Somebody removed it: make another. */
+		m->want_full = true;
+		master_look(m, true);
 	}
 	if (rc < 0) {
 		failed(t, FLEET_FAIL_OTHER, rc, err_text(rc), true);
@@ -247,7 +254,9 @@ static void decide(struct target *t)
 		    " at most: was this machine rolled back?",
 		    r->applied, self->generation);
 		failed(t, FLEET_FAIL_OTHER, KC_ESTALE, text, true);
-	} else if (m->out.generation == 0 || r->applied >= m->out.generation) {
+	} else if (m->out == NULL && m->making) {
+		t->waiting = true;
+	} else if (m->out == NULL || r->applied >= m->out->generation) {
 		STR_COPY(t->recipient, h->recipient);
 		idle(t);
 	} else {
@@ -285,13 +294,15 @@ static void on_accepted(struct push *p, uint64_t offset, void *arg)
 static void on_declined(struct push *p, const struct proto_decline *d, void *arg)
 {
 	struct target *t = arg;
+	uint64_t had;
 	char text[400];
 
 	(void)p;
 	if (d->reason == PROTO_R_HAVE) {
+		had = t->sent->generation;
 		audit_end(t, KC_OK, NULL);
 		t->awaited = false;
-		fleet_applied(t->clone, t->master->out.generation);
+		fleet_applied(t->clone, had);
 		return;
 	}
 	if (d->reason == PROTO_R_NOSPC)
@@ -321,7 +332,7 @@ static void on_declined(struct push *p, const struct proto_decline *d, void *arg
 static void on_sent(struct push *p, uint64_t bytes, void *arg)
 {
 	struct target *t = arg;
-	const struct outgoing *o = &t->master->out;
+	const struct offering *o = t->sent;
 	uint64_t total = o->complete ? o->end.size : 0;
 
 	(void)p;
@@ -338,7 +349,7 @@ static void on_restoring(struct push *p, const struct proto_progress *progress, 
 	struct target *t = arg;
 
 	(void)p;
-	fleet_stored(t->clone, t->master->out.generation);
+	fleet_stored(t->clone, t->sent->generation);
 	fleet_phase(t->clone, FLEET_RESTORING, progress->percent);
 	master_settle_soon(t->master);
 }
@@ -385,18 +396,20 @@ static void on_closed(struct push *p, enum push_ending how, int rc, const char *
 
 	if (how == PUSH_UNAUTHORISED)
 		daemon_audit(t->master->d, &refused);
-	if (!fleet_in_attempt(t->clone))
+	t->push = NULL;
+	if (!fleet_in_attempt(t->clone)) {
 		fleet_lost(t->clone, how == PUSH_GOOD ? KC_OK : rc);
-	else if (how == PUSH_GOOD) {
+	} else if (how == PUSH_GOOD && !t->master->d->ending) {
+		/* It was due while the session was ending, or waited for a backup to grow, or the clone left first. */
 		audit_end(t, KC_EAGAIN, "the session ended before the offer was answered");
 		fleet_again(t->clone);
-	} else
+	} else {
 		failed(t,
 		    how == PUSH_UNREACHABLE    ? FLEET_FAIL_UNREACHABLE
 		    : how == PUSH_UNAUTHORISED ? FLEET_FAIL_REFUSED
 					       : FLEET_FAIL_OTHER,
 		    rc, text, false);
-	t->push = NULL;
+	}
 	push_free(p);
 	master_settle_soon(t->master);
 }
@@ -442,29 +455,45 @@ void target_due(struct fleet_clone *c, void *arg)
 	/* Else it is ending, and on_closed says so to the fleet. */
 }
 
-/* --- the end of a backup --- */
+/* --- the beginning and the end of a backup --- */
+
+void target_offer_all(struct master *m)
+{
+	for (struct target *t = m->targets; t != NULL; t = t->next) {
+		if (!t->waiting)
+			continue;
+		t->waiting = false;
+		if (t->push != NULL && push_state(t->push) == PUSH_IDLE)
+			decide(t);
+	}
+}
 
 void target_grow_all(struct master *m)
 {
 	for (struct target *t = m->targets; t != NULL; t = t->next)
-		if (t->push != NULL)
-			push_grow(t->push, m->out.valid);
+		if (t->push != NULL && t->sent == m->out)
+			push_grow(t->push, m->out->valid);
+}
+
+/* Everything of its file is known, but it was not told yet. */
+static bool lacks_end(const struct target *t)
+{
+	enum push_state s = t->push != NULL ? push_state(t->push) : PUSH_OVER;
+
+	return t->sent != NULL && t->sent->complete && (s == PUSH_OFFERED || s == PUSH_SENDING) &&
+	       push_needs_end(t->push);
 }
 
 static void end_one(struct target *t, const json_t *headers)
 {
-	const struct outgoing *o = &t->master->out;
 	const char *travel = json_string_value(json_object_get(headers, t->recipient));
-	const struct proto_offer *current = t->push != NULL ? push_current(t->push) : NULL;
 	struct proto_end *end;
-	int rc = KC_OK;
+	int rc;
 
-	t->wrapping = false;
-	if (current == NULL || !push_needs_end(t->push) || !o->complete || current->generation != o->generation ||
-	    travel == NULL)
+	if (!lacks_end(t) || travel == NULL)
 		return;
 	end = mem_xalloc(sizeof(*end));
-	*end = o->end;
+	*end = t->sent->end;
 	rc = base64_decode(end->travel, &end->travel_size, sizeof(end->travel), travel);
 	if (rc == KC_OK)
 		rc = push_end(t->push, end);
@@ -476,51 +505,52 @@ static void end_one(struct target *t, const json_t *headers)
 static void on_wrapped(int rc, const json_t *result, void *arg)
 {
 	struct master *m = arg;
+	struct offering *file = m->wrapping;
 	char why[400];
 
 	STR_COPY(why, err_text(rc));
+	m->wrapping = NULL;
 	for (struct target *t = m->targets; t != NULL; t = t->next) {
-		if (!t->wrapping)
+		if (t->sent != file || !lacks_end(t))
 			continue;
 		if (rc == KC_OK)
 			end_one(t, json_object_get(result, "headers"));
-		else if (t->push != NULL && push_needs_end(t->push))
+		else
 			push_cancel(t->push, err_set(rc, "%s", why));
-		t->wrapping = false;
 	}
-	target_end_all(m); /* who came while the job ran */
+	offering_unref(file);
+	if (!m->d->ending)
+		target_end_all(m); /* who came while the job ran */
 }
 
+/* One job for all clones that are sent the same file; for another file when that is done. */
 void target_end_all(struct master *m)
 {
 	json_t *recipients = json_array();
-	bool running = false;
+	struct offering *file = NULL;
 
-	for (struct target *t = m->targets; t != NULL; t = t->next)
-		running = running || t->wrapping;
-	for (struct target *t = m->targets; m->out.complete && !running && t != NULL; t = t->next) {
-		const struct proto_offer *o = t->push != NULL ? push_current(t->push) : NULL;
-
-		if (o == NULL || !push_needs_end(t->push) || o->generation != m->out.generation)
+	for (struct target *t = m->targets; m->wrapping == NULL && t != NULL; t = t->next) {
+		if (!lacks_end(t) || (file != NULL && t->sent != file))
 			continue;
-		t->wrapping = true;
+		file = t->sent;
 		json_array_append_new(recipients, json_string(t->recipient));
 	}
-	if (json_array_size(recipients) > 0)
+	if (file != NULL) {
+		m->wrapping = offering_ref(file);
 		jobs_add_first(m->d->jobs,
-		    json_pack("{s:s, s:s, s:o}", "verb", "wrap", "backup", m->out.path, "recipients",
-			json_incref(recipients)),
-		    NULL, NULL, on_wrapped, m);
+		    json_pack("{s:s, s:s, s:O}", "verb", "wrap", "backup", file->path, "recipients", recipients), NULL,
+		    NULL, on_wrapped, m);
+	}
 	json_decref(recipients);
 }
 
-void target_cancel_all(struct master *m, int rc)
+void target_cancel_all(struct master *m, const struct offering *o, int rc)
 {
 	char why[400];
 
 	STR_COPY(why, err_text(rc));
 	for (struct target *t = m->targets; t != NULL; t = t->next)
-		if (t->push != NULL && push_current(t->push) != NULL)
+		if (o != NULL && t->sent == o && t->push != NULL)
 			push_cancel(t->push, err_set(rc, "%s", why));
 }
 
@@ -611,6 +641,7 @@ int target_reconfigure(struct master *m)
 			continue;
 		}
 		audit_end(t, KC_ECANCELED, "the clone was removed");
+		wait_forget(m, t);
 		*at = t->next;
 		state_forget_clone(m->d->state, r->host, r->port);
 		push_free(t->push);

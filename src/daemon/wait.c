@@ -3,7 +3,7 @@
  * wait: who asked for a replication now. A request first needs a look (is there something new?) that began after it:
  * one under way may have taken its snapshot already, and what was written since would not be in it. When the outcome
  * of that look is known the request is armed: its clones are due at once, and when the last of them is settled the
- * client gets its answer. Requests that wait for the same look share it.
+ * client gets its answer, if it waits. Requests that wait for the same look share it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@
 struct waiter {
 	struct waiter *next;
 	struct master *master;
-	struct control_client *client;
+	struct control_client *client;	/* NULL: does not wait for the answer */
 	struct target *only[FLEET_MAX]; /* none: all */
 	size_t n;
 	uint64_t look; /* the first one that sees what was there at the time of the request */
@@ -83,7 +83,10 @@ static void answer(struct waiter *w, int rc)
 	json_object_set_new(result, "generation", json_integer((json_int_t)w->master->d->self.complete));
 	json_object_set_new(result, "check", json_string(w->master->d->self.last_check_result));
 	forget(w);
-	control_answer(c, result);
+	if (c != NULL)
+		control_answer(c, result);
+	else
+		json_decref(result);
 }
 
 /* Before a look has found out what there is to do, the clones' states say nothing about this request. */
@@ -97,7 +100,8 @@ static void tell(struct waiter *w)
 		       : "check",
 	    "percent", making ? (int)r->percent : 100);
 
-	control_progress(w->client, p);
+	if (w->client != NULL)
+		control_progress(w->client, p);
 	json_decref(p);
 }
 
@@ -141,6 +145,24 @@ void wait_fail_all(struct master *m, int rc)
 	snprintf(why, sizeof(why), "%s", err_text(rc));
 	while (m->waiters != NULL)
 		answer(m->waiters, err_set(rc, "%s", why));
+}
+
+void wait_forget(struct master *m, const struct target *t)
+{
+	struct waiter *next;
+
+	for (struct waiter *w = m->waiters; w != NULL; w = next) {
+		size_t kept = 0;
+
+		next = w->next;
+		for (size_t i = 0; i < w->n; i++)
+			if (w->only[i] != t)
+				w->only[kept++] = w->only[i];
+		if (kept == 0 && w->n > 0)
+			answer(w, err_set(KC_ECANCELED, "%s: the clone was removed", t->name));
+		else
+			w->n = kept;
+	}
 }
 
 void wait_free_all(struct master *m)
@@ -192,8 +214,8 @@ void master_replicate_now(struct master *m, struct control_client *c, const json
 		json_t *result = ipc_result_new(KC_OK);
 
 		json_object_set_new(result, "clones", clones_json(w));
+		control_on_gone(c, NULL, NULL);
 		w->client = NULL;
-		forget(w);
 		control_answer(c, result);
 	}
 }

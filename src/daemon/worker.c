@@ -232,6 +232,13 @@ static int job_open(json_t *result, struct worker *w, const json_t *request)
 
 /* --- dispatch --- */
 
+/* Being open is all: what a dead worker left in the staging folder is gone then. */
+static int job_ready(json_t *result, struct worker *w, const json_t *request)
+{
+	(void)result, (void)w, (void)request;
+	return KC_OK;
+}
+
 static const struct verb {
 	const char *name;
 	bool needs_open;
@@ -239,6 +246,7 @@ static const struct verb {
 } verbs[] = {
 	{ "config", false, job_config },
 	{ "open", false, job_open },
+	{ "ready", true, job_ready },
 	{ "check", true, worker_job_check },
 	{ "backup", true, worker_job_backup },
 	{ "wrap", true, worker_job_wrap },
@@ -339,6 +347,9 @@ int worker_main(const char *conf_path)
 	fcntl(WORKER_FD, F_SETFD, FD_CLOEXEC);
 	proc_close_inherited(keep, 1);
 	prctl(PR_SET_NAME, "keyclone-work");
+	/* A daemon that ends without a goodbye takes us with it: the next one's worker must be alone with the database.
+	 */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	/* A terminal's signals are the daemon's to handle: it ends us when the work is done. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);

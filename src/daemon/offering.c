@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* offering: see offering.h. */
+#include "offering.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+static uint64_t json_u64(const json_t *j, const char *name)
+{
+	return (uint64_t)json_integer_value(json_object_get(j, name));
+}
+
+static const char *json_text(const json_t *j, const char *name)
+{
+	const char *s = json_string_value(json_object_get(j, name));
+
+	return s != NULL ? s : "";
+}
+
+struct offering *offering_new(const json_t *progress, const char *backup_dir)
+{
+	struct offering *o = mem_xalloc(sizeof(*o));
+
+	o->refs = 1;
+	o->generation = json_u64(progress, "generation");
+	STR_COPY(o->name, json_text(progress, "name"));
+	o->part = mem_xstrdup(json_text(progress, "path"));
+	o->path = file_join(backup_dir, o->name);
+	STR_COPY(o->file_id, json_text(progress, "file_id"));
+	STR_COPY(o->digest, json_text(progress, "digest"));
+	o->header_size = (uint32_t)json_u64(progress, "header_size");
+	o->database_size = json_u64(progress, "database_size");
+	o->valid = json_u64(progress, "bytes");
+	return o;
+}
+
+struct offering *offering_ref(struct offering *o)
+{
+	o->refs++;
+	return o;
+}
+
+void offering_unref(struct offering *o)
+{
+	if (o == NULL || --o->refs > 0)
+		return;
+	free(o->part);
+	free(o->path);
+	free(o);
+}
+
+int offering_complete(struct offering *o, const struct state_self *self)
+{
+	off_t size = -1;
+	int fd = -1, rc = file_open(&fd, o->path, O_RDONLY, 0);
+
+	if (rc < 0)
+		return rc;
+	size = lseek(fd, 0, SEEK_END);
+	if (self->header_size > sizeof(o->end.recovery) || size <= (off_t)self->header_size ||
+	    pread(fd, o->end.recovery, self->header_size, 0) != (ssize_t)self->header_size)
+		rc = err_set(KC_ETRUNCATED, "%s: shorter than it was when it was made", o->path);
+	close(fd);
+	if (rc < 0)
+		return rc;
+	free(o->part);
+	o->part = NULL;
+	o->header_size = (uint32_t)self->header_size;
+	o->database_size = self->database_size;
+	o->valid = (uint64_t)size;
+	o->end.recovery_size = self->header_size;
+	o->end.size = (uint64_t)size - self->header_size;
+	STR_COPY(o->end.sha256, self->sha256);
+	o->complete = true;
+	return KC_OK;
+}
+
+int offering_load(struct offering **out, const struct state_self *self, const char *backup_dir)
+{
+	struct offering *o;
+	int rc;
+
+	if (self->complete == 0)
+		return err_set(KC_ENOENT, "no backup was made yet");
+	o = mem_xalloc(sizeof(*o));
+	o->refs = 1;
+	o->generation = self->complete;
+	o->path = file_join(backup_dir, self->backup);
+	STR_COPY(o->name, self->backup);
+	STR_COPY(o->file_id, self->file_id);
+	STR_COPY(o->digest, self->digest);
+	rc = offering_complete(o, self);
+	if (rc < 0)
+		offering_unref(o);
+	else
+		*out = o;
+	return rc;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * offering: one backup that clones are offered, growing or whole. The master has the newest one; a clone that is still
+ * being sent an older one keeps that: references are counted.
+ */
+#ifndef KC_OFFERING_H
+#define KC_OFFERING_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/state.h"
+#include "replication/proto.h"
+
+struct offering {
+	unsigned refs;
+	uint64_t generation;
+	char *part; /* while it grows; NULL: it has its name */
+	char *path;
+	char name[256];
+	char file_id[33];
+	char digest[STATE_DIGEST_LEN + 1];
+	uint32_t header_size;
+	uint64_t valid;		/* bytes of the file that will not change any more */
+	uint64_t database_size; /* a clone unpacks as much */
+	bool complete;
+	struct proto_end end; /* once complete; without a travel header */
+};
+
+/* One that begins to grow, from the worker's progress (or result). */
+struct offering *offering_new(const json_t *progress, const char *backup_dir);
+struct offering *offering_ref(struct offering *o);
+/* NULL is fine. */
+void offering_unref(struct offering *o);
+
+/* It is whole: the rest comes from the state database, which knows it now, and from the file. */
+int offering_complete(struct offering *o, const struct state_self *self);
+/* The newest whole backup that the state database knows; KC_ENOENT when there is none yet. */
+int offering_load(struct offering **o, const struct state_self *self, const char *backup_dir);
+
+#endif
