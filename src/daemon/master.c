@@ -85,7 +85,8 @@ static void run_end(struct master *m, int rc)
 		if (s == FLEET_CURRENT || s == FLEET_POSTPONED)
 			done++;
 		else if (strlen(bad) + strlen(t->name) + 24 < sizeof(bad))
-			snprintf(bad + strlen(bad), sizeof(bad) - strlen(bad), "; %s %s", t->name, fleet_state_name(s));
+			snprintf(
+			    bad + strlen(bad), sizeof(bad) - strlen(bad), "; %.150s %s", t->name, fleet_state_name(s));
 	}
 	if (rc < 0)
 		snprintf(detail, sizeof(detail), "%.250s", err_text(rc));
