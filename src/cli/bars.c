@@ -143,7 +143,9 @@ static void say(struct bars *b, const json_t *progress)
 	{
 		const char *state = text(clone, "state");
 
-		if (i >= CLONES_MAX || strcmp(b->last[i], state) == 0)
+		/* Attempts that come and go say nothing new. */
+		if (i >= CLONES_MAX || strcmp(b->last[i], state) == 0 || strcmp(state, "connecting") == 0 ||
+		    strcmp(state, "behind") == 0)
 			continue;
 		STR_COPY(b->last[i], state);
 		name_of(name, sizeof(name), clone);

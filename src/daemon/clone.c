@@ -29,6 +29,7 @@
 struct clone_role {
 	struct daemon *d;
 	struct receive *receive;
+	struct conn *knock; /* tells the master that we are here again */
 	struct loop_timer *retry;
 	struct loop_timer *minute;
 	struct state_stored stored; /* the newest backup on disk; generation 0: none */
@@ -676,6 +677,7 @@ void clone_free(struct clone_role *c)
 {
 	if (c == NULL)
 		return;
+	conn_free(c->knock);
 	receive_free(c->receive);
 	state_stored_fini(&c->stored);
 	loop_timer_free(c->retry);
@@ -684,8 +686,40 @@ void clone_free(struct clone_role *c)
 	free(c);
 }
 
+static void on_knock_ready(struct conn *conn, void *arg)
+{
+	(void)arg;
+	conn_finish(conn);
+}
+
+static void on_knock_closed(struct conn *conn, int rc, const char *text, void *arg)
+{
+	struct clone_role *c = arg;
+
+	if (rc < 0)
+		log_debug("the master was not told that this clone is up: %s", text);
+	c->knock = NULL;
+	conn_free(conn);
+}
+
+/* A master that found us unreachable would try again in RetryMax only: tell it. One that is down comes by itself. */
+static void knock(struct clone_role *c)
+{
+	static const struct conn_events events = { .on_ready = on_knock_ready, .on_closed = on_knock_closed };
+	const struct conf *conf = c->d->conf;
+	struct conn_options o = { .creds = c->d->creds,
+		.self = PROTO_CLONE,
+		.idle_ms = conf->timeout_ms,
+		.rule = { .role = PROTO_MASTER, .host = conf->master_host, .cns = (const char *const *)c->cns } };
+
+	if (conf->master_host != NULL)
+		c->knock =
+		    conn_connect(c->d->loop, conf->master_host, (uint16_t)conf->master_listen_port, &o, &events, c);
+}
+
 int clone_start(struct clone_role *c)
 {
+	knock(c);
 	loop_timer_set(c->minute, MINUTE_MS);
 	loop_timer_set(c->retry, 0);
 	return KC_OK;

@@ -435,6 +435,8 @@ int master_new(struct master **out, struct daemon *d)
 	m->settle = loop_timer_new(d->loop, on_settle, m);
 	m->minute = loop_timer_new(d->loop, on_minute, m);
 	rc = target_load_all(m);
+	if (rc == KC_OK)
+		rc = master_listen(m);
 	if (rc < 0) {
 		master_free(m);
 		return rc;
@@ -512,6 +514,7 @@ void master_reloaded(struct master *m)
 	if (rc < 0)
 		log_err("the list of clones: %s", err_text(rc));
 	fleet_set_options(m->fleet, &o);
+	conn_listener_set_creds(m->listener, m->d->creds);
 	target_renew_all(m);
 	schedule_check(m, 0);
 }

@@ -41,6 +41,7 @@ struct master {
 	struct daemon *d;
 	struct fleet *fleet;
 	struct target *targets;
+	struct conn_listener *listener;
 	struct waiter *waiters;
 	struct loop_timer *check;  /* the next scheduled look */
 	struct loop_timer *settle; /* what changed in this turn is looked at once, at its end */
@@ -62,6 +63,9 @@ struct master {
 void master_look(struct master *m, bool force);
 void master_run_begin(struct master *m, uint64_t generation);
 void master_settle_soon(struct master *m);
+
+/* master_listen.c */
+int master_listen(struct master *m);
 
 /* target.c */
 int target_load_all(struct master *m); /* clones of the configuration with what the state database knows of them */

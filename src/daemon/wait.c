@@ -167,7 +167,9 @@ void wait_forget(struct master *m, const struct target *t)
 
 void wait_free_all(struct master *m)
 {
-	wait_fail_all(m, err_set(KC_EDAEMON, "the daemon is ending"));
+	/* The message of a failed start is not ours to replace. */
+	if (m->waiters != NULL)
+		wait_fail_all(m, err_set(KC_EDAEMON, "the daemon is ending"));
 }
 
 static int take_clones(struct waiter *w, const json_t *request)

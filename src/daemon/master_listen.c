@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * master_listen: the master's listen port. Who connects is authenticated and authorised as on any session; strangers
+ * are refused and audited. A clone that has just started knocks here: its authorised session alone says that it is
+ * there again, so that whatever waits for the next try of an unreachable address is tried at once. Nothing else is
+ * taken.
+ */
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "master_int.h"
+
+static void on_closed(struct conn *c, int rc, const char *text, void *arg)
+{
+	(void)rc, (void)text, (void)arg;
+	conn_free(c);
+}
+
+static void on_session(struct conn *c, void *arg)
+{
+	static const struct conn_events events = { .on_closed = on_closed };
+	struct master *m = arg;
+
+	log_info("%s: a clone is there again", conn_name(c));
+	for (struct target *t = m->targets; t != NULL; t = t->next)
+		fleet_heard(t->clone);
+	conn_set_events(c, &events, m);
+	conn_finish(c);
+}
+
+static void on_refused(const char *address, enum peer_verdict v, int rc, const char *text, void *arg)
+{
+	struct master *m = arg;
+
+	audit_stranger(m->d->audit, loop_now(m->d->loop), address,
+	    v == PEER_UNDECIDED ? err_msg_code(rc) : peer_msg_code(v), text);
+}
+
+int master_listen(struct master *m)
+{
+	static const struct conn_listen_events events = { on_session, on_refused };
+	const struct conf *c = m->d->conf;
+	const char **cns = mem_xcalloc(c->authorized_cns.count + 1, sizeof(*cns));
+	struct conn_listen_options o = { .address = c->listen_address, .port = (uint16_t)c->master_listen_port };
+	int rc;
+
+	for (size_t i = 0; i < c->authorized_cns.count; i++)
+		cns[i] = c->authorized_cns.items[i];
+	o.conn.creds = m->d->creds;
+	o.conn.self = PROTO_MASTER;
+	o.conn.idle_ms = c->timeout_ms;
+	o.conn.rule.role = PROTO_CLONE;
+	o.conn.rule.cns = cns;
+	rc = conn_listen(&m->listener, m->d->loop, &o, &events, m);
+	free(cns);
+	return rc;
+}
