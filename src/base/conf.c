@@ -276,7 +276,10 @@ int conf_load(struct conf **out, const char *path, unsigned flags, struct conf_p
 
 	buf_init(&text, CONF_FILE_MAX);
 	rc = file_read(&text, path);
-	if (rc == KC_OK)
+	/* Not there, or not ours to read: what is wrong is still the configuration. */
+	if (rc < 0)
+		rc = err_set(KC_ECONF, "configuration %s", err_text(rc));
+	else
 		rc = conf_load_text(out, path, buf_data(&text), buf_len(&text), flags, p);
 	buf_fini(&text);
 	return rc;

@@ -84,7 +84,7 @@ enum {
 
 /*
  * Read and check `path`. KC_ECONF when anything is wrong with its contents: every error is in `p`, and the message of
- * the result is the first one with the number of the others; KC_ENOENT and others when it cannot be read. `p` may be
+ * the result is the first one with the number of the others; and when it cannot be read. `p` may be
  * NULL; it is added to, and filled on success too (warnings). *out is the caller's: conf_free.
  */
 int conf_load(struct conf **out, const char *path, unsigned flags, struct conf_problems *p);

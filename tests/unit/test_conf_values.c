@@ -404,7 +404,7 @@ T(file__that_is_not_there__is_not_a_configuration_error)
 {
 	struct conf *c = NULL;
 
-	assert_int_equal(conf_load(&c, "/nowhere/x.properties", 0, NULL), KC_ENOENT);
+	assert_int_equal(conf_load(&c, "/nowhere/x.properties", 0, NULL), KC_ECONF);
 }
 
 int main(void)
