@@ -144,19 +144,6 @@ static void disarm(void)
 	countdown = -1;
 }
 
-static void remove_database(const char *path)
-{
-	static const char *const ends[] = { "", "-wal", "-shm", "-journal" };
-	size_t i;
-
-	for (i = 0; i < 4; i++) {
-		char *p = mem_xasprintf("%s%s", path, ends[i]);
-
-		unlink(p);
-		free(p);
-	}
-}
-
 static size_t files_in(const char *dir)
 {
 	DIR *d = opendir(dir);
@@ -234,7 +221,7 @@ static void restore__nth_call_fails__old_or_new(void **state)
 		char old[SOURCE_DIGEST_LEN + 1], now[SOURCE_DIGEST_LEN + 1];
 		struct create_result r;
 
-		remove_database(fix.master);
+		fix_remove_database(fix.master);
 		fix_make_database(fix.master, &kinds[k], 1200, 2);
 		fix_backup(&fix, &r, fix.master, k + 1);
 		for (i = 0; i < N_CALLS; i++)
@@ -246,7 +233,7 @@ static void restore__nth_call_fails__old_or_new(void **state)
 				char *travel;
 				int rc;
 
-				remove_database(fix.clone);
+				fix_remove_database(fix.clone);
 				fix_make_database(fix.clone, &kinds[k], 200, 1);
 				fix_digest(old, fix.clone);
 				live = fix_open(fix.clone, true);

@@ -209,3 +209,16 @@ void fix_restore(struct fixture *f, const struct create_result *r, struct source
 	restore_result_fini(&result);
 	free(travel);
 }
+
+void fix_remove_database(const char *path)
+{
+	static const char *const ends[] = { "", "-wal", "-shm", "-journal" };
+	size_t i;
+
+	for (i = 0; i < 4; i++) {
+		char *p = mem_xasprintf("%s%s", path, ends[i]);
+
+		unlink(p);
+		free(p);
+	}
+}

@@ -64,6 +64,8 @@ struct fix_kind {
 };
 /* A database with all sorts of tables, `rows` rows in most of them, all with the same number `mark`. */
 void fix_make_database(const char *path, const struct fix_kind *kind, int rows, int mark);
+/* The file and all that SQLite puts beside it. */
+void fix_remove_database(const char *path);
 /* All rows are of one mark: which? -1 for a mixture. */
 int fix_mark(sqlite3 *db);
 
