@@ -4,11 +4,19 @@
 . "${TOP_SRCDIR:-.}/tests/system/functions.sh"
 begin first-contact
 
+# Where somebody else has these ports: a network of our own, if we may have one.
 for port in 1111 2222; do
 	if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-		skip "port $port is in use on this machine"
+		[ -z "${KC_OWN_NET:-}" ] && command -v ip >/dev/null && unshare --net true 2>/dev/null ||
+			skip "port $port is in use on this machine"
+		cd / && rmdir "$T"
+		KC_OWN_NET=1 exec unshare --net bash -c 'ip link set lo up && exec bash "$0"' \
+			"$TOP_SRCDIR/tests/system/first-contact.sh"
 	fi
 done
+
+# The script starts the master first.
+allow_log 'clone 127.0.0.1:2222: unreachable: connection refused'
 
 say "the script"
 printf 'correct horse battery\n' > pw ; printf 'for the transport\n' > p12pw
