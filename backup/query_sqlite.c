@@ -152,29 +152,32 @@ static void on_collation(void *arg, sqlite3 *db, int encoding, const char *name)
 	sqlite3_create_collation(db, name, encoding, NULL, any_order);
 }
 
+void sqlite_tolerate(sqlite3 *db)
+{
+	sqlite3_collation_needed(db, NULL, on_collation);
+}
+
 static int open_image(sqlite3 **out, const char *path, const char *how)
 {
 	static const int off[] = { SQLITE_DBCONFIG_TRUSTED_SCHEMA, SQLITE_DBCONFIG_ENABLE_TRIGGER,
 		SQLITE_DBCONFIG_ENABLE_VIEW, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION };
-	char *escaped = sqlite3_mprintf("%s", path), *uri;
+	sqlite3_str *text = sqlite3_str_new(NULL);
 	sqlite3 *db = NULL;
+	const char *p;
+	char *uri;
 	size_t i;
 	int rc;
 
-	if (escaped != NULL && strpbrk(escaped, "?#%") != NULL) {
-		/* A path with a character that means something in a URI. */
-		sqlite3_str *s = sqlite3_str_new(NULL);
-		const char *p;
-
-		for (p = path; *p != '\0'; p++)
-			sqlite3_str_appendf(s, strchr("?#%", *p) != NULL ? "%%%02x" : "%c", (unsigned char)*p);
-		sqlite3_free(escaped);
-		escaped = sqlite3_str_finish(s);
-	}
-	uri = sqlite3_mprintf("file:%s?%s", escaped, how);
+	sqlite3_str_appendall(text, "file:");
+	for (p = path; *p != '\0'; p++)
+		if (strchr("?#%", *p) != NULL)
+			sqlite3_str_appendf(text, "%%%02x", (unsigned char)*p);
+		else
+			sqlite3_str_appendchar(text, 1, *p);
+	sqlite3_str_appendf(text, "?%s", how);
+	uri = sqlite3_str_finish(text);
 	rc = sqlite3_open_v2(uri, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
 	sqlite3_free(uri);
-	sqlite3_free(escaped);
 	if (rc != SQLITE_OK) {
 		rc = sqlite_fail(db, rc, path, "cannot open the database");
 		sqlite3_close(db);
@@ -184,7 +187,7 @@ static int open_image(sqlite3 **out, const char *path, const char *how)
 	sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	for (i = 0; i < sizeof(off) / sizeof(off[0]); i++)
 		sqlite3_db_config(db, off[i], 0, NULL);
-	sqlite3_collation_needed(db, NULL, on_collation);
+	sqlite_tolerate(db);
 	rc = sqlite_exec(db, path,
 	    "PRAGMA cell_size_check=ON; PRAGMA query_only=ON; PRAGMA ignore_check_constraints=ON; "
 	    "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4000; PRAGMA mmap_size=0");

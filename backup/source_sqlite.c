@@ -181,6 +181,7 @@ static int open_connection(sqlite3 **db, struct source *s, const char *settings)
 	}
 	sqlite3_extended_result_codes(*db, 1);
 	sqlite3_busy_handler(*db, on_busy, s);
+	sqlite_tolerate(*db);
 	sqlite3_db_config(*db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	sqlite3_db_config(*db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
 	sqlite3_db_config(*db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);

@@ -39,6 +39,8 @@ int sqlite_prepare(sqlite3_stmt **st, sqlite3 *db, const char *path, const char 
 /* Do the pragmas of source_info in the present transaction. */
 int sqlite_info(struct source_info *info, sqlite3 *db, const char *path);
 
+/* Collations of the application's own are no reason not to read its tables. */
+void sqlite_tolerate(sqlite3 *db);
 /* A file that nobody else has open and that may be hostile: read-only, immutable, everything clever is off. */
 int sqlite_open_image(sqlite3 **db, const char *path);
 /* Write its content to a new file with another page size. */

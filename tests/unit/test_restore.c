@@ -235,67 +235,6 @@ static void restore__locked_by_writer__is_busy_and_untouched(void **state)
 	}
 }
 
-static int safety_calls;
-static int on_safety(void *arg)
-{
-	safety_calls++;
-	return arg != NULL ? *(int *)arg : KC_OK;
-}
-
-static void restore__own_row__is_diverged_until_discarded(void **state)
-{
-	struct restore_options o;
-	struct restore_result result;
-	struct create_result r, next;
-	struct source *live;
-	char *travel;
-	int refuse = KC_ENOSPC;
-
-	(void)state;
-	fix_make_database(fix.master, &usual, 50, 1);
-	fix_backup(&fix, &r, fix.master, 1);
-	live = fix_open(fix.clone, true);
-	fix_restore(&fix, &r, live, NULL);
-	fix_sql(fix.clone, "INSERT INTO keys VALUES('only-here', 'a', 1, 0, x'00')");
-	fix_sql(fix.master, "INSERT INTO keys VALUES('new', 'b', 1, 0, x'01'); DELETE FROM keys WHERE rowid=3");
-	fix_backup(&fix, &next, fix.master, 2);
-	fix_restore_options(&fix, &o, &travel, &next, live, r.content);
-	/* With what was applied at hand only the own row is named. */
-	o.applied_image = o.image;
-	o.applied_image.file = r.path;
-	o.applied_image.generation = 1;
-	o.applied_image.travel = NULL;
-	o.applied_image.password = FIX_PASSWORD;
-	fails(KC_EDIVERGED, backup_restore(&result, &o));
-	assert_non_null(strstr(err_text(KC_EDIVERGED), "keys uuid=only-here"));
-	assert_int_equal(result.diverged.live_only, 1);
-	assert_int_equal(result.diverged.other_only, 0);
-	restore_result_fini(&result);
-	/* Without, the new backup is compared. */
-	o.applied_image.file = NULL;
-	fails(KC_EDIVERGED, backup_restore(&result, &o));
-	assert_true(result.diverged.live_only >= 2);
-	restore_result_fini(&result);
-	assert_string_equal(fix_query(fix.clone, "SELECT count(*) FROM keys WHERE uuid='only-here'"), "1");
-	/* Discarded only after a safety backup that succeeds. */
-	o.discard = true;
-	o.safety = on_safety;
-	o.arg = &refuse;
-	safety_calls = 0;
-	fails(KC_ENOSPC, backup_restore(&result, &o));
-	restore_result_fini(&result);
-	assert_string_equal(fix_query(fix.clone, "SELECT count(*) FROM keys WHERE uuid='only-here'"), "1");
-	o.arg = NULL;
-	ok(backup_restore(&result, &o));
-	assert_int_equal(safety_calls, 2);
-	restore_result_fini(&result);
-	assert_string_equal(fix_query(fix.clone, "SELECT count(*) FROM keys WHERE uuid='only-here'"), "0");
-	free(travel);
-	source_close(live);
-	create_result_fini(&r);
-	create_result_fini(&next);
-}
-
 /* Somebody writes between the look at the database and the lock. */
 struct intruder {
 	int calls;
@@ -420,6 +359,77 @@ static void restore__root_for_another_owner__files_stay_the_owners(void **state)
 	free(dir);
 }
 
+static int give_up(void *arg, enum restore_phase phase, unsigned percent)
+{
+	int *calls = arg;
+
+	(void)percent;
+	return phase == RESTORE_LOCK && ++*calls > 3 ? KC_ECANCELED : KC_OK;
+}
+
+static void restore__waiting_for_the_lock__can_be_canceled(void **state)
+{
+	struct restore_options o;
+	struct restore_result result;
+	struct create_result r;
+	struct source *live;
+	sqlite3 *writer;
+	char *travel, old[SOURCE_DIGEST_LEN + 1];
+	int calls = 0;
+
+	(void)state;
+	fix_make_database(fix.master, &usual, 50, 2);
+	fix_make_database(fix.clone, &usual, 20, 1);
+	fix_digest(old, fix.clone);
+	fix_backup(&fix, &r, fix.master, 1);
+	live = fix_open(fix.clone, true);
+	writer = attached(fix.clone);
+	assert_int_equal(sqlite3_exec(writer, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	fix_restore_options(&fix, &o, &travel, &r, live, old);
+	o.progress = give_up;
+	o.arg = &calls;
+	fails(KC_ECANCELED, backup_restore(&result, &o));
+	restore_result_fini(&result);
+	assert_int_equal(sqlite3_exec(writer, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(writer);
+	source_close(live);
+	free(travel);
+	create_result_fini(&r);
+}
+
+static void restore__other_encoding_in_use__waits_for_its_user(void **state)
+{
+	static const struct fix_kind wide = { "wal", 4096, "UTF-16le", 0 };
+	struct restore_options o;
+	struct restore_result result;
+	struct create_result r;
+	struct source *live;
+	sqlite3 *user;
+	char *travel, old[SOURCE_DIGEST_LEN + 1];
+
+	(void)state;
+	fix_make_database(fix.master, &usual, 50, 2);
+	fix_make_database(fix.clone, &wide, 20, 1);
+	fix_digest(old, fix.clone);
+	fix_backup(&fix, &r, fix.master, 1);
+	live = fix_open(fix.clone, true);
+	user = attached(fix.clone);
+	assert_int_equal(fix_mark(user), 1);
+	fix_restore_options(&fix, &o, &travel, &r, live, old);
+	fails(KC_EBUSY, backup_restore(&result, &o));
+	assert_non_null(strstr(err_text(KC_EBUSY), "UTF-16le"));
+	restore_result_fini(&result);
+	assert_int_equal(fix_mark(user), 1);
+	sqlite3_close(user);
+	ok(backup_restore(&result, &o));
+	restore_result_fini(&result);
+	assert_string_equal(fix_query(fix.clone, "PRAGMA encoding"), "UTF-8");
+	assert_string_equal(fix_query(fix.clone, "PRAGMA journal_mode"), "wal");
+	source_close(live);
+	free(travel);
+	create_result_fini(&r);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -428,9 +438,10 @@ int main(void)
 		T(restore__readers_poll__never_an_error_or_a_mixture),
 		T(restore__same_digest__is_not_written),
 		T(restore__locked_by_writer__is_busy_and_untouched),
-		T(restore__own_row__is_diverged_until_discarded),
 		T(restore__write_before_the_lock__is_found),
 		T(restore__own_commit__is_known_without_a_recount),
+		T(restore__waiting_for_the_lock__can_be_canceled),
+		T(restore__other_encoding_in_use__waits_for_its_user),
 		T(restore__root_for_another_owner__files_stay_the_owners),
 	};
 

@@ -10,7 +10,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "backup/diverged.h"
 #include "backup/snapshot.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -382,38 +381,60 @@ static void snapshot__damaged_page__fails_the_check(void **state)
 	source_close(s);
 }
 
-static void diverged__both_ways__finds_rows_by_key(void **state)
+static int any(void *arg, int n1, const void *p1, int n2, const void *p2)
 {
-	char *copy = file_join(fix.dir, "copy.db"), *text, *sql;
-	struct diverged_list l;
+	int c = memcmp(p2, p1, (size_t)(n1 < n2 ? n1 : n2));
+
+	(void)arg;
+	return c != 0 ? c : n2 - n1;
+}
+
+static void digest__collation_of_the_application__does_not_matter(void **state)
+{
+	struct snapshot snap = SNAPSHOT_EMPTY;
+	struct source_digest live, copy;
 	struct source *s;
+	sqlite3 *db;
 
 	(void)state;
-	fix_make_database(fix.master, &usual, 100, 1);
-	sql = sqlite3_mprintf("PRAGMA journal_mode=DELETE; VACUUM INTO %Q", copy);
-	fix_sql(fix.master, sql);
-	sqlite3_free(sql);
-	fix_sql(fix.master, "INSERT INTO keys VALUES('mine', 'a', 1, 0, x'00'); DELETE FROM pairs WHERE n=7; "
-			    "INSERT INTO plain VALUES(1, NULL, 'same'); CREATE TABLE extra(id INTEGER PRIMARY KEY); "
-			    "INSERT INTO extra VALUES(5)");
+	assert_int_equal(sqlite3_open(fix.master, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_create_collation(db, "backwards", SQLITE_UTF8, NULL, any), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_exec(db,
+		"CREATE TABLE w(k TEXT COLLATE backwards PRIMARY KEY, v) WITHOUT ROWID; INSERT INTO w "
+		"VALUES('a', 1), ('b', 2), ('c', 3); CREATE TABLE t(a TEXT COLLATE backwards UNIQUE); INSERT INTO t "
+		"VALUES('x'), ('y')",
+		NULL, NULL, NULL),
+	    SQLITE_OK);
 	s = fix_open(fix.master, false);
-	diverged_list_init(&l);
-	ok(diverged_find(s, copy, true, diverged_list_add, &l));
-	assert_int_equal(l.live_only, 3); /* the key, one more of the equal rows, the new table's */
-	assert_int_equal(l.other_only, 1);
-	text = diverged_list_text(&l);
-	assert_non_null(strstr(text, "4 rows: "));
-	assert_non_null(strstr(text, "extra id=5"));
-	assert_non_null(strstr(text, "keys uuid=mine"));
-	assert_non_null(strstr(text, "missing: pairs k=key-7"));
-	free(text);
-	diverged_list_fini(&l);
-	ok(diverged_find(s, copy, false, diverged_list_add, &l));
-	assert_int_equal(l.live_only, 3);
-	assert_int_equal(l.other_only, 0);
-	diverged_list_fini(&l);
+	ok(source_digest(&live, s));
+	ok(snapshot_take(&snap, s));
+	ok(snapshot_check(&snap));
+	ok(snapshot_digest(&copy, &snap, NULL, NULL));
+	assert_string_equal(live.content, copy.content);
+	assert_int_equal(live.rows, 5);
+	source_digest_fini(&live);
+	source_digest_fini(&copy);
+	snapshot_remove(&snap);
 	source_close(s);
-	free(copy);
+	sqlite3_close(db);
+}
+
+static void path__characters_of_a_uri__are_only_characters(void **state)
+{
+	char *dir = file_join(fix.dir, "a?b#c%20&d=é 'q'"), *path = file_join(dir, "k?mode=x.db");
+	struct create_result r;
+	char digest[SOURCE_DIGEST_LEN + 1];
+
+	(void)state;
+	ok(file_make_dirs(dir));
+	fix_make_database(path, &usual, 20, 1);
+	fix_digest(digest, path);
+	fix_backup(&fix, &r, path, 1);
+	assert_string_equal(r.content, digest);
+	create_result_fini(&r);
+	free(path);
+	free(dir);
 }
 
 int main(void)
@@ -434,7 +455,8 @@ int main(void)
 		T(snapshot__live_writer__is_consistent_and_plain),
 		T(snapshot__exclusive_lock__is_busy_with_the_time),
 		T(snapshot__damaged_page__fails_the_check),
-		T(diverged__both_ways__finds_rows_by_key),
+		T(digest__collation_of_the_application__does_not_matter),
+		T(path__characters_of_a_uri__are_only_characters),
 	};
 
 	return cmocka_run_group_tests_name("source", tests, NULL, NULL);
