@@ -337,9 +337,8 @@ static void diverged(struct clone_role *c, const json_t *result, struct proto_re
 	state_clear_intent(c->d->state);
 	daemon_save(c->d);
 	daemon_audit(c->d, &r);
-	log_err("generation %" PRIu64
-		" is not restored, nothing was written: this machine's database has %s; see 'keyclone "
-		"diverged list'",
+	log_err("generation %" PRIu64 " is not restored, nothing was written: this machine's database has rows %s; see "
+		"'keyclone diverged list'",
 	    c->stored.generation, self->diverged_detail);
 	fill_result(c, answer, PROTO_DIVERGED, KC_EDIVERGED, self->diverged_detail);
 }
