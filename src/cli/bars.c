@@ -71,7 +71,7 @@ static unsigned share(const json_t *clone)
 		return 100;
 	if (strcmp(state, "pushing") == 0)
 		return percent / 2;
-	return strcmp(state, "restoring") == 0 ? 50 + percent / 2 : 0;
+	return strcmp(state, "restoring") == 0 ? 50 + percent * 49 / 100 : 0;
 }
 
 /* The phases of a backup are one thing for who waits for it. */
