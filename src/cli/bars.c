@@ -126,6 +126,7 @@ static void draw(struct bars *b, const json_t *progress)
 		put_line(b, line);
 	}
 	json_array_foreach(json_object_get(progress, "clones"), i, clone) draw_bar(b, clone);
+	fputs("\033[J", b->out); /* lines of an earlier, longer picture */
 	fflush(b->out);
 }
 
