@@ -433,12 +433,15 @@ const char *incoming_path(const struct incoming *in)
 
 void incoming_free(struct incoming *in, bool remove)
 {
+	const char *file;
+
 	if (in == NULL)
 		return;
 	join(in);
 	loop_timer_free(in->timer);
-	if (remove && !in->whole && unlink(in->part) < 0 && errno != ENOENT)
-		log_warn("%s: cannot be removed: %s", in->part, strerror(errno));
+	file = in->whole ? in->path : in->part;
+	if (remove && unlink(file) < 0 && errno != ENOENT)
+		log_warn("%s: cannot be removed: %s", file, strerror(errno));
 	if (in->fd >= 0)
 		close(in->fd);
 	if (in->hash != NULL)

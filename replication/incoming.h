@@ -43,9 +43,9 @@ uint64_t incoming_size(const struct incoming *in);
 uint64_t incoming_resumed(const struct incoming *in);
 const char *incoming_path(const struct incoming *in); /* the final name */
 
-/* Keeps the partial file, unless `remove`: it is of no use (wrong SHA-256), or in the way (disk full). A file that has
- * its name is never removed. If the helper thread
- * syncs right now, waits for it. NULL is a no-op. */
+/* Keeps the file, unless `remove`: it is of no use (wrong SHA-256, also of one that had its name already: damaged on
+ * this disk, it would be in the way for ever), or in the way (disk full). If the helper thread syncs right now, waits
+ * for it. NULL is a no-op. */
 void incoming_free(struct incoming *in, bool remove);
 
 #endif

@@ -44,7 +44,8 @@ struct daemon {
 	char host[256];
 	int lock_fd;
 	bool ending;
-	bool sealed; /* the worker sealed the password at this start */
+	bool explained; /* why it cannot start was printed */
+	bool sealed;	/* the worker sealed the password at this start */
 	unsigned end_steps;
 	int exit_status;
 };

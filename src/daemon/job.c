@@ -24,7 +24,7 @@
 
 #define RESTART_MIN_MS 100
 #define RESTART_MAX_MS 30000
-#define YOUNG_MS       10000 /* a worker that dies younger than this doubles the wait */
+#define YOUNG_MS       10000 /* a worker that dies younger than this, without having done a job, doubles the wait */
 
 struct job {
 	struct job *next;
@@ -100,6 +100,7 @@ static void on_msg(struct ipc_peer *p, enum ipc_type type, json_t *body, void *a
 		json_decref(answer);
 		break;
 	case IPC_RESULT:
+		j->wait_ms = 0; /* it is of use */
 		finish_head(j, ipc_result_code(body), body);
 		run_next(j);
 		break;

@@ -4,7 +4,8 @@
  *
  * A job is a request {"verb": …} and ends with exactly one call of its done function: with the worker's result, or with
  * KC_EWORKER when the worker ended in the middle, KC_ETIMEOUT when it made no progress for the stall timeout and was
- * killed, KC_ECANCELED when the queue was closed. A new worker is started at once, with back-off if it dies young.
+ * killed, KC_ECANCELED when the queue was closed. A new worker is started at once, with back-off if it dies young and
+ * has done nothing.
  */
 #ifndef KC_JOB_H
 #define KC_JOB_H

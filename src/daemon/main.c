@@ -72,14 +72,15 @@ static void stop_worker(struct daemon *d)
 	jobs_free(d->jobs, WORKER_GRACE_MS);
 }
 
-/* Each error on its own line, as `keyclone config check` prints them. */
-static void print_errors(const json_t *result)
+/* Each error on its own line, as `keyclone config check` prints them. True: there were some. */
+static bool print_errors(const json_t *result)
 {
 	const json_t *errors = json_object_get(result, "errors");
 	size_t i;
 	json_t *e;
 
 	json_array_foreach(errors, i, e) fprintf(stderr, "keycloned: %s\n", json_string_value(e));
+	return json_array_size(errors) > 0;
 }
 
 static int start_conf(struct daemon *d)
@@ -88,7 +89,7 @@ static int start_conf(struct daemon *d)
 	int rc = jobs_call(&result, d->jobs, json_pack("{s:s}", "verb", "config"), CONFIG_TIMEOUT_MS);
 
 	if (rc < 0)
-		print_errors(result);
+		d->explained = print_errors(result);
 	if (rc == KC_OK)
 		rc = conf_from_json(&d->conf, json_object_get(result, "conf"));
 	for (size_t i = 0; rc == KC_OK && i < d->conf->warnings.count; i++)
@@ -401,7 +402,8 @@ static int run_daemon(const char *conf_path, bool check_only)
 	d.loop = loop_new();
 	rc = start(&d, &done);
 	if (rc < 0) {
-		fprintf(stderr, "keycloned: %s: %s\n", done < STEPS ? steps[done].name : "start", err_text(rc));
+		if (!d.explained)
+			fprintf(stderr, "keycloned: %s: %s\n", done < STEPS ? steps[done].name : "start", err_text(rc));
 		d.exit_status = err_exit_status(rc);
 	} else if (check_only) {
 		puts("keycloned: everything that can be checked without starting is right");

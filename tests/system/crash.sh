@@ -3,7 +3,8 @@
 # crash: kill -9 of a daemon or of its worker at 50 random moments of a replication. Nothing is lost, nothing is left
 # behind, and everything converges. KC_SEED repeats a run, as far as scheduling lets it; KC_ROUNDS makes it longer.
 . "${TOP_SRCDIR:-.}/tests/system/functions.sh"
-begin crash sqlite3 python3 pgrep
+. "${TOP_SRCDIR:-.}/tests/system/fleet.sh"
+begin crash sqlite3 python3 jq pgrep
 
 ROUNDS=${KC_ROUNDS:-50} SEED=${KC_SEED:-$RANDOM} KEYS=20000
 RANDOM=$SEED
@@ -17,26 +18,6 @@ allow_log 'clone 127.0.0.1:[0-9]+: (unreachable|failed): '
 allow_log 'was not received: '
 allow_log 'old partial|left-over'
 allow_log 'cannot connect|connection refused|connection reset|connection closed'
-
-# configure DIR LINE…
-configure()
-{
-	local dir=$1
-
-	shift
-	printf '%s\n' "replication.RetryMin=1s" "replication.RetryMax=2s" "$@" >>"$dir/keyclone.properties"
-}
-
-contents()
-{
-	sqlite3 -readonly "$1/keys.sqlite" .schema 'SELECT * FROM keys ORDER BY id' 'SELECT * FROM attributes ORDER BY 1, 2' |
-		sha256sum
-}
-
-worker_of()
-{
-	pgrep -P "${DAEMON_PID[$1]}" -x keyclone-work
-}
 
 # Ends a process of ours without a warning, and starts the daemon again where it was one.
 strike()
@@ -55,15 +36,13 @@ strike()
 
 converge()
 {
-	local deadline=$((SECONDS + 60)) c
+	local deadline=$((SECONDS + 60))
 
 	until kc m replicate-now >converge.out 2>&1; do
 		[ "$SECONDS" -lt "$deadline" ] || fail "no convergence: $(cat converge.out)"
 		sleep 0.1
 	done
-	for c in c1 c2; do
-		equal "$(contents "$c")" "$(contents m)" "the tables of $c are not those of m"
-	done
+	same c1 c2
 }
 
 # What was begun has its end, for each generation and peer.
@@ -91,13 +70,7 @@ for name in sys.argv[1:]:
 PY
 }
 
-make_master m
-make_clone c1
-make_clone c2
-configure m keydb.Path=keys.sqlite backup.KeyDerivationWork=15
-configure c1 keydb.Path=keys.sqlite
-configure c2 keydb.Path=keys.sqlite
-python3 "$TOP_SRCDIR/tests/system/make-keydb.py" m/keys.sqlite "$KEYS"
+replicas 2 "$KEYS"
 for name in m c1 c2; do
 	start_daemon "$name"
 done
@@ -107,7 +80,7 @@ victims=(m c1 c2 m-worker c1-worker c2-worker)
 for ((round = 1; round <= ROUNDS; round++)); do
 	victim=${victims[RANDOM % ${#victims[@]}]}
 	moment=$((RANDOM % 300))
-	python3 "$TOP_SRCDIR/tests/system/make-keydb.py" --change m/keys.sqlite 100 "$((SEED + round))"
+	change "$((SEED + round))"
 	kc m replicate-now --no-wait >/dev/null || fail "round $round: no run was begun"
 	# The moment is what is drawn, not a condition.
 	sleep "$(printf '0.%03d' "$moment")"
@@ -122,7 +95,7 @@ cut -d' ' -f3 rounds | sort | uniq -c
 say "what is there afterwards"
 for name in m c1 c2; do
 	expect 0 kc "$name" audit --verify >/dev/null
-	equal "$(sqlite3 "$name/keys.sqlite" 'PRAGMA integrity_check')" ok "integrity of $name"
+	integrity "$name"
 	stop_daemon "$name"
 	attempts_are_closed "$name/log/replication_audit.log"
 	litter=$(find "$name" \( -name '*.part' -o -name '*.new' -o -path '*/staging/*' -o -name '*-journal' \) -print)
