@@ -9,6 +9,7 @@
 
 #include "backup/age_internal.h"
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/mem.h"
 
 #define SEALED_SIZE (AGE_CHUNK_SIZE + AGE_TAG_SIZE)
@@ -37,7 +38,7 @@ static void chunk_nonce(uint8_t nonce[12], uint64_t counter, bool last)
 
 void age_id_text(char *id, const uint8_t nonce[AGE_NONCE_SIZE])
 {
-	sodium_bin2hex(id, 2 * AGE_NONCE_SIZE + 1, nonce, AGE_NONCE_SIZE);
+	hex_encode(id, nonce, AGE_NONCE_SIZE);
 }
 
 /* ---- sealing ---- */

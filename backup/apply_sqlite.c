@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "backup/source_sqlite.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -41,14 +42,6 @@ struct apply {
 static bool is_wal(const struct source_info *info)
 {
 	return strcmp(info->journal_mode, "wal") == 0;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* *done: W and R are in rollback mode. Only the sole user of a WAL database can leave that mode; R is one, too. */
@@ -166,20 +159,20 @@ int apply_lock(struct apply *a, int lock_ms)
 {
 	struct source *s = a->live;
 	int total = lock_ms > 0 ? lock_ms : s->busy_ms, step;
-	int64_t begin = now_ms(), left;
+	int64_t begin = (int64_t)clock_ms(), left;
 
 	a->b = sqlite3_backup_init(s->w, "main", a->img, "main");
 	if (a->b == NULL)
 		return sqlite_fail(s->w, sqlite3_errcode(s->w), s->path, "cannot write the key database");
 	for (;;) {
-		left = begin + total - now_ms();
+		left = begin + total - (int64_t)clock_ms();
 		source_begin_wait(s, left < 1 ? 1 : left < LOCK_WINDOW_MS ? (int)left : LOCK_WINDOW_MS);
 		step = sqlite3_backup_step(a->b, 0);
 		if (step == SQLITE_OK)
 			return KC_OK;
 		if (s->alive_status < 0 || (step != SQLITE_BUSY && step != SQLITE_LOCKED))
 			break;
-		if (now_ms() - begin >= total) {
+		if ((int64_t)clock_ms() - begin >= total) {
 			apply_unlock(a);
 			return locked_for(a, total);
 		}

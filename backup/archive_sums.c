@@ -5,6 +5,7 @@
 
 #include "backup/archive_internal.h"
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/mem.h"
 
 /* Length of the UTF-8 sequence at p, 0 if it is none (overlong, surrogate, over U+10FFFF). */
@@ -106,14 +107,14 @@ int archive_sums_update(struct archive_sums *s, const void *data, size_t n)
 int archive_sums_end(struct archive_sums *s, uint8_t *digest)
 {
 	uint8_t d[SHA256_SIZE];
+	char hex[2 * SHA256_SIZE + 1];
 
 	if (s->sealed)
 		return KC_OK;
 	gnutls_hash_output(s->hash, d);
 	drop_hash(s);
-	for (size_t i = 0; i < sizeof(d); i++)
-		buf_putf(&s->text, "%02x", d[i]);
-	buf_putf(&s->text, "  %s\n", s->names[s->n_names - 1]);
+	hex_encode(hex, d, sizeof(d));
+	buf_putf(&s->text, "%s  %s\n", hex, s->names[s->n_names - 1]);
 	if (digest != NULL)
 		memcpy(digest, d, sizeof(d));
 	return buf_status(&s->text);

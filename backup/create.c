@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "backup/create_internal.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -55,17 +56,6 @@ void create_prepared_free(struct create_prepared *p)
 		age_scrypt_join(NULL, p->job);
 	age_key_free(p->key);
 	free(p);
-}
-
-static unsigned elapsed(int64_t *since)
-{
-	struct timespec t;
-	int64_t now, before = *since;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	now = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-	*since = now;
-	return (unsigned)(now - before);
 }
 
 static int report(struct creation *c, enum create_phase phase, unsigned percent)
@@ -127,7 +117,7 @@ static int take(struct creation *c)
 	}
 	if (rc < 0)
 		return rc;
-	c->result.snapshot_ms = elapsed(&c->clock);
+	c->result.snapshot_ms = clock_lap(&c->clock);
 	c->result.version = c->snap.version;
 	c->result.database_size = c->p.database_size = c->snap.info.size;
 	rc = check_start(c);
@@ -137,7 +127,7 @@ static int take(struct creation *c)
 		rc = snapshot_digest(&c->digest, &c->snap, on_alive, c);
 	if (rc < 0)
 		return rc;
-	c->result.digest_ms = elapsed(&c->clock);
+	c->result.digest_ms = clock_lap(&c->clock);
 	c->result.rows = c->digest.rows;
 	memcpy(c->result.content, c->digest.content, sizeof(c->result.content));
 	memcpy(c->result.schema, c->digest.schema, sizeof(c->result.schema));
@@ -277,12 +267,12 @@ static int make(struct creation *c)
 		rc = check_join(c);
 	if (rc == KC_OK)
 		rc = create_sign(c);
-	c->result.write_ms = elapsed(&c->clock);
+	c->result.write_ms = clock_lap(&c->clock);
 	if (rc == KC_OK)
 		rc = report(c, CREATE_FINISH, 95);
 	if (rc == KC_OK)
 		rc = finish(c);
-	c->result.finish_ms = elapsed(&c->clock);
+	c->result.finish_ms = clock_lap(&c->clock);
 	return rc;
 }
 
@@ -308,7 +298,7 @@ int backup_create(struct create_result *result, const struct create_options *o)
 	struct creation c = { .o = o, .fd = -1, .snap = SNAPSHOT_EMPTY };
 	int rc = KC_OK;
 
-	elapsed(&c.clock);
+	clock_lap(&c.clock);
 	buf_init(&c.master_key, MASTER_KEY_FILE_MAX);
 	if (o->output != NULL && file_exists(o->output))
 		rc = err_set(KC_EEXIST, "%s: exists already", o->output);

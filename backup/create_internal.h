@@ -37,7 +37,7 @@ struct creation {
 	int fd;
 	bool made; /* the .part file exists and is ours */
 	int snap_fd;
-	int64_t clock;
+	uint64_t clock;
 	int (*report)(struct creation *c, enum create_phase phase, unsigned percent);
 };
 

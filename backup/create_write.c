@@ -9,23 +9,13 @@
 #include "backup/create_internal.h"
 #include "backup/image.h"
 #include "backup/manifest.h"
+#include "base/base64.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/hex.h"
 #include "base/mem.h"
 
 #define TRAVEL_MAX 65536
-
-static void hex(char *out, const uint8_t *data, size_t n)
-{
-	static const char digits[] = "0123456789abcdef";
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		out[2 * i] = digits[data[i] >> 4];
-		out[2 * i + 1] = digits[data[i] & 15];
-	}
-	out[2 * n] = '\0';
-}
 
 static void describe_database(struct manifest_database *db, const struct creation *c)
 {
@@ -166,27 +156,19 @@ int create_sign(struct creation *c)
 		return rc;
 	c->result.size = r.size;
 	c->result.header_size = r.header_size;
-	hex(c->result.payload_sha256, r.payload_sha256, sizeof(r.payload_sha256));
+	hex_encode(c->result.payload_sha256, r.payload_sha256, sizeof(r.payload_sha256));
 	return KC_OK;
 }
 
 static int wrap_one(char **travel, const struct age_key *key, const struct age_recipient *recipient)
 {
-	gnutls_datum_t in, out = { NULL, 0 };
 	struct buf header;
 	int rc;
 
 	buf_init(&header, TRAVEL_MAX);
 	rc = age_wrap_x25519(&header, key, recipient, 1);
-	if (rc == KC_OK) {
-		in.data = (unsigned char *)buf_data(&header);
-		in.size = (unsigned)buf_len(&header);
-		if (gnutls_base64_encode2(&in, &out) < 0)
-			rc = err_set(KC_EFAIL, "cannot encode a header");
-		else
-			*travel = mem_xstrndup((const char *)out.data, out.size);
-		gnutls_free(out.data);
-	}
+	if (rc == KC_OK)
+		*travel = base64_encode(buf_data(&header), buf_len(&header));
 	buf_fini(&header);
 	return rc;
 }

@@ -15,6 +15,7 @@
 
 #include "backup/source_sqlite.h"
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/mem.h"
 
 #define ROW_BUFFER     65536 /* longer rows are hashed piece by piece */
@@ -29,18 +30,6 @@ struct row_state {
 	gnutls_hash_hd_t hash;
 	bool failed;
 };
-
-void sqlite_hex(char *out, const uint8_t *data, size_t n)
-{
-	static const char digits[] = "0123456789abcdef";
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		out[2 * i] = digits[data[i] >> 4];
-		out[2 * i + 1] = digits[data[i] & 15];
-	}
-	out[2 * n] = '\0';
-}
 
 static inline void put_be32(uint8_t *p, uint32_t v)
 {
@@ -315,7 +304,7 @@ int sqlite_schema_digest(char out[SOURCE_DIGEST_LEN + 1], sqlite3 *db, const cha
 		return sqlite_fail(db, step, path, "cannot read the schema");
 	if (r.failed)
 		return err_set(KC_EFAIL, "SHA-256 failed");
-	sqlite_hex(out, sha, sizeof(sha));
+	hex_encode(out, sha, sizeof(sha));
 	return KC_OK;
 }
 
@@ -355,7 +344,7 @@ int sqlite_digest(struct source_digest *out, sqlite3 *db, const char *path, int 
 	}
 	for (i = 0; i < 4; i++)
 		put_be64(sum + 8 * i, run.sum.w[i]);
-	sqlite_hex(d.content, sum, sizeof(sum));
+	hex_encode(d.content, sum, sizeof(sum));
 	*out = d;
 	return KC_OK;
 }

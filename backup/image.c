@@ -12,6 +12,7 @@
 #include "backup/image_sqlite.h"
 #include "backup/seal.h"
 #include "backup/staging.h"
+#include "base/base64.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -46,7 +47,8 @@ static int open_travel(struct opening *op)
 {
 	const struct image_options *o = op->o;
 	struct age_unlock with = { .identities = &o->identity, .n_identities = 1 };
-	gnutls_datum_t in = { (unsigned char *)o->travel, (unsigned)strlen(o->travel) }, header = { NULL, 0 };
+	size_t n = strlen(o->travel);
+	uint8_t *header;
 	char id[33];
 	int rc = KC_OK;
 
@@ -54,11 +56,14 @@ static int open_travel(struct opening *op)
 	/* The recovery header is the last thing to come: where it is missing, its size is known. */
 	if (op->offset == 0 && unseal_identify(&op->offset, id, op->fd, o->file) < 0)
 		op->offset = age_scrypt_header_size();
-	if (gnutls_base64_decode2(&in, &header) < 0)
-		return err_set(KC_EFORMAT, "%s: its travel header is not base64", o->file);
-	rc = named(op, age_open_header(&op->key, header.data, header.size, &with));
-	gnutls_free(header.data);
-	return rc;
+	header = mem_xalloc(n);
+	rc = base64_decode(header, &n, n, o->travel, n);
+	if (rc == KC_OK)
+		rc = age_open_header(&op->key, header, n, &with);
+	else
+		rc = err_set(KC_EFORMAT, "its travel header is not base64");
+	free(header);
+	return named(op, rc);
 }
 
 static int open_key(struct opening *op)

@@ -9,6 +9,7 @@
 
 #include "backup/archive.h"
 #include "backup/manifest_names.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -321,12 +322,9 @@ static json_t *build_companions(const struct manifest *m)
 /* json_pack takes the references that are given as 'o', also when it fails. */
 static json_t *build(const struct manifest *m)
 {
-	char when[32];
-	struct tm tm;
-	time_t t = (time_t)m->time;
+	char when[CLOCK_UTC_SIZE];
 
-	gmtime_r(&t, &tm);
-	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	clock_utc(when, m->time);
 	return json_pack("{s:i, s:s, s:o, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "format",
 	    MANIFEST_FORMAT, "lineage", m->lineage, "parent", text_or_null(m->parent), "fork", (json_int_t)m->fork,
 	    "generation", (json_int_t)m->generation, "base", (json_int_t)m->base, "kind", MANIFEST_KIND, "time", when,

@@ -11,6 +11,7 @@
 
 #include "backup/archive.h"
 #include "backup/manifest_names.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -89,22 +90,11 @@ static void get_fixed(char *to, size_t size, struct cursor c, const char *name)
 
 static int64_t get_time(struct cursor c, const char *name)
 {
-	const char *s = get_text(c, name), *end;
-	struct tm tm;
-	time_t t;
-	char again[32];
+	const char *s = get_text(c, name);
+	int64_t t = 0;
 
-	if (*c.status < 0)
-		return 0;
-	memset(&tm, 0, sizeof(tm));
-	end = strptime(s, "%Y-%m-%dT%H:%M:%SZ", &tm);
-	t = end != NULL && *end == '\0' ? timegm(&tm) : -1;
-	/* back again: strptime takes blanks, missing zeroes and the 31st of February */
-	if (t < 0 || gmtime_r(&t, &tm) == NULL || strftime(again, sizeof(again), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0 ||
-	    strcmp(again, s) != 0) {
+	if (*c.status == KC_OK && clock_parse_utc(&t, s) < 0)
 		wrong(c, name, "not a UTC time as 2026-06-19T14:50:59Z");
-		return 0;
-	}
 	return t;
 }
 

@@ -12,6 +12,7 @@
 
 #include "backup/apply.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -36,7 +37,7 @@ struct restoring {
 	char now[SOURCE_DIGEST_LEN + 1];    /* digest of the live database */
 	char intent[SOURCE_DIGEST_LEN + 1]; /* the one of the intent */
 	bool intended;
-	int64_t clock;
+	uint64_t clock;
 };
 
 const char *restore_phase_name(enum restore_phase phase)
@@ -45,17 +46,6 @@ const char *restore_phase_name(enum restore_phase phase)
 		"committed", "done" };
 
 	return names[phase];
-}
-
-static unsigned elapsed(int64_t *since)
-{
-	struct timespec t;
-	int64_t now, before = *since;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	now = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-	*since = now;
-	return (unsigned)(now - before);
 }
 
 static int report(struct restoring *x, enum restore_phase phase, unsigned percent)
@@ -115,7 +105,7 @@ static int open_image(struct restoring *x)
 	io.arg = x;
 	rc = image_open(&x->img, &io);
 	free(staging);
-	x->r->open_ms = elapsed(&x->clock);
+	x->r->open_ms = clock_lap(&x->clock);
 	if (rc < 0)
 		return rc;
 	x->m = image_manifest(x->img);
@@ -269,7 +259,7 @@ static int prove(struct restoring *x, enum verdict *verdict)
 		if (rc < 0 || *verdict == SAME || locked)
 			break;
 	}
-	x->r->lock_ms = elapsed(&x->clock);
+	x->r->lock_ms = clock_lap(&x->clock);
 	if (rc == KC_OK && *verdict != SAME && !locked)
 		rc = err_set(KC_EBUSY, "%s: changed by another process at every look", source_path(x->o->live));
 	if (rc == KC_OK && locked)
@@ -315,13 +305,13 @@ static int write_all(struct restoring *x)
 
 	if (rc == KC_OK)
 		rc = apply_write(x->a, on_write, x);
-	x->r->write_ms = elapsed(&x->clock);
+	x->r->write_ms = clock_lap(&x->clock);
 	if (rc < 0)
 		return rc;
 	/* Committed: from here on nothing fails any more. */
 	(void)report(x, RESTORE_COMMITTED, 100);
 	apply_finish(x->a, !x->o->defer_checkpoint, &x->r->warning);
-	x->r->checkpoint_ms = elapsed(&x->clock);
+	x->r->checkpoint_ms = clock_lap(&x->clock);
 	(void)report(x, RESTORE_DONE, 100);
 	return KC_OK;
 }
@@ -350,7 +340,7 @@ int backup_restore(struct restore_result *result, const struct restore_options *
 
 	memset(result, 0, sizeof(*result));
 	diverged_list_init(&result->diverged);
-	elapsed(&x.clock);
+	clock_lap(&x.clock);
 	source_set_alive(o->live, on_alive, &x);
 	rc = source_refresh(o->live);
 	if (rc == KC_OK)

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "backup/source_sqlite.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -24,14 +25,6 @@
 #define COUNTER_OFFSET 24 /* of the file change counter in the database header */
 #define READER_CACHE   "PRAGMA cache_size=-4000"
 #define WRITER_CACHE   "PRAGMA cache_size=-16000" /* in rollback mode each spill is an fsync of the journal */
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 int source_fail(struct source *s, sqlite3 *db, int rc, const char *what)
 {
@@ -61,8 +54,8 @@ static int on_busy(void *arg, int count)
 	int delay = count < 7 ? delays[count] : 40;
 
 	if (count == 0 || s->waiting == 0)
-		s->waiting = now_ms();
-	if (now_ms() - s->waiting >= s->lock_ms)
+		s->waiting = clock_ms();
+	if (clock_ms() - s->waiting >= (uint64_t)s->lock_ms)
 		return 0;
 	if (s->alive != NULL && (s->alive_status = s->alive(s->arg)) < 0)
 		return 0;

@@ -21,7 +21,7 @@ struct source {
 	dev_t dev;
 	ino_t ino;
 	uint32_t epoch;	  /* how often it was opened */
-	int64_t waiting;  /* monotonic ms since when the present lock is waited for */
+	uint64_t waiting; /* monotonic ms since when the present lock is waited for */
 	int lock_ms;	  /* longest wait now */
 	int alive_status; /* failure of alive() that broke a wait off */
 	bool known;
@@ -53,7 +53,6 @@ int sqlite_digest(struct source_digest *d, sqlite3 *db, const char *path, int (*
     void *arg); /* in one transaction */
 int sqlite_schema_digest(char out[SOURCE_DIGEST_LEN + 1], sqlite3 *db, const char *path);
 /* A digest of what is in memory, hex. */
-void sqlite_hex(char *out, const uint8_t *data, size_t n);
 
 /* A failed call on the source's connections; prefers the reason why a wait was broken off. */
 int source_fail(struct source *s, sqlite3 *db, int rc, const char *what);

@@ -7,16 +7,9 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 void verify_result_fini(struct verify_result *r)
 {
@@ -48,7 +41,7 @@ static int describe(struct verify_result *r, const struct image *img, const char
 
 int backup_verify(struct verify_result *r, const struct image_options *o)
 {
-	int64_t begin = now_ms();
+	uint64_t clock = clock_ms();
 	struct image *img = NULL;
 	int rc = image_open(&img, o);
 
@@ -57,7 +50,7 @@ int backup_verify(struct verify_result *r, const struct image_options *o)
 	if (rc == KC_OK)
 		rc = describe(r, img, o->file);
 	if (rc == KC_OK)
-		r->ms = (unsigned)(now_ms() - begin);
+		r->ms = clock_lap(&clock);
 	image_close(img);
 	return rc;
 }

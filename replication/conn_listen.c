@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/host.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "conn_priv.h"
@@ -56,20 +57,20 @@ void conn_address_text(char **address, char **name, const struct sockaddr_storag
 	const struct sockaddr_in *four = (const struct sockaddr_in *)a;
 	char text[INET6_ADDRSTRLEN] = "";
 	unsigned port = 0;
-	bool colons = false;
+	bool six_only = false;
 
 	if (a->ss_family == AF_INET) {
 		inet_ntop(AF_INET, &four->sin_addr, text, sizeof(text));
 		port = ntohs(four->sin_port);
 	} else if (a->ss_family == AF_INET6) {
-		colons = !IN6_IS_ADDR_V4MAPPED(&six->sin6_addr);
-		inet_ntop(colons ? AF_INET6 : AF_INET,
-		    colons ? (const void *)&six->sin6_addr : &six->sin6_addr.s6_addr[12], text, sizeof(text));
+		six_only = !IN6_IS_ADDR_V4MAPPED(&six->sin6_addr);
+		inet_ntop(six_only ? AF_INET6 : AF_INET,
+		    six_only ? (const void *)&six->sin6_addr : &six->sin6_addr.s6_addr[12], text, sizeof(text));
 		port = ntohs(six->sin6_port);
 	}
 	*address = mem_xstrdup(text);
 	if (name != NULL)
-		*name = mem_xasprintf(colons ? "[%s]:%u" : "%s:%u", text, port);
+		*name = host_port_format(text, (int)port);
 }
 
 /* --- what strangers cost --- */

@@ -25,6 +25,7 @@
 
 #include "base/err.h"
 #include "base/file.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -91,12 +92,6 @@ static void remove_stale(const char *dir, const char *keep)
 	closedir(d);
 }
 
-static void to_hex(char *out, const uint8_t *data, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		snprintf(out + 2 * i, 3, "%02x", data[i]);
-}
-
 /* How much of this very file is there? */
 static uint64_t find_beginning(const struct proto_offer *offer, int fd)
 {
@@ -108,7 +103,7 @@ static uint64_t find_beginning(const struct proto_offer *offer, int fd)
 		return 0;
 	if (pread(fd, nonce, sizeof(nonce), offer->header_size) != (ssize_t)sizeof(nonce))
 		return 0;
-	to_hex(id, nonce, sizeof(nonce));
+	hex_encode(id, nonce, sizeof(nonce));
 	if (strcmp(id, offer->file_id) != 0)
 		return 0;
 	return (uint64_t)st.st_size - offer->header_size;
@@ -270,7 +265,7 @@ static int check_whole(struct incoming *in)
 	char hex[2 * SHA256_SIZE + 1];
 
 	gnutls_hash_output(in->hash, digest);
-	to_hex(hex, digest, sizeof(digest));
+	hex_encode(hex, digest, sizeof(digest));
 	if (strcmp(hex, in->end->sha256) != 0)
 		return err_set(KC_EDAMAGED, "%s: SHA-256 of the payload is %s, the master says %s", in->path, hex,
 		    in->end->sha256);

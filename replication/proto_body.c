@@ -295,8 +295,8 @@ static int decode_member(char *msg, const struct member *m, uint8_t type, const 
 		memcpy(to, &yes, sizeof(yes));
 		return KC_OK;
 	case BASE64:
-		if (json_string_length(v) == 0 ||
-		    base64_decode(to, (size_t *)(void *)(msg + m->count), m->size, json_string_value(v)) < 0)
+		if (json_string_length(v) == 0 || base64_decode(to, (size_t *)(void *)(msg + m->count), m->size,
+						      json_string_value(v), json_string_length(v)) < 0)
 			return bad(type, m, "is not base64, or too long");
 		return KC_OK;
 	default:

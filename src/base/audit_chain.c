@@ -13,6 +13,7 @@
 
 #include "err.h"
 #include "file.h"
+#include "hex.h"
 #include "log.h"
 #include "mem.h"
 
@@ -28,8 +29,7 @@ void audit_chain_hash(char out[AUDIT_HASH_SIZE], const void *line, size_t len)
 		log_err("audit: SHA-256 does not work in this process");
 		abort();
 	}
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(out + 2 * i, 3, "%02x", digest[i]);
+	hex_encode(out, digest, sizeof(digest));
 }
 
 char *audit_chain_name(const char *path, unsigned number)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "err.h"
+#include "member.h"
 
 /* "YYYY-MM-DD[(T| )HH:MM[:SS[.fff]][Z|+HH:MM|-HH:MM]]"; without a zone local time. */
 static bool parse_stamp(int64_t *ms, const char *s)
@@ -91,13 +92,6 @@ int audit_parse_since(int64_t *ms, const char *text, time_t now)
 	return err_set(KC_EUSAGE, "'%s' is not a time: 2026-06-19, 2026-06-19T14:50:59Z, 14:50 or 2h", text);
 }
 
-static const char *text_of(const json_t *o, const char *name)
-{
-	const char *s = json_string_value(json_object_get(o, name));
-
-	return s != NULL ? s : "";
-}
-
 /* HOST:PORT, [::1]:PORT, or the host alone. */
 static bool peer_matches(const char *wanted, const char *peer)
 {
@@ -120,13 +114,13 @@ bool audit_filter_match(const struct audit_filter *f, const struct audit_line *l
 
 	if (line->json == NULL)
 		return false;
-	if (f->since_ms > 0 && (!parse_stamp(&ms, text_of(line->json, "time")) || ms < f->since_ms))
+	if (f->since_ms > 0 && (!parse_stamp(&ms, member_text(line->json, "time")) || ms < f->since_ms))
 		return false;
-	if (f->peer != NULL && !peer_matches(f->peer, text_of(line->json, "peer")))
+	if (f->peer != NULL && !peer_matches(f->peer, member_text(line->json, "peer")))
 		return false;
-	if (f->event != NULL && strncmp(f->event, text_of(line->json, "event"), strlen(f->event)) != 0)
+	if (f->event != NULL && strncmp(f->event, member_text(line->json, "event"), strlen(f->event)) != 0)
 		return false;
-	return !f->failed || strcmp(text_of(line->json, "outcome"), "failure") == 0;
+	return !f->failed || strcmp(member_text(line->json, "outcome"), "failure") == 0;
 }
 
 static void put_size(struct buf *b, int64_t n)
@@ -158,7 +152,7 @@ static void put_rest(struct buf *b, const json_t *o)
 	bool first = true;
 
 	for (size_t i = 0; i < 3; i++) {
-		const char *s = text_of(o, texts[i]);
+		const char *s = member_text(o, texts[i]);
 
 		if (s[0] == '\0')
 			continue;
@@ -204,15 +198,15 @@ void audit_format(struct buf *b, const struct audit_line *line)
 
 	if (line->json == NULL)
 		return;
-	if (parse_stamp(&ms, text_of(line->json, "time"))) {
+	if (parse_stamp(&ms, member_text(line->json, "time"))) {
 		t = (time_t)(ms / 1000);
 		localtime_r(&t, &tm);
 		strftime(stamp, sizeof(stamp), "%Y-%m-%d %H:%M:%S", &tm);
 	}
 	if (json_is_integer(g))
 		snprintf(generation, sizeof(generation), "%" JSON_INTEGER_FORMAT, json_integer_value(g));
-	put_columns(b, stamp, text_of(line->json, "event"), text_of(line->json, "outcome"), generation,
-	    text_of(line->json, "peer"));
+	put_columns(b, stamp, member_text(line->json, "event"), member_text(line->json, "outcome"), generation,
+	    member_text(line->json, "peer"));
 	put_rest(b, line->json);
 	while (buf_len(b) > 0 && buf_data(b)[buf_len(b) - 1] == ' ')
 		buf_trim(b, 1);

@@ -3,24 +3,22 @@
 #include "base64.h"
 
 #include <sodium.h>
-#include <string.h>
 
 #include "err.h"
 #include "mem.h"
 
-#define ALPHABET "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
-
-int base64_decode(void *out, size_t *n, size_t max, const char *text)
+int base64_decode(void *out, size_t *n, size_t max, const char *text, size_t size)
 {
 	const char *end = NULL;
-	size_t size = strlen(text);
 
 	/* libsodium takes some bytes over 0x7f for digits. */
-	if (strspn(text, ALPHABET) != size)
-		return err_set(KC_EFORMAT, "not base64");
+	for (size_t i = 0; i < size; i++)
+		if ((unsigned char)text[i] >= 0x80)
+			return err_set(KC_EFORMAT, "not base64");
 	if (size / 4 * 3 > max + 2)
 		return err_set(KC_ELIMIT, "base64 text of %zu characters is too long", size);
-	if (sodium_base642bin(out, max, text, size, NULL, n, &end, sodium_base64_VARIANT_ORIGINAL) != 0 || *end != '\0')
+	if (sodium_base642bin(out, max, text, size, NULL, n, &end, sodium_base64_VARIANT_ORIGINAL) != 0 ||
+	    end != text + size)
 		return err_set(KC_EFORMAT, "not base64");
 	return KC_OK;
 }

@@ -147,11 +147,6 @@ int conf_replace_password(const char *path, const char *sealed);
  * product. */
 #define CONF_SEALED_PREFIX "kc1:"
 
-/* "HOST:PORT", "[ADDRESS]:PORT", "ADDRESS", "HOST"; port 0 where there is none. *host is heap, without brackets. */
-int conf_parse_host_port(char **host, int *port, const char *text);
-/* The way back, heap: brackets around an address with colons. */
-char *conf_format_host_port(const char *host, int port);
-
 /* What of `next` is not what `now` has: names of properties that `reload` takes over, and of those that need a restart.
  * The caller owns both lists: conf_list_fini. */
 void conf_diff(struct conf_list *live, struct conf_list *restart, const struct conf *now, const struct conf *next);

@@ -146,8 +146,7 @@ static int clones_from_json(struct conf *c, const json_t *clones)
 	if (!json_is_array(clones) || json_array_size(clones) > CONF_CLONES_MAX)
 		return err_set(KC_EFORMAT, "configuration handed over: no list of clones");
 	c->clones = mem_xcalloc(CONF_CLONES_MAX, sizeof(c->clones[0]));
-	json_array_foreach(clones, i, one)
-	{
+	json_array_foreach(clones, i, one) {
 		const char *host = json_string_value(json_object_get(one, "host"));
 		json_int_t port = json_integer_value(json_object_get(one, "port"));
 
@@ -175,8 +174,7 @@ int conf_from_json(struct conf **out, const json_t *json)
 	if (rc == KC_OK)
 		rc = clones_from_json(c, json_object_get(json, "clones"));
 	c->password_set = json_is_true(json_object_get(json, "password_set"));
-	json_array_foreach(json_object_get(json, "warnings"), n, warning)
-	{
+	json_array_foreach(json_object_get(json, "warnings"), n, warning) {
 		if (json_is_string(warning))
 			conf_list_add(&c->warnings, json_string_value(warning));
 	}

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* conf_value: text to value and back, one function a type. Messages never repeat a secret. */
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -12,6 +11,7 @@
 #include "conf_int.h"
 #include "err.h"
 #include "file.h"
+#include "host.h"
 #include "mem.h"
 
 static const struct {
@@ -161,42 +161,15 @@ static bool is_time_of_day(const char *s)
 	return h >= 0 && h < 24 && m >= 0 && m < 60;
 }
 
-/* Without the brackets of an IPv6 address. */
-static char *unbracket(const char *text)
-{
-	size_t n = strlen(text);
-
-	return n > 2 && text[0] == '[' && text[n - 1] == ']' ? mem_xstrndup(text + 1, n - 2) : mem_xstrdup(text);
-}
-
-static bool is_address(const char *host)
-{
-	char in[INET6_ADDRSTRLEN], addr[16];
-	size_t n = strcspn(host, "%");
-
-	if (n >= sizeof(in))
-		return false;
-	memcpy(in, host, n);
-	in[n] = '\0';
-	return inet_pton(AF_INET6, in, addr) == 1 || (host[n] == '\0' && inet_pton(AF_INET, in, addr) == 1);
-}
-
 static int parse_host(char **out, const struct conf_row *row, const char *text)
 {
-	char *host = unbracket(text);
-	size_t n = strlen(host);
-	bool ok = is_address(host);
+	char *host = NULL;
 
-	if (!ok && row->type == CONF_ADDRESS) {
+	if (!host_parse(&host, text) && row->type != CONF_ADDRESS)
+		return err_set(KC_ECONF, "'%s' is neither a host name nor an address", text);
+	if (row->type == CONF_ADDRESS && (host == NULL || !host_is_address(host))) {
 		free(host);
 		return err_set(KC_ECONF, "'%s' is not an IP address", text);
-	}
-	if (!ok)
-		ok = n < 254 && text[0] != '[' && host[0] != '-' && host[0] != '.' &&
-		     strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == n;
-	if (!ok) {
-		free(host);
-		return err_set(KC_ECONF, "'%s' is neither a host name nor an address", text);
 	}
 	*out = host;
 	return KC_OK;
@@ -351,38 +324,4 @@ void conf_value_fini(const struct conf_row *row, void *member)
 		break;
 	}
 	*(char **)member = NULL;
-}
-
-int conf_parse_host_port(char **host, int *port, const char *text)
-{
-	const char *colon = strrchr(text, ':'), *bracket = strrchr(text, ']');
-	struct conf_row any = conf_row_ip;
-	char *name;
-	int rc, number = 0;
-
-	/* "::1" has no port: only a colon behind the bracket, or the only colon, separates one. */
-	if (colon != NULL && (text[0] == '[' ? bracket == NULL || colon < bracket : strchr(text, ':') != colon))
-		colon = NULL;
-	if (colon != NULL) {
-		rc = parse_int(&number, &conf_row_port, colon + 1);
-		if (rc < 0)
-			return err_set(KC_EUSAGE, "'%s': the port is not a number from 1 to 65535", text);
-	}
-	name = colon != NULL ? mem_xstrndup(text, (size_t)(colon - text)) : mem_xstrdup(text);
-	rc = name[0] == '\0' ? KC_ECONF : parse_host(host, &any, name);
-	if (rc < 0)
-		rc = err_set(KC_EUSAGE, "'%s' is not HOST:PORT", text);
-	else
-		*port = number;
-	free(name);
-	return rc;
-}
-
-char *conf_format_host_port(const char *host, int port)
-{
-	bool brackets = strchr(host, ':') != NULL;
-
-	if (port == 0)
-		return mem_xasprintf("%s%s%s", brackets ? "[" : "", host, brackets ? "]" : "");
-	return mem_xasprintf("%s%s%s:%d", brackets ? "[" : "", host, brackets ? "]" : "", port);
 }

@@ -377,7 +377,7 @@ int file_free_space(uint64_t *bytes, const char *path)
 	return KC_OK;
 }
 
-int file_read_password(char **password, int fd, const char *name)
+int file_read_password_fd(char **password, int fd, const char *name)
 {
 	struct buf b;
 	uint8_t byte;
@@ -401,5 +401,17 @@ int file_read_password(char **password, int fd, const char *name)
 			memcpy(*password, buf_data(&b), buf_len(&b));
 	}
 	buf_fini(&b);
+	return rc;
+}
+
+int file_read_password(char **password, const char *path)
+{
+	/* Not file_open: /dev/stdin and a link that an administrator made are fine here. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+
+	if (fd < 0)
+		return err_errno("%s", path);
+	rc = file_read_password_fd(password, fd, path);
+	close(fd);
 	return rc;
 }

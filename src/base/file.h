@@ -59,9 +59,11 @@ int file_read_secret(struct buf *b, const char *path);
 int file_read_fd(struct buf *b, int fd, const char *name);
 int file_write_all(int fd, const void *data, size_t n, const char *name);
 
-/* A password: the first line, without its end, of an open descriptor, read byte by byte so that nothing behind it is
- * lost. *password is secret memory (mem_secret_free). KC_ELIMIT over 1024 bytes, KC_EFORMAT with a zero byte in it. */
-int file_read_password(char **password, int fd, const char *name);
+/* A password: the first line of a file, without its end. *password is secret memory (mem_secret_free). KC_ELIMIT over
+ * 1024 bytes, KC_EFORMAT with a zero byte in it. */
+int file_read_password(char **password, const char *path);
+/* The same of an open descriptor, read byte by byte so that nothing behind the line is lost. */
+int file_read_password_fd(char **password, int fd, const char *name);
 
 /* mkdir -p with 0700 for what is made (see above for the owner); KC_OK if it exists and is a directory. */
 int file_make_dirs(const char *path);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "clock.h"
 #include "err.h"
 #include "file.h"
 #include "mem.h"
@@ -97,19 +98,11 @@ int ipc_send(int fd, enum ipc_type type, const json_t *body)
 	return rc;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static int read_exactly(int fd, uint8_t *p, size_t n, int64_t deadline)
 {
 	while (n > 0) {
 		struct pollfd pfd = { .fd = fd, .events = POLLIN };
-		int64_t left = deadline < 0 ? -1 : deadline - now_ms();
+		int64_t left = deadline < 0 ? -1 : deadline - (int64_t)clock_ms();
 		ssize_t r;
 
 		if (deadline >= 0 && left < 0)
@@ -132,7 +125,7 @@ static int read_exactly(int fd, uint8_t *p, size_t n, int64_t deadline)
 
 int ipc_recv(enum ipc_type *type, json_t **body, int fd, int timeout_ms)
 {
-	int64_t deadline = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+	int64_t deadline = timeout_ms < 0 ? -1 : (int64_t)clock_ms() + timeout_ms;
 	uint8_t head[HEADER_BYTES];
 	struct buf h, b;
 	uint32_t n;

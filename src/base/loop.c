@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "clock.h"
 #include "mem.h"
 
 struct loop_timer {
@@ -48,14 +49,6 @@ struct loop {
 	bool stop;
 };
 
-static uint64_t monotonic_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static void on_alarm(evutil_socket_t fd, short what, void *arg)
 {
 	/* Only to end the wait; due timers run in loop_turn. */
@@ -74,7 +67,7 @@ struct loop *loop_new(void)
 	if (l->base == NULL)
 		abort();
 	l->alarm = evtimer_new(l->base, on_alarm, l);
-	l->now = monotonic_ms();
+	l->now = clock_ms();
 	return l;
 }
 
@@ -95,7 +88,7 @@ uint64_t loop_now(const struct loop *l)
 static void refresh_clock(struct loop *l)
 {
 	if (!l->fake)
-		l->now = monotonic_ms();
+		l->now = clock_ms();
 }
 
 static void run_due_timers(struct loop *l)

@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "backup/store.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -126,18 +126,10 @@ void backup_env_show(struct backup_env *e, const char *phase, unsigned percent)
 	e->shown = phase;
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 int backup_env_audited(struct backup_env *e, enum audit_event event, backup_work_fn work, void *arg)
 {
 	struct audit_record r = { .event = event, .outcome = AUDIT_STARTED };
-	uint64_t begin = now_ms();
+	uint64_t begin = clock_ms();
 	struct audit *audit = NULL;
 	int rc = cli_audit(&audit, e->c);
 
@@ -151,7 +143,7 @@ int backup_env_audited(struct backup_env *e, enum audit_event event, backup_work
 		return rc;
 	rc = work(e, &r, arg);
 	backup_env_show(e, NULL, 0);
-	r.duration_ms = now_ms() - begin + 1;
+	r.duration_ms = clock_ms() - begin + 1;
 	rc = audit_result(audit, &r, rc);
 	return rc < 0 ? rc : audit_sync(audit);
 }

@@ -7,7 +7,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/host.h"
 #include "base/mem.h"
+#include "base/member.h"
 #include "base/str.h"
 
 #define CLONES_MAX 20
@@ -39,19 +41,9 @@ void bars_free(struct bars *b)
 	free(b);
 }
 
-static const char *text(const json_t *j, const char *name)
+static char *name_of(const json_t *clone)
 {
-	const char *s = json_string_value(json_object_get(j, name));
-
-	return s != NULL ? s : "";
-}
-
-static void name_of(char *out, size_t size, const json_t *clone)
-{
-	const char *host = text(clone, "host");
-
-	snprintf(out, size, strchr(host, ':') != NULL ? "[%s]:%d" : "%s:%d", host,
-	    (int)json_integer_value(json_object_get(clone, "port")));
+	return host_port_format(member_text(clone, "host"), (int)member_int(clone, "port"));
 }
 
 static bool is_final(const char *state)
@@ -64,8 +56,8 @@ static bool is_final(const char *state)
 /* A push is the first half of the way, the restore the second. */
 static unsigned share(const json_t *clone)
 {
-	const char *state = text(clone, "state");
-	unsigned percent = (unsigned)json_integer_value(json_object_get(clone, "percent"));
+	const char *state = member_text(clone, "state");
+	unsigned percent = (unsigned)member_u64(clone, "percent");
 
 	if (strcmp(state, "current") == 0 || strcmp(state, "postponed") == 0)
 		return 100;
@@ -77,7 +69,7 @@ static unsigned share(const json_t *clone)
 /* The phases of a backup are one thing for who waits for it. */
 static const char *phase_text(const json_t *progress)
 {
-	const char *phase = text(progress, "phase");
+	const char *phase = member_text(progress, "phase");
 
 	return strcmp(phase, "check") == 0  ? "looking for changes"
 	       : strcmp(phase, "push") == 0 ? "sending to the clones"
@@ -94,11 +86,10 @@ static void put_line(struct bars *b, const char *line)
 
 static void draw_bar(struct bars *b, const json_t *clone)
 {
-	char name[280], bar[BAR_MAX + 1], line[600];
-	const char *state = text(clone, "state"), *error = text(clone, "last_error");
+	char bar[BAR_MAX + 1], line[600], *name = name_of(clone);
+	const char *state = member_text(clone, "state"), *error = member_text(clone, "last_error");
 	unsigned width = b->columns > 90 ? BAR_MAX : b->columns > 60 ? 20 : 10, full = share(clone) * width / 100;
 
-	name_of(name, sizeof(name), clone);
 	memset(bar, '.', width);
 	memset(bar, '#', full);
 	bar[width] = '\0';
@@ -107,6 +98,7 @@ static void draw_bar(struct bars *b, const json_t *clone)
 	else
 		snprintf(line, sizeof(line), "%-24s %-11s [%s] %3u %%", name, state, bar, share(clone));
 	put_line(b, line);
+	free(name);
 }
 
 static void draw(struct bars *b, const json_t *progress)
@@ -120,40 +112,41 @@ static void draw(struct bars *b, const json_t *progress)
 	if (b->lines > 0)
 		fprintf(b->out, "\033[%uA", b->lines);
 	b->lines = 0;
-	if (text(progress, "phase")[0] != '\0') {
-		snprintf(line, sizeof(line), "%-36s %3d %%", phase_text(progress),
-		    (int)json_integer_value(json_object_get(progress, "percent")));
+	if (member_text(progress, "phase")[0] != '\0') {
+		snprintf(
+		    line, sizeof(line), "%-36s %3d %%", phase_text(progress), (int)member_int(progress, "percent"));
 		put_line(b, line);
 	}
-	json_array_foreach(json_object_get(progress, "clones"), i, clone) draw_bar(b, clone);
+	json_array_foreach(json_object_get(progress, "clones"), i, clone)
+		draw_bar(b, clone);
 	fputs("\033[J", b->out); /* lines of an earlier, longer picture */
 	fflush(b->out);
 }
 
 static void say(struct bars *b, const json_t *progress)
 {
-	char name[280];
+	char *name;
 	size_t i;
 	json_t *clone;
 
-	if (text(progress, "phase")[0] != '\0' && strcmp(b->phase, phase_text(progress)) != 0) {
+	if (member_text(progress, "phase")[0] != '\0' && strcmp(b->phase, phase_text(progress)) != 0) {
 		STR_COPY(b->phase, phase_text(progress));
 		fprintf(b->out, "%s\n", b->phase);
 	}
-	json_array_foreach(json_object_get(progress, "clones"), i, clone)
-	{
-		const char *state = text(clone, "state");
+	json_array_foreach(json_object_get(progress, "clones"), i, clone) {
+		const char *state = member_text(clone, "state");
 
 		/* Attempts that come and go say nothing new. */
 		if (i >= CLONES_MAX || strcmp(b->last[i], state) == 0 || strcmp(state, "connecting") == 0 ||
 		    strcmp(state, "behind") == 0)
 			continue;
 		STR_COPY(b->last[i], state);
-		name_of(name, sizeof(name), clone);
+		name = name_of(clone);
 		if (is_final(state) && share(clone) < 100)
-			fprintf(b->out, "%s: %s: %s\n", name, state, text(clone, "last_error"));
+			fprintf(b->out, "%s: %s: %s\n", name, state, member_text(clone, "last_error"));
 		else
 			fprintf(b->out, "%s: %s\n", name, state);
+		free(name);
 	}
 	fflush(b->out);
 }
@@ -181,13 +174,13 @@ void bars_finish(struct bars *b, const json_t *result, bool no_wait)
 		return;
 	}
 	bars_update(b, result);
-	json_array_foreach(clones, i, clone) done += share(clone) == 100;
+	json_array_foreach(clones, i, clone)
+		done += share(clone) == 100;
 	if (json_array_size(clones) == 0)
 		fprintf(b->out,
 		    "Generation %lld: backup only, no clone is configured ('keyclone clone add HOST:PORT').\n",
-		    (long long)json_integer_value(json_object_get(result, "generation")));
+		    member_int(result, "generation"));
 	else
-		fprintf(b->out, "Generation %lld: %zu of %zu clones have it.\n",
-		    (long long)json_integer_value(json_object_get(result, "generation")), done,
+		fprintf(b->out, "Generation %lld: %zu of %zu clones have it.\n", member_int(result, "generation"), done,
 		    json_array_size(clones));
 }

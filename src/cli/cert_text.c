@@ -5,16 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
-
-void cert_text_time(char text[CERT_TEXT_TIME_SIZE], time_t t)
-{
-	struct tm tm;
-
-	if (gmtime_r(&t, &tm) == NULL || strftime(text, CERT_TEXT_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-		strcpy(text, "-");
-}
 
 static json_t *strings(char *const *list, size_t count)
 {
@@ -27,11 +20,11 @@ static json_t *strings(char *const *list, size_t count)
 
 json_t *cert_text_json(const char *name_key, const char *name, const struct cert_info *info)
 {
-	char begin[CERT_TEXT_TIME_SIZE], end[CERT_TEXT_TIME_SIZE];
+	char begin[CLOCK_UTC_SIZE], end[CLOCK_UTC_SIZE];
 	json_t *o = json_object();
 
-	cert_text_time(begin, info->not_before);
-	cert_text_time(end, info->not_after);
+	clock_utc(begin, info->not_before);
+	clock_utc(end, info->not_after);
 	json_object_set_new(o, name_key, json_string(name));
 	json_object_set_new(o, "cn", json_string(info->cn));
 	json_object_set_new(o, "subject", json_string(info->subject));
@@ -68,10 +61,10 @@ static void print_names(const struct cert_info *info)
 
 void cert_text_print(const struct cert_info *info)
 {
-	char begin[CERT_TEXT_TIME_SIZE], end[CERT_TEXT_TIME_SIZE];
+	char begin[CLOCK_UTC_SIZE], end[CLOCK_UTC_SIZE];
 
-	cert_text_time(begin, info->not_before);
-	cert_text_time(end, info->not_after);
+	clock_utc(begin, info->not_before);
+	clock_utc(end, info->not_after);
 	printf("subject      %s\nissuer       %s\nserial       %s\nkey          %s\n", info->subject,
 	    info->self_signed ? "itself" : info->issuer, info->serial, info->key_type);
 	print_names(info);

@@ -9,10 +9,6 @@
 #include "cli.h"
 #include "keystore/cert.h"
 
-#define CERT_TEXT_TIME_SIZE 32
-
-/* RFC 3339 in UTC. */
-void cert_text_time(char text[CERT_TEXT_TIME_SIZE], time_t t);
 /* Everything of `info` with stable names, and `name_key`: name. New reference. */
 json_t *cert_text_json(const char *name_key, const char *name, const struct cert_info *info);
 /* The lines of `cert show` on standard output. */

@@ -178,7 +178,7 @@ static int ask(char **password, int tty, const char *prompt)
 	quiet.c_lflag &= ~(tcflag_t)ECHO;
 	dprintf(tty, "%s: ", prompt);
 	tcsetattr(tty, TCSAFLUSH, &quiet);
-	rc = file_read_password(password, tty, "terminal");
+	rc = file_read_password_fd(password, tty, "terminal");
 	tcsetattr(tty, TCSAFLUSH, &old);
 	dprintf(tty, "\n");
 	return rc;
@@ -211,15 +211,9 @@ int cli_password(char **password, const char *file, const char *prompt, bool con
 	int fd = -1, rc;
 
 	if (file != NULL && strcmp(file, "-") == 0)
-		return file_read_password(password, STDIN_FILENO, "standard input");
-	if (file != NULL) {
-		fd = open(file, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			return err_errno("%s", file);
-		rc = file_read_password(password, fd, file);
-		close(fd);
-		return rc;
-	}
+		return file_read_password_fd(password, STDIN_FILENO, "standard input");
+	if (file != NULL)
+		return file_read_password(password, file);
 	fd = isatty(STDIN_FILENO) ? open("/dev/tty", O_RDWR | O_CLOEXEC) : -1;
 	if (fd < 0)
 		return err_set(KC_EUSAGE, "%s: no terminal to ask on; give --%s FILE", prompt, option);

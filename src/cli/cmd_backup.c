@@ -2,26 +2,17 @@
 /* cmd_backup: backups made, listed and verified without a daemon. Restoring is in backup_restore.c. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "backup/create.h"
 #include "backup/store.h"
 #include "backup/verify.h"
 #include "backup_env.h"
 #include "backup_restore.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "families.h"
-
-static void format_time(char out[24], int64_t t)
-{
-	time_t tt = (time_t)t;
-	struct tm tm;
-
-	gmtime_r(&tt, &tm);
-	strftime(out, 24, "%Y-%m-%dT%H:%M:%SZ", &tm);
-}
 
 /* --- create --- */
 
@@ -150,9 +141,9 @@ static int cmd_create(struct cli *c)
 
 static json_t *entry_json(const struct store_entry *e)
 {
-	char when[24];
+	char when[CLOCK_UTC_SIZE];
 
-	format_time(when, e->name.time);
+	clock_utc(when, e->name.time);
 	return json_pack("{ss ss ss ss sI ss sI ss}", "backup", e->file, "path", e->path, "database", e->name.database,
 	    "lineage", e->name.lineage, "generation", (json_int_t)e->name.generation, "kind",
 	    store_kind_name(e->name.kind), "bytes", (json_int_t)e->size, "time", when);
@@ -163,7 +154,7 @@ static int cmd_list(struct cli *c)
 	struct store_entry *entries = NULL;
 	json_t *array;
 	size_t i, n = 0;
-	char when[24];
+	char when[CLOCK_UTC_SIZE];
 	int rc = cli_args(c, 0, 0);
 
 	if (rc == KC_OK)
@@ -181,7 +172,7 @@ static int cmd_list(struct cli *c)
 		printf(
 		    "%-20s  %-8s  %10s  %-6s  %14s  %s\n", "TIME", "LINEAGE", "GENERATION", "KIND", "BYTES", "BACKUP");
 		for (i = 0; i < n; i++) {
-			format_time(when, entries[i].name.time);
+			clock_utc(when, entries[i].name.time);
 			printf("%-20s  %-8s  %10llu  %-6s  %14llu  %s\n", when, entries[i].name.lineage,
 			    (unsigned long long)entries[i].name.generation, store_kind_name(entries[i].name.kind),
 			    (unsigned long long)entries[i].size, entries[i].file);
@@ -226,9 +217,9 @@ static int work_verify(struct backup_env *e, struct audit_record *r, void *arg)
 
 static int print_verified(struct cli *c, const struct verify_result *v, const char *file)
 {
-	char when[24];
+	char when[CLOCK_UTC_SIZE];
 
-	format_time(when, v->time);
+	clock_utc(when, v->time);
 	if (c->json)
 		return cli_print_json(json_pack("{ss sb ss sI ss ss sI sI sI ss}", "backup", file, "good", 1, "lineage",
 		    v->lineage, "generation", (json_int_t)v->generation, "time", when, "host", v->host, "rows",

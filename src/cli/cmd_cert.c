@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -129,11 +130,11 @@ static int save(struct cli *c, enum audit_event event, const struct identity *id
 static int print_saved(const struct cli *c, const char *verb, const char *alias, const struct identity *id)
 {
 	const struct cert_info *info = identity_info(id);
-	char end[CERT_TEXT_TIME_SIZE];
+	char end[CLOCK_UTC_SIZE];
 
 	if (c->json)
 		return cli_print_json(cert_text_json("alias", alias, info));
-	cert_text_time(end, info->not_after);
+	clock_utc(end, info->not_after);
 	printf("%s %s: %s, %s, until %s, SHA-256 %s\n", verb, alias, info->subject, info->key_type, end, info->sha256);
 	if (cert_info_days_left(info, time(NULL)) < 0)
 		fprintf(stderr, "keyclone: alias %s: the certificate expired at %s\n", alias, end);
@@ -404,10 +405,10 @@ static int cmd_show(struct cli *c)
 
 static void print_row(const struct identity_entry *e)
 {
-	char end[CERT_TEXT_TIME_SIZE], days[24];
+	char end[CLOCK_UTC_SIZE], days[24];
 	const char *role = cert_role_name(e->info.role);
 
-	cert_text_time(end, e->info.not_after);
+	clock_utc(end, e->info.not_after);
 	snprintf(days, sizeof(days), "%ld", cert_info_days_left(&e->info, time(NULL)));
 	printf(LIST_FORMAT, e->alias, e->has_key ? "yes" : "no", e->info.key_type, role[0] != '\0' ? role : "-",
 	    e->info.cn[0] != '\0' ? e->info.cn : e->info.subject, end, days, e->info.sha256);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "base/host.h"
 #include "base/mem.h"
 #include "cli.h"
 #include "daemon_client.h"
@@ -52,12 +53,12 @@ static int edit(struct cli *c, edit_fn fn, enum audit_event event, char **name, 
 	if (rc == KC_OK && c->conf->role != CONF_MASTER)
 		rc = err_set(KC_EUSAGE, "this machine is a clone; its master keeps the list of clones");
 	if (rc == KC_OK)
-		rc = conf_parse_host_port(&host, &port, c->argv[0]);
+		rc = host_port_parse(&host, &port, c->argv[0]);
 	if (rc < 0)
 		return rc;
 	if (port == 0)
 		port = CONF_CLIENT_PORT_NO;
-	*name = conf_format_host_port(host, port);
+	*name = host_port_format(host, port);
 	rc = fn(c->conf_path, host, port, &problems);
 	if (rc < 0)
 		rc = print_problems(c, &problems, rc);
@@ -110,7 +111,7 @@ static int cmd_list(struct cli *c)
 	int rc = cli_args(c, 0, 0);
 
 	for (size_t i = 0; rc == KC_OK && i < c->conf->clone_count; i++) {
-		char *name = conf_format_host_port(c->conf->clones[i].host, c->conf->clones[i].port);
+		char *name = host_port_format(c->conf->clones[i].host, c->conf->clones[i].port);
 
 		if (c->json)
 			json_array_append_new(list,

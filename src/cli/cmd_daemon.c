@@ -103,15 +103,15 @@ static int cmd_reload(struct cli *c)
 	if (rc == KC_OK)
 		rc = daemon_call(&result, c, json_pack("{s:s}", "verb", "reload"), NULL, NULL);
 	json_array_foreach(json_object_get(result, "errors"), i, e)
-	    fprintf(stderr, "keyclone: %s\n", json_string_value(e));
+		fprintf(stderr, "keyclone: %s\n", json_string_value(e));
 	if (rc == KC_OK && c->json) {
 		cli_print_json(json_deep_copy(result));
 	} else if (rc == KC_OK) {
 		puts("The configuration and the credentials were read anew.");
 		json_array_foreach(json_object_get(result, "changed"), i, e)
-		    printf("  changed: %s\n", json_string_value(e));
+			printf("  changed: %s\n", json_string_value(e));
 		json_array_foreach(json_object_get(result, "restart"), i, e)
-		    printf("  changed in the file, needs a restart of keycloned: %s\n", json_string_value(e));
+			printf("  changed in the file, needs a restart of keycloned: %s\n", json_string_value(e));
 	}
 	json_decref(result);
 	return rc;
@@ -136,9 +136,11 @@ static int cmd_diverged_list(struct cli *c)
 	} else if (here + there == 0) {
 		puts("This clone has not diverged: its database is what was last restored.");
 	} else {
-		json_array_foreach(json_object_get(result, "rows_here"), i, row) printf("%-7s %-24s %s\n",
-		    strcmp(json_string_value(json_object_get(row, "only")), "here") == 0 ? "here" : "master",
-		    json_string_value(json_object_get(row, "table")), json_string_value(json_object_get(row, "key")));
+		json_array_foreach(json_object_get(result, "rows_here"), i, row)
+			printf("%-7s %-24s %s\n",
+			    strcmp(json_string_value(json_object_get(row, "only")), "here") == 0 ? "here" : "master",
+			    json_string_value(json_object_get(row, "table")),
+			    json_string_value(json_object_get(row, "key")));
 		if ((long long)shown < here + there)
 			printf("… and %lld more\n", here + there - (long long)shown);
 		printf("%lld rows only here, %lld rows only in the master's backup.\n"

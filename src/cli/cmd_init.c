@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/file.h"
+#include "base/host.h"
 #include "base/mem.h"
 #include "cli.h"
 #include "init.h"
@@ -51,7 +52,7 @@ static int take_master(struct init *in, const char *text)
 	in->master_port = 1111;
 	if (text == NULL)
 		return KC_OK;
-	rc = conf_parse_host_port(&in->master_host, &in->master_port, text);
+	rc = host_port_parse(&in->master_host, &in->master_port, text);
 	if (rc == KC_OK && in->master_port == 0)
 		in->master_port = 1111;
 	return rc;

@@ -9,8 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/host.h"
 #include "base/mem.h"
 #include "cli.h"
 #include "key_text.h"
@@ -32,9 +34,8 @@ static int check_role(struct cli *c)
 
 	if (c->conf->role == CONF_MASTER || cli_flag(c, "force"))
 		return KC_OK;
-	master = c->conf->master_host != NULL
-		     ? conf_format_host_port(c->conf->master_host, (int)c->conf->master_listen_port)
-		     : mem_xstrdup("whichever machine pushes to it");
+	master = c->conf->master_host != NULL ? host_port_format(c->conf->master_host, (int)c->conf->master_listen_port)
+					      : mem_xstrdup("whichever machine pushes to it");
 	rc = err_set(
 	    KC_EPERM, "this is a clone: its keys are changed on its master, %s (or here, with --force)", master);
 	free(master);
@@ -276,7 +277,7 @@ struct listing {
 static int print_row(const struct keydb_key *key, void *arg)
 {
 	struct listing *l = arg;
-	char created[KEY_TEXT_TIME_SIZE], *text;
+	char created[CLOCK_UTC_SIZE], *text;
 	json_t *o;
 
 	if (l->json) {
@@ -286,7 +287,7 @@ static int print_row(const struct keydb_key *key, void *arg)
 		free(text);
 		json_decref(o);
 	} else {
-		key_text_time(created, key->created);
+		clock_utc(created, key->created);
 		printf(LIST_FORMAT, key->uuid, key->alias[0] != '\0' ? key->alias : "-",
 		    key->group[0] != '\0' ? key->group : "-", keydb_kind_name(key->kind), key->algorithm,
 		    keydb_state_name(key->state), created);
@@ -369,8 +370,7 @@ static int cmd_show(struct cli *c)
 	o = key_text_json(&key);
 	if (c->json)
 		return cli_print_json(o);
-	json_object_foreach(o, name, value)
-	{
+	json_object_foreach(o, name, value) {
 		if (json_is_integer(value))
 			printf("%-12s %lld\n", name, (long long)json_integer_value(value));
 		else

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -75,9 +76,9 @@ static const char *kind_of(const struct cert_info *info)
 
 static void print_row(const struct trust_entry *e)
 {
-	char end[CERT_TEXT_TIME_SIZE], days[24];
+	char end[CLOCK_UTC_SIZE], days[24];
 
-	cert_text_time(end, e->info.not_after);
+	clock_utc(end, e->info.not_after);
 	snprintf(days, sizeof(days), "%ld", cert_info_days_left(&e->info, time(NULL)));
 	printf(LIST_FORMAT, e->name, kind_of(&e->info), e->info.cn[0] != '\0' ? e->info.cn : e->info.subject, end, days,
 	    e->info.sha256);

@@ -117,12 +117,8 @@ static void check_certificate(const struct access *a)
 
 static int read_password(char **password, const char *path)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+	int rc = file_read_password(password, path);
 
-	if (fd < 0)
-		return err_errno("%s", path);
-	rc = file_read_password(password, fd, path);
-	close(fd);
 	if (rc == KC_OK && strlen(*password) < CONF_PASSWORD_MIN)
 		rc = err_set(KC_ECONF, "%s: the password has %zu bytes, at least %d are needed", path,
 		    strlen(*password), CONF_PASSWORD_MIN);

@@ -2,29 +2,8 @@
 /* key_text: a key's record as text and as JSON. */
 #include "key_text.h"
 
-#include <string.h>
-#include <time.h>
-
 #include "base/mem.h"
-
-void key_text_time(char text[KEY_TEXT_TIME_SIZE], int64_t t)
-{
-	time_t when = (time_t)t;
-	struct tm tm;
-
-	if (t == 0 || gmtime_r(&when, &tm) == NULL)
-		strcpy(text, "-");
-	else
-		strftime(text, KEY_TEXT_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
-}
-
-static json_t *json_time(int64_t t)
-{
-	char text[KEY_TEXT_TIME_SIZE];
-
-	key_text_time(text, t);
-	return t == 0 ? json_null() : json_string(text);
-}
+#include "base/member.h"
 
 static json_t *json_name(const char *text)
 {
@@ -41,11 +20,11 @@ json_t *key_text_json(const struct keydb_key *key)
 	json_object_set_new(o, "kind", json_string(keydb_kind_name(key->kind)));
 	json_object_set_new(o, "algorithm", json_string(key->algorithm));
 	json_object_set_new(o, "state", json_string(keydb_state_name(key->state)));
-	json_object_set_new(o, "created", json_time(key->created));
-	json_object_set_new(o, "activated", json_time(key->activated));
-	json_object_set_new(o, "deactivated", json_time(key->deactivated));
-	json_object_set_new(o, "compromised", json_time(key->compromised));
-	json_object_set_new(o, "destroyed", json_time(key->destroyed));
+	json_object_set_new(o, "created", member_time(key->created));
+	json_object_set_new(o, "activated", member_time(key->activated));
+	json_object_set_new(o, "deactivated", member_time(key->deactivated));
+	json_object_set_new(o, "compromised", member_time(key->compromised));
+	json_object_set_new(o, "destroyed", member_time(key->destroyed));
 	json_object_set_new(o, "master_key", key->master_key == 0 ? json_null() : json_integer(key->master_key));
 	return o;
 }

@@ -7,31 +7,23 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/err.h"
+#include "base/host.h"
+#include "base/member.h"
 
 #define EXPIRING_DAYS 30
-
-static const char *text(const json_t *j, const char *name)
-{
-	const char *s = json_string_value(json_object_get(j, name));
-
-	return s != NULL ? s : "";
-}
-
-static long long number(const json_t *j, const char *name)
-{
-	return (long long)json_integer_value(json_object_get(j, name));
-}
 
 /* RFC 3339 UTC to local: the time alone today, the weekday within a week, else the date. */
 static const char *local_time(char *out, size_t size, const char *utc)
 {
-	struct tm tm = { 0 }, today;
+	struct tm tm, today;
 	time_t now = time(NULL), at;
+	int64_t moment;
 
-	if (strptime(utc, "%Y-%m-%dT%H:%M:%SZ", &tm) == NULL)
+	if (clock_parse_utc(&moment, utc) < 0)
 		return "";
-	at = timegm(&tm);
+	at = (time_t)moment;
 	localtime_r(&at, &tm);
 	localtime_r(&now, &today);
 	strftime(out, size,
@@ -57,13 +49,15 @@ int status_verdict(const json_t *status)
 	size_t i;
 	json_t *j;
 
-	if (strcmp(text(status, "task"), "UP") != 0)
+	if (strcmp(member_text(status, "task"), "UP") != 0)
 		return err_set(KC_EFOUND, "the task is down");
-	json_array_foreach(json_object_get(status, "clones"), i, j) if (is_bad(text(j, "state"))) return err_set(
-	    KC_EFOUND, "clone %s is %s", text(j, "host"), text(j, "state"));
-	json_array_foreach(json_object_get(status, "certificates"), i,
-	    j) if (number(j, "days_left") < EXPIRING_DAYS) return err_set(KC_EFOUND, "certificate %s ends in %lld days",
-	    text(j, "alias"), number(j, "days_left"));
+	json_array_foreach(json_object_get(status, "clones"), i, j)
+		if (is_bad(member_text(j, "state")))
+			return err_set(KC_EFOUND, "clone %s is %s", member_text(j, "host"), member_text(j, "state"));
+	json_array_foreach(json_object_get(status, "certificates"), i, j)
+		if (member_int(j, "days_left") < EXPIRING_DAYS)
+			return err_set(KC_EFOUND, "certificate %s ends in %lld days", member_text(j, "alias"),
+			    member_int(j, "days_left"));
 	if (json_is_true(json_object_get(json_object_get(status, "self"), "diverged")))
 		return err_set(KC_EFOUND, "this clone has diverged");
 	return KC_OK;
@@ -71,20 +65,22 @@ int status_verdict(const json_t *status)
 
 static void print_clone(const json_t *c, long long generation)
 {
-	char name[280], at[40], retry[40], behind[400] = "–";
-	const char *host = text(c, "host"), *state = text(c, "state");
-	long long lacks = generation - number(c, "applied");
+	char at[40], retry[40], behind[400] = "–", *name;
+	const char *host = member_text(c, "host"), *state = member_text(c, "state");
+	long long lacks = generation - member_int(c, "applied");
 
-	snprintf(name, sizeof(name), strchr(host, ':') != NULL ? "[%s]:%lld" : "%s:%lld", host, number(c, "port"));
+	name = host_port_format(host, (int)member_int(c, "port"));
 	if (lacks > 0)
 		snprintf(behind, sizeof(behind), "%lld", lacks);
-	if (is_bad(state) && text(c, "last_error")[0] != '\0')
-		snprintf(behind + strlen(behind), sizeof(behind) - strlen(behind), ", %s", text(c, "last_error"));
-	if (text(c, "retry_at")[0] != '\0')
+	if (is_bad(state) && member_text(c, "last_error")[0] != '\0')
+		snprintf(
+		    behind + strlen(behind), sizeof(behind) - strlen(behind), ", %s", member_text(c, "last_error"));
+	if (member_text(c, "retry_at")[0] != '\0')
 		snprintf(behind + strlen(behind), sizeof(behind) - strlen(behind), ", next try %s",
-		    local_time(retry, sizeof(retry), text(c, "retry_at")));
-	printf("%-24s %-11s %-6lld %-16s %-7lld %s\n", name, state, number(c, "applied"),
-	    local_time(at, sizeof(at), text(c, "applied_at")), number(c, "stored"), behind);
+		    local_time(retry, sizeof(retry), member_text(c, "retry_at")));
+	printf("%-24s %-11s %-6lld %-16s %-7lld %s\n", name, state, member_int(c, "applied"),
+	    local_time(at, sizeof(at), member_text(c, "applied_at")), member_int(c, "stored"), behind);
+	free(name);
 }
 
 static void print_self(const json_t *status)
@@ -94,21 +90,21 @@ static void print_self(const json_t *status)
 
 	if (!json_is_object(self))
 		return;
-	if (number(self, "applied") > 0)
-		printf("Applied: generation %lld", number(self, "applied"));
+	if (member_int(self, "applied") > 0)
+		printf("Applied: generation %lld", member_int(self, "applied"));
 	else
 		printf("Applied: nothing yet");
-	printf("; stored: %lld; database: %lld rows.\n", number(self, "stored"),
-	    number(json_object_get(status, "database"), "rows"));
-	if (text(master, "host")[0] != '\0')
-		printf("Master: %s, last heard %s.\n", text(master, "host"),
-		    local_time(at, sizeof(at), text(master, "last_contact")));
+	printf("; stored: %lld; database: %lld rows.\n", member_int(self, "stored"),
+	    member_int(json_object_get(status, "database"), "rows"));
+	if (member_text(master, "host")[0] != '\0')
+		printf("Master: %s, last heard %s.\n", member_text(master, "host"),
+		    local_time(at, sizeof(at), member_text(master, "last_contact")));
 	else
 		puts("Master: never heard.");
 	if (json_is_true(json_object_get(self, "diverged")))
 		printf("DIVERGED: %s\n  Nothing is restored until it is decided: 'keyclone diverged list', 'keyclone "
 		       "diverged discard'.\n",
-		    text(self, "diverged_detail"));
+		    member_text(self, "diverged_detail"));
 }
 
 void status_print(const json_t *status)
@@ -118,18 +114,22 @@ void status_print(const json_t *status)
 	size_t i;
 	json_t *j;
 
-	json_array_foreach(json_object_get(status, "messages"), i, j) puts(text(j, "status"));
-	if (text(status, "last_check")[0] != '\0')
-		printf("Last check %s: %s.\n", local_time(at, sizeof(at), text(status, "last_check")),
-		    text(status, "last_check_result"));
-	if (text(status, "unreplicated_since")[0] != '\0')
+	json_array_foreach(json_object_get(status, "messages"), i, j)
+		puts(member_text(j, "status"));
+	if (member_text(status, "last_check")[0] != '\0')
+		printf("Last check %s: %s.\n", local_time(at, sizeof(at), member_text(status, "last_check")),
+		    member_text(status, "last_check_result"));
+	if (member_text(status, "unreplicated_since")[0] != '\0')
 		printf("Changes that are in no backup yet, since %s.\n",
-		    local_time(at, sizeof(at), text(status, "unreplicated_since")));
-	json_array_foreach(json_object_get(status, "certificates"), i, j) if (number(j, "days_left") < EXPIRING_DAYS)
-	    printf("Certificate %s ends in %lld days.\n", text(j, "alias"), number(j, "days_left"));
+		    local_time(at, sizeof(at), member_text(status, "unreplicated_since")));
+	json_array_foreach(json_object_get(status, "certificates"), i, j)
+		if (member_int(j, "days_left") < EXPIRING_DAYS)
+			printf(
+			    "Certificate %s ends in %lld days.\n", member_text(j, "alias"), member_int(j, "days_left"));
 	print_self(status);
 	if (json_array_size(clones) == 0)
 		return;
 	printf("\n%-24s %-11s %-23s %-7s %s\n", "CLONE", "STATE", "APPLIED", "STORED", "BEHIND");
-	json_array_foreach(clones, i, j) print_clone(j, number(status, "generation"));
+	json_array_foreach(clones, i, j)
+		print_clone(j, member_int(status, "generation"));
 }

@@ -10,6 +10,7 @@
 #include "base/audit_read.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/member.h"
 #include "base/msg.h"
 
 #define OPEN_MAX_ATTEMPTS 256
@@ -39,13 +40,6 @@ struct open {
 	size_t n;
 };
 
-static const char *member(const json_t *j, const char *name)
-{
-	const char *s = json_string_value(json_object_get(j, name));
-
-	return s != NULL ? s : "";
-}
-
 static void drop(struct open *o, size_t i)
 {
 	free(o->list[i]);
@@ -61,9 +55,9 @@ static void begin(struct open *o, size_t pair, const json_t *j)
 	a = mem_xalloc(sizeof(*a));
 	a->pair = pair;
 	a->generation = (uint64_t)json_integer_value(json_object_get(j, "generation"));
-	snprintf(a->peer, sizeof(a->peer), "%s", member(j, "peer"));
-	snprintf(a->backup, sizeof(a->backup), "%s", member(j, "backup"));
-	snprintf(a->lineage, sizeof(a->lineage), "%s", member(j, "lineage"));
+	snprintf(a->peer, sizeof(a->peer), "%s", member_text(j, "peer"));
+	snprintf(a->backup, sizeof(a->backup), "%s", member_text(j, "backup"));
+	snprintf(a->lineage, sizeof(a->lineage), "%s", member_text(j, "lineage"));
 	o->list[o->n++] = a;
 }
 
@@ -75,7 +69,7 @@ static void end(struct open *o, size_t pair, const json_t *j)
 
 	for (size_t i = 0; i < o->n; i++)
 		if (o->list[i]->pair == pair && o->list[i]->generation == generation &&
-		    (pairs[pair].end != AUDIT_PUSH_END || strcmp(o->list[i]->peer, member(j, "peer")) == 0)) {
+		    (pairs[pair].end != AUDIT_PUSH_END || strcmp(o->list[i]->peer, member_text(j, "peer")) == 0)) {
 			drop(o, i);
 			return;
 		}
@@ -83,8 +77,8 @@ static void end(struct open *o, size_t pair, const json_t *j)
 
 static void take(struct open *o, const json_t *j)
 {
-	const char *event = member(j, "event");
-	bool started = strcmp(member(j, "outcome"), "started") == 0;
+	const char *event = member_text(j, "event");
+	bool started = strcmp(member_text(j, "outcome"), "started") == 0;
 
 	if (strcmp(event, audit_event_name(AUDIT_DAEMON_START)) == 0)
 		while (o->n > 0)

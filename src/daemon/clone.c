@@ -16,6 +16,7 @@
 #include "base/ipc.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/member.h"
 #include "base/msg.h"
 #include "base/str.h"
 #include "daemon/clone.h"
@@ -45,13 +46,6 @@ struct clone_role {
 	struct control_client *asking; /* for the list of diverged rows */
 	char **cns;
 };
-
-static const char *text_of(const json_t *j, const char *name)
-{
-	const char *s = json_string_value(json_object_get(j, name));
-
-	return s != NULL ? s : "";
-}
 
 static int timing(const json_t *result, const char *name)
 {
@@ -136,7 +130,7 @@ static void on_resolved(int rc, const json_t *result, void *arg)
 {
 	struct clone_role *c = arg;
 	struct state_intent i;
-	bool written = strcmp(text_of(result, "which"), "new") == 0;
+	bool written = strcmp(member_text(result, "which"), "new") == 0;
 	int broken = c->broken;
 
 	c->restoring = false;
@@ -193,7 +187,7 @@ static void on_progress(const json_t *p, void *arg)
 
 	if (json_object_get(p, "phase") == NULL)
 		return;
-	STR_COPY(c->phase, text_of(p, "phase"));
+	STR_COPY(c->phase, member_text(p, "phase"));
 	c->percent = (unsigned)json_integer_value(json_object_get(p, "percent"));
 	receive_progress(c->receive, c->phase, c->percent);
 }
@@ -204,13 +198,13 @@ static json_t *on_ask(const json_t *ask, void *arg)
 	struct clone_role *c = arg;
 	struct state_intent i = { 0 };
 
-	if (strcmp(text_of(ask, "ask"), "intent") != 0)
+	if (strcmp(member_text(ask, "ask"), "intent") != 0)
 		return NULL;
-	STR_COPY(i.lineage, text_of(ask, "lineage"));
+	STR_COPY(i.lineage, member_text(ask, "lineage"));
 	i.generation = (uint64_t)json_integer_value(json_object_get(ask, "generation"));
-	STR_COPY(i.old_digest, text_of(ask, "old_digest"));
-	STR_COPY(i.digest, text_of(ask, "digest"));
-	STR_COPY(i.schema, text_of(ask, "schema"));
+	STR_COPY(i.old_digest, member_text(ask, "old_digest"));
+	STR_COPY(i.digest, member_text(ask, "digest"));
+	STR_COPY(i.schema, member_text(ask, "schema"));
 	STR_COPY(i.backup, c->stored.backup);
 	return ipc_result_new(state_put_intent(c->d->state, &i));
 }
@@ -292,13 +286,13 @@ static void restored(struct clone_role *c, const json_t *result, struct proto_re
 	struct audit_record discarded = { .event = AUDIT_CLONE_DISCARDED,
 		.outcome = AUDIT_SUCCESS,
 		.generation = c->stored.generation,
-		.detail = text_of(result, "diverged") };
+		.detail = member_text(result, "diverged") };
 	int rc;
 
 	STR_COPY(self->lineage, c->stored.lineage);
 	self->generation = self->complete = c->stored.generation;
-	STR_COPY(self->digest, text_of(result, "digest"));
-	STR_COPY(self->schema, text_of(result, "schema"));
+	STR_COPY(self->digest, member_text(result, "digest"));
+	STR_COPY(self->schema, member_text(result, "schema"));
 	STR_COPY(self->backup, c->stored.backup);
 	self->rows = (uint64_t)json_integer_value(json_object_get(result, "rows"));
 	self->applied_at = self->last_completed = time(NULL);
@@ -333,7 +327,7 @@ static void diverged(struct clone_role *c, const json_t *result, struct proto_re
 
 	self->diverged = true;
 	snprintf(self->diverged_detail, sizeof(self->diverged_detail), "not from the master: %.400s",
-	    text_of(result, "diverged"));
+	    member_text(result, "diverged"));
 	state_clear_intent(c->d->state);
 	daemon_save(c->d);
 	daemon_audit(c->d, &r);
@@ -818,12 +812,12 @@ void clone_status(const struct clone_role *c, json_t *status)
 	const struct state_self *self = &c->d->self;
 	json_t *master =
 	    json_pack("{s:o, s:o}", "host", self->master_host[0] != '\0' ? json_string(self->master_host) : json_null(),
-		"last_contact", status_time(self->master_contact));
+		"last_contact", member_time(self->master_contact));
 
 	json_object_set_new(status, "generation", json_integer((json_int_t)self->generation));
 	json_object_set_new(status, "self",
 	    json_pack("{s:I, s:o, s:I, s:n, s:b, s:o, s:o}", "applied", (json_int_t)self->generation, "applied_at",
-		status_time(self->applied_at), "stored",
+		member_time(self->applied_at), "stored",
 		(json_int_t)(c->stored.generation > self->generation ? c->stored.generation : self->generation),
 		"postponed_until", "diverged", (int)(self->diverged && !self->discard), "diverged_detail",
 		self->diverged_detail[0] != '\0' ? json_string(self->diverged_detail) : json_null(), "master", master));

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/member.h"
 #include "daemon/daemon.h"
 #include "keystore/identity.h"
 #include "keystore/trust.h"
@@ -17,7 +18,7 @@ static json_t *describe(const struct identity *id)
 	int64_t left = ((int64_t)info->not_after - (int64_t)time(NULL)) / 86400;
 
 	return json_pack("{s:s, s:s, s:o, s:I}", "alias", identity_alias(id), "sha256", info->sha256, "not_after",
-	    status_time((int64_t)info->not_after), "days_left", (json_int_t)left);
+	    member_time((int64_t)info->not_after), "days_left", (json_int_t)left);
 }
 
 int credentials_load(struct tls_creds **creds, json_t **certificate, const struct conf *c)

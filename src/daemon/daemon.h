@@ -68,7 +68,4 @@ void daemon_reload(struct daemon *d, daemon_reload_fn done, void *arg);
 /* The JSON of INTERFACE section 4, new reference. */
 json_t *status_json(const struct daemon *d);
 
-/* RFC 3339 UTC, NULL member for 0. New reference. */
-json_t *status_time(int64_t t);
-
 #endif

@@ -79,7 +79,8 @@ static bool print_errors(const json_t *result)
 	size_t i;
 	json_t *e;
 
-	json_array_foreach(errors, i, e) fprintf(stderr, "keycloned: %s\n", json_string_value(e));
+	json_array_foreach(errors, i, e)
+		fprintf(stderr, "keycloned: %s\n", json_string_value(e));
 	return json_array_size(errors) > 0;
 }
 

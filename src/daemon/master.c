@@ -19,23 +19,12 @@
 #include "base/ipc.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/member.h"
 #include "base/str.h"
 #include "daemon/control.h"
 #include "master_int.h"
 
 #define MINUTE_MS 10000
-
-static uint64_t json_u64(const json_t *j, const char *name)
-{
-	return (uint64_t)json_integer_value(json_object_get(j, name));
-}
-
-static const char *json_text(const json_t *j, const char *name)
-{
-	const char *s = json_string_value(json_object_get(j, name));
-
-	return s != NULL ? s : "";
-}
 
 /* --- schedule --- */
 
@@ -209,7 +198,7 @@ static json_t *on_ask(const json_t *ask, void *arg)
 	json_t *answer;
 	int rc;
 
-	if (strcmp(json_text(ask, "ask"), "generation") != 0)
+	if (strcmp(member_text(ask, "ask"), "generation") != 0)
 		return NULL;
 	self->generation++;
 	if (self->unreplicated_since == 0)
@@ -243,12 +232,12 @@ static void on_backup_progress(const json_t *p, void *arg)
 
 	if (json_object_get(p, "phase") == NULL)
 		return;
-	STR_COPY(m->run.phase, json_text(p, "phase"));
-	m->run.percent = (unsigned)json_u64(p, "percent");
+	STR_COPY(m->run.phase, member_text(p, "phase"));
+	m->run.percent = (unsigned)member_u64(p, "percent");
 	if (json_object_get(p, "path") != NULL && m->making) {
 		if (m->out == NULL)
 			begin_offering(m, p);
-		m->out->valid = json_u64(p, "bytes");
+		m->out->valid = member_u64(p, "bytes");
 		target_grow_all(m);
 	}
 	master_settle_soon(m);
@@ -260,23 +249,23 @@ static void backup_made(struct master *m, const json_t *result)
 	struct audit_record r = { .event = AUDIT_BACKUP_CREATE,
 		.outcome = AUDIT_SUCCESS,
 		.lineage = self->lineage,
-		.generation = json_u64(result, "generation"),
-		.backup = json_text(result, "name"),
-		.bytes = json_u64(result, "size"),
+		.generation = member_u64(result, "generation"),
+		.backup = member_text(result, "name"),
+		.bytes = member_u64(result, "size"),
 		.duration_ms = loop_now(m->d->loop) - m->backup_began };
 	int rc;
 
 	if (m->out == NULL)
 		begin_offering(m, result);
 	self->complete = r.generation;
-	STR_COPY(self->digest, json_text(result, "digest"));
-	STR_COPY(self->schema, json_text(result, "schema"));
-	STR_COPY(self->file_id, json_text(result, "file_id"));
-	STR_COPY(self->backup, json_text(result, "name"));
-	STR_COPY(self->sha256, json_text(result, "sha256"));
-	self->header_size = json_u64(result, "header_size");
-	self->database_size = json_u64(result, "database_size");
-	self->rows = json_u64(result, "rows");
+	STR_COPY(self->digest, member_text(result, "digest"));
+	STR_COPY(self->schema, member_text(result, "schema"));
+	STR_COPY(self->file_id, member_text(result, "file_id"));
+	STR_COPY(self->backup, member_text(result, "name"));
+	STR_COPY(self->sha256, member_text(result, "sha256"));
+	self->header_size = member_u64(result, "header_size");
+	self->database_size = member_u64(result, "database_size");
+	self->rows = member_u64(result, "rows");
 	self->unreplicated_since = 0;
 	json_object_set_new(m->d->database, "rows", json_integer((json_int_t)self->rows));
 	m->making = false;
@@ -538,11 +527,11 @@ int64_t master_status(const struct master *m, json_t *status)
 	if (m->run.active)
 		run = run_json(m);
 	json_object_set_new(status, "generation", json_integer((json_int_t)self->complete));
-	json_object_set_new(status, "next_scheduled", status_time(self->stopped ? 0 : m->next_check));
-	json_object_set_new(status, "last_check", status_time(self->last_check));
+	json_object_set_new(status, "next_scheduled", member_time(self->stopped ? 0 : m->next_check));
+	json_object_set_new(status, "last_check", member_time(self->last_check));
 	json_object_set_new(status, "last_check_result",
 	    self->last_check_result[0] != '\0' ? json_string(self->last_check_result) : json_null());
-	json_object_set_new(status, "unreplicated_since", status_time(self->unreplicated_since));
+	json_object_set_new(status, "unreplicated_since", member_time(self->unreplicated_since));
 	json_object_set_new(status, "run", run);
 	json_object_set_new(status, "clones", clones);
 	return self->stopped ? 0 : m->next_check;

@@ -9,34 +9,23 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/member.h"
 #include "base/str.h"
-
-static uint64_t json_u64(const json_t *j, const char *name)
-{
-	return (uint64_t)json_integer_value(json_object_get(j, name));
-}
-
-static const char *json_text(const json_t *j, const char *name)
-{
-	const char *s = json_string_value(json_object_get(j, name));
-
-	return s != NULL ? s : "";
-}
 
 struct offering *offering_new(const json_t *progress, const char *backup_dir)
 {
 	struct offering *o = mem_xalloc(sizeof(*o));
 
 	o->refs = 1;
-	o->generation = json_u64(progress, "generation");
-	STR_COPY(o->name, json_text(progress, "name"));
-	o->part = mem_xstrdup(json_text(progress, "path"));
+	o->generation = member_u64(progress, "generation");
+	STR_COPY(o->name, member_text(progress, "name"));
+	o->part = mem_xstrdup(member_text(progress, "path"));
 	o->path = file_join(backup_dir, o->name);
-	STR_COPY(o->file_id, json_text(progress, "file_id"));
-	STR_COPY(o->digest, json_text(progress, "digest"));
-	o->header_size = (uint32_t)json_u64(progress, "header_size");
-	o->database_size = json_u64(progress, "database_size");
-	o->valid = json_u64(progress, "bytes");
+	STR_COPY(o->file_id, member_text(progress, "file_id"));
+	STR_COPY(o->digest, member_text(progress, "digest"));
+	o->header_size = (uint32_t)member_u64(progress, "header_size");
+	o->database_size = member_u64(progress, "database_size");
+	o->valid = member_u64(progress, "bytes");
 	return o;
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/file.h"
+#include "base/hex.h"
 #include "base/mem.h"
 
 static int open_identity(struct secrets *s)
@@ -77,34 +78,21 @@ void secrets_fini(struct secrets *s)
 	memset(s, 0, sizeof(*s));
 }
 
-static int read_password_file(void **password, const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
-	char *text = NULL;
-
-	if (fd < 0)
-		return err_errno("%s", path);
-	rc = file_read_password(&text, fd, path);
-	close(fd);
-	if (rc == KC_OK)
-		*password = text;
-	return rc;
-}
-
 int secrets_password(char **password, const struct secrets *s, const struct conf *c)
 {
-	void *text = NULL;
+	char *text = NULL;
+	void *sealed = NULL;
 	size_t size;
 	int rc = KC_OK;
 
 	if (c->password != NULL)
 		text = mem_secret_strdup(c->password);
 	else if (c->sealed_password != NULL)
-		rc = secret_unseal(&text, &size, s->box, SECRET_BACKUP_PASSWORD, c->sealed_password);
+		rc = secret_unseal(&sealed, &size, s->box, SECRET_BACKUP_PASSWORD, c->sealed_password);
 	else if (c->password_file != NULL)
-		rc = read_password_file(&text, c->password_file);
+		rc = file_read_password(&text, c->password_file);
 	if (rc == KC_OK)
-		*password = text;
+		*password = sealed != NULL ? sealed : text;
 	return rc;
 }
 
@@ -119,8 +107,7 @@ int secrets_safety_password(char **password, const struct secrets *s, bool creat
 	if (rc == KC_ENOENT && create) {
 		text = mem_secret_new(2 * sizeof(random) + 1);
 		mem_random(random, sizeof(random));
-		for (size_t i = 0; i < sizeof(random); i++)
-			snprintf((char *)text + 2 * i, 3, "%02x", random[i]);
+		hex_encode(text, random, sizeof(random));
 		mem_wipe(random, sizeof(random));
 		rc = secret_write(s->box, SECRET_BACKUP_PASSWORD, path, text, 2 * sizeof(random), false);
 	}

@@ -18,6 +18,7 @@
 
 #include "base/err.h"
 #include "base/file.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -420,8 +421,7 @@ int state_new_lineage(struct state *s)
 	if (rc < 0)
 		return rc;
 	mem_random(id, sizeof(id));
-	for (size_t i = 0; i < sizeof(id); i++)
-		snprintf(self.lineage + 2 * i, 3, "%02x", id[i]);
+	hex_encode(self.lineage, id, sizeof(id));
 	self.stopped = old.stopped;
 	return state_put_self(s, &self);
 }

@@ -4,22 +4,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
+#include "base/member.h"
 #include "daemon/clone.h"
 #include "daemon/daemon.h"
 #include "daemon/master.h"
-
-json_t *status_time(int64_t t)
-{
-	char text[40];
-	time_t at = (time_t)t;
-	struct tm tm;
-
-	if (t == 0)
-		return json_null();
-	gmtime_r(&at, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	return json_string(text);
-}
 
 static void line(json_t *messages, const char *code, const char *text)
 {
@@ -68,7 +57,7 @@ json_t *status_json(const struct daemon *d)
 	int64_t next = 0;
 
 	json_object_set_new(j, "generation", json_integer((json_int_t)s->complete));
-	json_object_set_new(j, "last_completed", status_time(s->last_completed));
+	json_object_set_new(j, "last_completed", member_time(s->last_completed));
 	json_object_set_new(j, "next_scheduled", json_null());
 	json_object_set_new(j, "last_check", json_null());
 	json_object_set_new(j, "last_check_result", json_null());

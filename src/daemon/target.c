@@ -15,8 +15,11 @@
 #include "base/base64.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/hex.h"
+#include "base/host.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/member.h"
 #include "base/str.h"
 #include "keystore/cert.h"
 #include "master_int.h"
@@ -176,8 +179,7 @@ static void make_receipt(char receipt[PROTO_LINEAGE])
 	uint8_t r[16];
 
 	mem_random(r, sizeof(r));
-	for (size_t i = 0; i < sizeof(r); i++)
-		snprintf(receipt + 2 * i, 3, "%02x", r[i]);
+	hex_encode(receipt, r, sizeof(r));
 }
 
 static void offer(struct target *t)
@@ -494,7 +496,7 @@ static void end_one(struct target *t, const json_t *headers)
 		return;
 	end = mem_xalloc(sizeof(*end));
 	*end = t->sent->end;
-	rc = base64_decode(end->travel, &end->travel_size, sizeof(end->travel), travel);
+	rc = base64_decode(end->travel, &end->travel_size, sizeof(end->travel), travel, strlen(travel));
 	if (rc == KC_OK)
 		rc = push_end(t->push, end);
 	if (rc < 0)
@@ -574,7 +576,7 @@ static int add(struct master *m, const char *host, uint16_t port)
 		free(t);
 		return rc;
 	}
-	name = conf_format_host_port(host, port);
+	name = host_port_format(host, port);
 	STR_COPY(t->name, name);
 	free(name);
 	t->master = m;
@@ -650,7 +652,7 @@ int target_reconfigure(struct master *m)
 		free(t);
 	}
 	for (size_t i = 0; rc == KC_OK && i < c->clone_count; i++) {
-		char *name = conf_format_host_port(c->clones[i].host, c->clones[i].port);
+		char *name = host_port_format(c->clones[i].host, c->clones[i].port);
 		struct audit_record a = { .event = AUDIT_CLONE_ADDED, .outcome = AUDIT_SUCCESS, .peer = name };
 
 		if (target_find(m, name) == NULL) {
@@ -670,7 +672,7 @@ struct target *target_find(const struct master *m, const char *host_port)
 	int port = 0;
 	struct fleet_clone *c = NULL;
 
-	if (conf_parse_host_port(&host, &port, host_port) == KC_OK)
+	if (host_port_parse(&host, &port, host_port) == KC_OK)
 		c = fleet_find(m->fleet, host, (uint16_t)port);
 	free(host);
 	return c != NULL ? fleet_arg(c) : NULL;
@@ -685,13 +687,13 @@ json_t *target_json(const struct target *t)
 	    (json_int_t)fleet_lag_seconds(t->clone), "clock_offset_seconds", (int)r->clock_offset, "percent",
 	    (int)fleet_percent(t->clone));
 
-	json_object_set_new(j, "applied_at", status_time(r->applied_at));
-	json_object_set_new(j, "last_success", status_time(r->last_success));
+	json_object_set_new(j, "applied_at", member_time(r->applied_at));
+	json_object_set_new(j, "last_success", member_time(r->last_success));
 	json_object_set_new(j, "last_error", r->last_error[0] != '\0' ? json_string(r->last_error) : json_null());
 	json_object_set_new(
 	    j, "last_error_code", r->last_error[0] != '\0' ? json_string(err_msg_code(r->last_code)) : json_null());
-	json_object_set_new(j, "retry_at", status_time(fleet_retry_at(t->clone)));
-	json_object_set_new(j, "postponed_until", status_time(r->postponed_until));
-	json_object_set_new(j, "certificate_not_after", status_time(r->not_after));
+	json_object_set_new(j, "retry_at", member_time(fleet_retry_at(t->clone)));
+	json_object_set_new(j, "postponed_until", member_time(r->postponed_until));
+	json_object_set_new(j, "certificate_not_after", member_time(r->not_after));
 	return j;
 }

@@ -178,8 +178,7 @@ static int take_clones(struct waiter *w, const json_t *request)
 	size_t i;
 	json_t *e;
 
-	json_array_foreach(list, i, e)
-	{
+	json_array_foreach(list, i, e) {
 		const char *name = json_string_value(e);
 		struct target *t = name != NULL ? target_find(w->master, name) : NULL;
 

@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/confine.h"
 #include "base/err.h"
 #include "base/file.h"
@@ -37,11 +37,8 @@ int worker_progress(struct worker *w, json_t *progress)
 int worker_alive(void *arg)
 {
 	struct worker *w = arg;
-	struct timespec ts;
-	uint64_t now;
+	uint64_t now = clock_ms();
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	now = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 	if (now - w->alive_at < 1000)
 		return KC_OK;
 	w->alive_at = now;

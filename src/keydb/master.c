@@ -2,11 +2,11 @@
 /* master: reads and makes the master key file. The keys are in locked memory from the first byte on. */
 #include "master.h"
 
-#include <gnutls/gnutls.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/file.h"
@@ -30,25 +30,22 @@ int master_create(const char *path)
 {
 	struct file_new f = FILE_NEW_EMPTY;
 	uint8_t *key = mem_secret_new(MASTER_KEY_SIZE);
-	gnutls_datum_t raw = { key, MASTER_KEY_SIZE }, text = { NULL, 0 };
+	char *text;
 	int rc;
 
 	mem_random(key, MASTER_KEY_SIZE);
-	if (gnutls_base64_encode2(&raw, &text) < 0)
-		rc = err_set(KC_EFAIL, "%s: cannot encode a master key", path);
-	else if (file_exists(path))
+	text = base64_encode(key, MASTER_KEY_SIZE);
+	if (file_exists(path))
 		rc = err_set(KC_EEXIST, "%s: exists already", path);
 	else
 		rc = file_new_begin(&f, path, 0600);
 	if (rc == KC_OK) {
 		file_new_write(&f, "1 ", 2);
-		file_new_write(&f, text.data, text.size);
+		file_new_write(&f, text, BASE64_LEN);
 		file_new_write(&f, "\n", 1);
 		rc = file_new_commit_excl(&f);
 	}
-	if (text.data != NULL)
-		mem_wipe(text.data, text.size);
-	gnutls_free(text.data);
+	mem_wipe_free(text);
 	mem_secret_free(key);
 	return rc;
 }
@@ -56,17 +53,11 @@ int master_create(const char *path)
 /* Exactly the 44 characters of 32 bytes. */
 static int decode_key(uint8_t key[MASTER_KEY_SIZE], const char *text, size_t n)
 {
-	gnutls_datum_t in = { (unsigned char *)(uintptr_t)text, (unsigned)n }, raw = { NULL, 0 };
-	bool good;
+	size_t got;
 
-	if (n != BASE64_LEN || gnutls_base64_decode2(&in, &raw) < 0)
+	if (n != BASE64_LEN || base64_decode(key, &got, MASTER_KEY_SIZE, text, n) < 0 || got != MASTER_KEY_SIZE)
 		return KC_EFORMAT;
-	good = raw.size == MASTER_KEY_SIZE;
-	if (good)
-		memcpy(key, raw.data, MASTER_KEY_SIZE);
-	mem_wipe(raw.data, raw.size);
-	gnutls_free(raw.data);
-	return good ? KC_OK : KC_EFORMAT;
+	return KC_OK;
 }
 
 /* One line, without its newline: a number, blanks, base64. */

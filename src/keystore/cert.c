@@ -3,12 +3,12 @@
 #include "cert.h"
 
 #include <arpa/inet.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "x509.h"
 
@@ -123,10 +123,10 @@ static int copy_hashes(struct cert_info *info, gnutls_x509_crt_t crt)
 
 	if (rc < 0)
 		return err_set(KC_EFORMAT, "a certificate has no fingerprint: %s", gnutls_strerror(rc));
-	sodium_bin2hex(info->sha256, sizeof(info->sha256), hash, n);
+	hex_encode(info->sha256, hash, sizeof(hash));
 	if ((rc = x509_key_id(hash, crt)) < 0)
 		return rc;
-	sodium_bin2hex(info->spki_sha256, sizeof(info->spki_sha256), hash, sizeof(hash));
+	hex_encode(info->spki_sha256, hash, sizeof(hash));
 	return KC_OK;
 }
 
@@ -145,7 +145,7 @@ int x509_info(struct cert_info *info, gnutls_x509_crt_t crt)
 	if (gnutls_x509_crt_get_serial(crt, serial, &n) < 0)
 		n = 0;
 	i.serial = mem_xalloc(n * 2 + 1);
-	sodium_bin2hex(i.serial, n * 2 + 1, serial, n);
+	hex_encode(i.serial, serial, n);
 	i.key_type = key_type_text(crt);
 	copy_sans(&i, crt);
 	i.role = x509_role(crt);

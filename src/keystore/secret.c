@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/hex.h"
 #include "base/mem.h"
 
 #define PREFIX	       "kc1:"
@@ -84,9 +86,8 @@ bool secret_is_sealed(const char *text)
 int secret_seal(char **text, const struct secret_box *box, const char *purpose, const void *data, size_t size)
 {
 	unsigned long long n;
-	size_t encoded;
 	uint8_t *blob;
-	char *out;
+	char *base64;
 
 	if (size > SECRET_VALUE_MAX)
 		return err_set(
@@ -95,19 +96,16 @@ int secret_seal(char **text, const struct secret_box *box, const char *purpose, 
 	mem_random(blob, NONCE_SIZE);
 	crypto_aead_xchacha20poly1305_ietf_encrypt(
 	    blob + NONCE_SIZE, &n, data, size, (const uint8_t *)purpose, strlen(purpose), NULL, blob, box->key);
-	encoded = sodium_base64_ENCODED_LEN(NONCE_SIZE + n, sodium_base64_VARIANT_ORIGINAL);
-	out = mem_xalloc(PREFIX_SIZE + encoded);
-	memcpy(out, PREFIX, PREFIX_SIZE);
-	sodium_bin2base64(out + PREFIX_SIZE, encoded, blob, NONCE_SIZE + n, sodium_base64_VARIANT_ORIGINAL);
+	base64 = base64_encode(blob, NONCE_SIZE + n);
+	*text = mem_xasprintf(PREFIX "%s", base64);
+	free(base64);
 	free(blob);
-	*text = out;
 	return KC_OK;
 }
 
 /* Base64 behind our prefix to a blob on the heap. */
 static int decode(uint8_t **blob, size_t *size, const char *purpose, const char *text)
 {
-	const char *base64 = text + PREFIX_SIZE, *end;
 	size_t n = strlen(text), got;
 	uint8_t *b;
 
@@ -116,8 +114,7 @@ static int decode(uint8_t **blob, size_t *size, const char *purpose, const char 
 	if (n > TEXT_MAX)
 		return err_set(KC_ELIMIT, "the sealed %s is larger than %d bytes", purpose, SECRET_VALUE_MAX);
 	b = mem_xalloc(n);
-	if (sodium_base642bin(b, n, base64, n - PREFIX_SIZE, NULL, &got, &end, sodium_base64_VARIANT_ORIGINAL) != 0 ||
-	    *end != '\0' || got < NONCE_SIZE + TAG_SIZE) {
+	if (base64_decode(b, &got, n, text + PREFIX_SIZE, n - PREFIX_SIZE) < 0 || got < NONCE_SIZE + TAG_SIZE) {
 		free(b);
 		return err_set(KC_EFORMAT, "the sealed %s is cut short or no base64", purpose);
 	}
@@ -194,7 +191,7 @@ static int password_create(const char *path)
 	int rc;
 
 	mem_random(random, PASSWORD_BYTES);
-	sodium_bin2hex(hex, PASSWORD_SIZE + 1, random, PASSWORD_BYTES);
+	hex_encode(hex, random, PASSWORD_BYTES);
 	hex[PASSWORD_SIZE] = '\n';
 	rc = create_once(path, hex, PASSWORD_SIZE + 1);
 	mem_secret_free(hex);

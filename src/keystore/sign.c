@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "secret.h"
 
@@ -31,27 +33,24 @@ struct sign_key {
 /* What is sealed: the key number and the secret key. */
 #define SEALED_SIZE (NUMBER_SIZE + crypto_sign_SECRETKEYBYTES)
 
-static void encode(char *out, const struct sign_public *pub, const uint8_t *rest, size_t rest_size)
+static char *encode(const struct sign_public *pub, const uint8_t *rest, size_t rest_size)
 {
 	uint8_t blob[SIG_SIZE];
 
 	memcpy(blob, ALGORITHM, ALGORITHM_SIZE);
 	memcpy(blob + ALGORITHM_SIZE, pub->number, NUMBER_SIZE);
 	memcpy(blob + HEAD_SIZE, rest, rest_size);
-	sodium_bin2base64(
-	    out, BASE64(HEAD_SIZE + rest_size) + 1, blob, HEAD_SIZE + rest_size, sodium_base64_VARIANT_ORIGINAL);
+	return base64_encode(blob, HEAD_SIZE + rest_size);
 }
 
 /* Exactly `want` bytes from the base64 at the beginning of text, up to a blank or the end of the line. */
 static int decode_line(uint8_t *blob, size_t want, const char *text, size_t size, const char *what)
 {
-	const char *end = NULL;
 	size_t got = 0, n = 0;
 
 	while (n < size && memchr(" \t\r\n", text[n], 4) == NULL)
 		n++;
-	if (sodium_base642bin(blob, want, text, n, NULL, &got, &end, sodium_base64_VARIANT_ORIGINAL) != 0 ||
-	    got != want || end != text + n || memcmp(blob, ALGORITHM, ALGORITHM_SIZE) != 0)
+	if (base64_decode(blob, &got, want, text, n) < 0 || got != want || memcmp(blob, ALGORITHM, ALGORITHM_SIZE) != 0)
 		return err_set(KC_EFORMAT, "not a signify Ed25519 %s", what);
 	return KC_OK;
 }
@@ -100,10 +99,7 @@ int sign_public_read(struct sign_public *pub, const char *path)
 
 char *sign_public_text(const struct sign_public *pub)
 {
-	char *text = mem_xalloc(BASE64(PUBLIC_SIZE) + 1);
-
-	encode(text, pub, pub->key, sizeof(pub->key));
-	return text;
+	return encode(pub, pub->key, sizeof(pub->key));
 }
 
 void sign_public_fingerprint(char out[SIGN_FINGERPRINT_SIZE], const struct sign_public *pub)
@@ -112,14 +108,14 @@ void sign_public_fingerprint(char out[SIGN_FINGERPRINT_SIZE], const struct sign_
 
 	crypto_hash_sha256(hash, pub->key, sizeof(pub->key));
 	for (size_t i = 0; i < 8; i++) {
-		sodium_bin2hex(out + i * 5, 5, hash + i * 2, 2);
+		hex_encode(out + i * 5, hash + i * 2, 2);
 		out[i * 5 + 4] = i < 7 ? ' ' : '\0';
 	}
 }
 
 void sign_public_number(char out[SIGN_NUMBER_SIZE], const struct sign_public *pub)
 {
-	sodium_bin2hex(out, SIGN_NUMBER_SIZE, pub->number, NUMBER_SIZE);
+	hex_encode(out, pub->number, NUMBER_SIZE);
 }
 
 bool sign_public_equal(const struct sign_public *a, const struct sign_public *b)
@@ -193,14 +189,15 @@ const struct sign_public *sign_key_public(const struct sign_key *key)
 
 int sign_bytes(char **sig, const struct sign_key *key, const void *data, size_t size)
 {
-	char number[SIGN_NUMBER_SIZE], base64[BASE64(SIG_SIZE) + 1];
+	char number[SIGN_NUMBER_SIZE], *base64;
 	uint8_t raw[crypto_sign_BYTES];
 
 	if (crypto_sign_detached(raw, NULL, data, size, key->secret) != 0)
 		return err_set(KC_EFAIL, "signing failed");
-	encode(base64, &key->pub, raw, sizeof(raw));
+	base64 = encode(&key->pub, raw, sizeof(raw));
 	sign_public_number(number, &key->pub);
 	*sig = mem_xasprintf(COMMENT "signature by keyclone signing key %s\n%s\n", number, base64);
+	free(base64);
 	return KC_OK;
 }
 
@@ -230,7 +227,7 @@ int sign_verify(const struct sign_public *pub, const void *data, size_t size, co
 	if (rc < 0)
 		return rc;
 	sign_public_number(number, pub);
-	sodium_bin2hex(theirs, sizeof(theirs), blob + ALGORITHM_SIZE, NUMBER_SIZE);
+	hex_encode(theirs, blob + ALGORITHM_SIZE, NUMBER_SIZE);
 	if (strcmp(number, theirs) != 0)
 		return err_set(KC_ESIGNATURE, "signed by key %s, not by %s", theirs, number);
 	if (crypto_sign_verify_detached(blob + HEAD_SIZE, data, size, pub->key) != 0)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "trust_priv.h"
@@ -142,14 +143,6 @@ static int build_path(struct path *path, const struct trust *trust, const struct
 	return refuse(shown->crts[0], ": no authority of the truststore within %d steps", PATH_STEPS_MAX);
 }
 
-static void time_text(char out[32], time_t t)
-{
-	struct tm tm;
-
-	if (gmtime_r(&t, &tm) == NULL || strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-		strcpy(out, "(unknown)");
-}
-
 /* "3 days", "2 hours", "1 minute". */
 static void span_text(char out[48], time_t span)
 {
@@ -169,18 +162,18 @@ static void span_text(char out[48], time_t span)
 static int check_dates(gnutls_x509_crt_t crt, time_t now)
 {
 	time_t begin = gnutls_x509_crt_get_activation_time(crt), end = gnutls_x509_crt_get_expiration_time(crt);
-	char clock[32], limit[32], span[48];
+	char clock[CLOCK_UTC_SIZE], limit[CLOCK_UTC_SIZE], span[48];
 
-	time_text(clock, now);
+	clock_utc(clock, now);
 	if (begin == (time_t)-1 || end == (time_t)-1)
 		return refuse(crt, ": its dates cannot be read");
 	if (now > end) {
-		time_text(limit, end);
+		clock_utc(limit, end);
 		span_text(span, now - end);
 		return refuse(crt, " expired %s ago (its end %s, this machine's clock %s)", span, limit, clock);
 	}
 	if (now < begin) {
-		time_text(limit, begin);
+		clock_utc(limit, begin);
 		span_text(span, begin - now);
 		return refuse(crt, " is not valid yet, for another %s (its begin %s, this machine's clock %s)", span,
 		    limit, clock);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unit tests of conf: types and ranges, rules over several properties, defaults, hand-over, dump. */
+#include "base/host.h"
+
 #include "conf_load.h"
 
 /* --- types --- */
@@ -384,10 +386,10 @@ T(host_port__forms__are_told_apart)
 		char *host = NULL, *again;
 		int port = -1;
 
-		assert_int_equal(conf_parse_host_port(&host, &port, ok[i].text), KC_OK);
+		assert_int_equal(host_port_parse(&host, &port, ok[i].text), KC_OK);
 		assert_string_equal(host, ok[i].host);
 		assert_int_equal(port, ok[i].port);
-		again = conf_format_host_port(host, port);
+		again = host_port_format(host, port);
 		assert_string_equal(again, ok[i].again);
 		free(again);
 		free(host);
@@ -396,7 +398,7 @@ T(host_port__forms__are_told_apart)
 		char *host = NULL;
 		int port;
 
-		assert_int_equal(conf_parse_host_port(&host, &port, wrong[i]), KC_EUSAGE);
+		assert_int_equal(host_port_parse(&host, &port, wrong[i]), KC_EUSAGE);
 	}
 }
 
