@@ -31,6 +31,11 @@ struct source;
  * remedies. A missing file is judged by its folder. (Opening as root gives new files to the owner of the database.)
  */
 int source_check_access(const char *path);
+/*
+ * Does the file begin as a database does? A missing or empty one will become one: KC_OK. Else KC_EDAMAGED. Not for a
+ * process that has it open: closing a second descriptor drops SQLite's locks.
+ */
+int source_check_format(const char *path);
 
 struct source_options {
 	bool create; /* a missing file is no error: an empty database, whose file is made when it is opened */

@@ -135,6 +135,22 @@ out:
 	return rc;
 }
 
+int source_check_format(const char *path)
+{
+	static const char magic[16] = "SQLite format 3";
+	char head[sizeof(magic)];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return errno == ENOENT ? KC_OK : err_errno("%s", path);
+	n = read(fd, head, sizeof(head));
+	close(fd);
+	if (n == 0 || (n == (ssize_t)sizeof(head) && memcmp(head, magic, sizeof(magic)) == 0))
+		return KC_OK;
+	return n < 0 ? err_errno("%s", path) : err_set(KC_EDAMAGED, "%s: not an SQLite database", path);
+}
+
 /* SQLite would make the file with the umask's mode and, as root, as root's. */
 static int make_file(const char *path)
 {

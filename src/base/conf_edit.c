@@ -16,6 +16,7 @@
 #include "conf_text.h"
 #include "err.h"
 #include "file.h"
+#include "host.h"
 #include "mem.h"
 
 struct edit {
@@ -205,13 +206,22 @@ static size_t index_of(const struct conf *c, const char *host, int port)
 	return i;
 }
 
+static int about_clone(int code, const char *host, int port, const char *what)
+{
+	char *name = host_port_format(host, port);
+
+	err_set(code, "%s %s", name, what);
+	free(name);
+	return code;
+}
+
 static int add_clone(struct edit *e, const struct conf *c, const char *host, int port)
 {
 	char name[40], number[16];
 	int rc;
 
 	if (index_of(c, host, port) < c->clone_count)
-		return err_set(KC_EEXIST, "%s:%d is a clone already", host, port);
+		return about_clone(KC_EEXIST, host, port, "is a clone already");
 	if (c->clone_count == CONF_CLONES_MAX)
 		return err_set(KC_ELIMIT, "there are %d clones already, the most there can be", CONF_CLONES_MAX);
 	snprintf(name, sizeof(name), CONF_CLIENT_IP "%zu", c->clone_count + 1);
@@ -243,7 +253,7 @@ static int remove_clone(struct edit *e, const struct conf *c, const char *host, 
 	int rc = KC_OK;
 
 	if (i == c->clone_count)
-		return err_set(KC_ENOENT, "%s:%d is not a clone", host, port);
+		return about_clone(KC_ENOENT, host, port, "is not a clone");
 	for (size_t k = 0; k < 2; k++)
 		for (size_t n = i + 1; rc == KC_OK && n <= c->clone_count; n++) {
 			char name[40], next[40];

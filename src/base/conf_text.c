@@ -126,6 +126,19 @@ static size_t behind_its_comment(const struct conf_text *t, const struct conf_it
 	return 0;
 }
 
+/* Is the line at `pos` "#backup.Client…"? The first clone comes under such a block, not into it. */
+static bool is_sample_client(const struct conf_text *t, size_t pos)
+{
+	static const char stem[] = "backup.Client";
+	const char *p = text_of(t) + pos, *end = text_of(t) + size_of(t);
+
+	if (p == end || (*p != '#' && *p != '!'))
+		return false;
+	for (p++; p < end && *p == ' '; p++)
+		;
+	return (size_t)(end - p) >= sizeof(stem) - 1 && memcmp(p, stem, sizeof(stem) - 1) == 0;
+}
+
 static size_t place_for(const struct conf_text *t, const struct conf_items *items, const char *name)
 {
 	size_t pos = 0;
@@ -136,6 +149,8 @@ static size_t place_for(const struct conf_text *t, const struct conf_items *item
 			pos = items->v[i].end;
 	if (pos == 0)
 		pos = behind_its_comment(t, items, name);
+	while (pos > 0 && is_client(name) && is_sample_client(t, pos))
+		pos = next_line(t, pos);
 	return pos > 0 ? pos : size_of(t);
 }
 

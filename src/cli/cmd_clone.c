@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_clone: the fleet in the configuration: add, remove, list. A running daemon is told. */
 #include <stdlib.h>
+#include <strings.h>
 
 #include "base/err.h"
 #include "base/host.h"
@@ -42,6 +43,25 @@ static int audited(struct cli *c, enum audit_event event, const char *peer)
 	return rc == KC_OK ? audit_sync(a) : rc;
 }
 
+/* The host alone is enough where it is unique; a new clone's port has a default. */
+static int choose_port(int *port, const struct cli *c, const char *host, enum audit_event event)
+{
+	size_t found = 0;
+
+	if (event == AUDIT_CLONE_ADDED) {
+		*port = CONF_CLIENT_PORT_NO;
+		return KC_OK;
+	}
+	for (size_t i = 0; i < c->conf->clone_count; i++)
+		if (strcasecmp(c->conf->clones[i].host, host) == 0 && found++ == 0)
+			*port = c->conf->clones[i].port;
+	if (found == 0)
+		return err_set(KC_ENOENT, "%s is not a clone", host);
+	if (found > 1)
+		return cli_usage(c, "%zu clones are on %s: which port?", found, host);
+	return KC_OK;
+}
+
 typedef int (*edit_fn)(const char *path, const char *host, int port, struct conf_problems *p);
 
 static int edit(struct cli *c, edit_fn fn, enum audit_event event, char **name, bool *told)
@@ -57,9 +77,11 @@ static int edit(struct cli *c, edit_fn fn, enum audit_event event, char **name, 
 	if (rc < 0)
 		return rc;
 	if (port == 0)
-		port = CONF_CLIENT_PORT_NO;
-	*name = host_port_format(host, port);
-	rc = fn(c->conf_path, host, port, &problems);
+		rc = choose_port(&port, c, host, event);
+	if (rc == KC_OK) {
+		*name = host_port_format(host, port);
+		rc = fn(c->conf_path, host, port, &problems);
+	}
 	if (rc < 0)
 		rc = print_problems(c, &problems, rc);
 	/* A running daemon audits what it takes over. */

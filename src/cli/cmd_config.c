@@ -41,8 +41,9 @@ static int cmd_check(struct cli *c)
 	if (rc < 0)
 		return rc;
 	rc = conf_load(&conf, c->conf_path, CONF_START, &p);
-	if (rc < 0 && rc != KC_ECONF)
-		return rc;
+	/* A file that cannot be read has no line to blame. */
+	if (rc < 0 && p.errors.count == 0)
+		conf_list_add(&p.errors, err_text(rc));
 	if (rc == KC_OK) {
 		config_access_check(&p, conf);
 		if (p.errors.count > 0)
@@ -115,21 +116,27 @@ static int record(struct audit *audit, enum audit_event event, const char *detai
 }
 
 /* What is to be done for the change to count. */
-static void say_when(const struct cli *c)
+static int say_when(const struct cli *c)
 {
-	struct conf_list live, restart;
+	struct conf_list live = { 0 }, restart = { 0 };
 	struct conf *now = NULL;
+	int rc = KC_OK;
 
-	if (c->conf == NULL || conf_load(&now, c->conf_path, 0, NULL) < 0)
-		return;
-	conf_diff(&live, &restart, c->conf, now);
-	for (size_t i = 0; i < live.count; i++)
-		printf("%s: changed; keycloned takes it over when it reloads or starts\n", live.items[i]);
-	for (size_t i = 0; i < restart.count; i++)
-		printf("%s: changed; keycloned takes it over when it starts\n", restart.items[i]);
+	if (c->conf != NULL && conf_load(&now, c->conf_path, 0, NULL) == KC_OK)
+		conf_diff(&live, &restart, c->conf, now);
+	if (c->json) {
+		rc = cli_print_json(
+		    json_pack("{s:o, s:o}", "changed", list_json(&live), "restart", list_json(&restart)));
+	} else {
+		for (size_t i = 0; i < live.count; i++)
+			printf("%s: changed; keycloned takes it over when it reloads or starts\n", live.items[i]);
+		for (size_t i = 0; i < restart.count; i++)
+			printf("%s: changed; keycloned takes it over when it starts\n", restart.items[i]);
+	}
 	conf_list_fini(&live);
 	conf_list_fini(&restart);
 	conf_free(now);
+	return rc;
 }
 
 /* "a, b": the names. Heap. */
@@ -153,8 +160,11 @@ static int change(struct cli *c, const struct conf_change *changes, size_t count
 	char *detail = NULL;
 	int rc = KC_OK;
 
-	for (size_t i = 0; rc == KC_OK && i < count; i++)
+	for (size_t i = 0; rc == KC_OK && i < count; i++) {
 		rc = conf_check_name(changes[i].name);
+		if (rc == KC_EUSAGE && changes[i].value == NULL)
+			rc = KC_OK; /* to take a secret away tells none */
+	}
 	if (rc == KC_OK)
 		rc = open_audit(&audit, c);
 	if (rc < 0)
@@ -168,9 +178,7 @@ static int change(struct cli *c, const struct conf_change *changes, size_t count
 		cli_quiet(c, rc);
 	conf_problems_fini(&p);
 	free(detail);
-	if (rc == KC_OK)
-		say_when(c);
-	return rc;
+	return rc == KC_OK ? say_when(c) : rc;
 }
 
 static int seal_password(char **sealed, const struct conf *conf, const char *password)
@@ -205,7 +213,7 @@ static int set_password(struct cli *c, const char *file)
 	if (audit != NULL)
 		rc = record(audit, AUDIT_PASSWORD_SEAL, NULL, rc);
 	if (rc == KC_OK)
-		say_when(c);
+		rc = say_when(c);
 	mem_secret_free(password);
 	free(sealed);
 	return rc;

@@ -92,6 +92,8 @@ static void check_keydb(const struct access *a)
 	} else if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) < 0) {
 		rc = err_errno("%s", path);
 		say(a, true, "keydb.Path", err_text(rc));
+	} else if ((rc = source_check_format(path)) < 0) {
+		say(a, true, "keydb.Path", err_text(rc));
 	}
 }
 

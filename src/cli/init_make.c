@@ -277,8 +277,10 @@ static int make_keydb(struct init *in)
 	int rc;
 
 	/* Somebody else's: looked at, not touched. */
-	if (in->keydb != NULL)
-		return source_check_access(in->keydb);
+	if (in->keydb != NULL) {
+		rc = source_check_access(in->keydb);
+		return rc < 0 ? rc : source_check_format(in->keydb);
+	}
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
 		char *path = mem_xasprintf("%s%s", conf->keydb_path, suffixes[i]);
 

@@ -130,6 +130,8 @@ static int global_options(struct cli *c, int argc, char **argv)
 static int load_conf(struct cli *c)
 {
 	struct conf_problems p = CONF_PROBLEMS_EMPTY;
+	const char *env = getenv("KEYCLONE_CONFIG");
+	bool chosen = c->conf_path != NULL || (env != NULL && env[0] != '\0');
 	int rc;
 
 	c->conf_path = c->conf_path_made = conf_default_path(c->conf_path);
@@ -140,6 +142,8 @@ static int load_conf(struct cli *c)
 		fprintf(stderr, "keyclone: %s\n", p.errors.items[i]);
 	if (p.errors.count > 0)
 		cli_quiet(c, rc);
+	else if (rc < 0 && !chosen)
+		rc = err_set(rc, "%s; another one is given with -c FILE or KEYCLONE_CONFIG", err_text(rc));
 	conf_problems_fini(&p);
 	return rc;
 }

@@ -11,7 +11,7 @@ say "check"
 kc m config check | grep -q 'right for a master'
 kc m config check --json | grep -q '"ok": *true'
 KEYCLONE_CONFIG=$f keyclone config check >/dev/null
-expect 1 keyclone -c missing.properties config check 2>err
+expect 78 keyclone -c missing.properties config check 2>err
 grep -q 'missing.properties' err
 printf 'replication.role=master\nbogus=1\nreplication.MaxBackupNum=1\n' >wrong.properties
 expect 78 keyclone -c wrong.properties config check 2>err
@@ -97,6 +97,35 @@ mv m/secrets/seal.key aside
 expect 78 kc m config check 2>err
 grep -q 'backup.ObfuscatedEncryptionPassword' err || fail "it says: $(cat err)"
 mv aside m/secrets/seal.key
+
+say "what changed, in JSON"
+kc m config set replication.RetryMin=4s --json >out
+equal "$(cat out)" '{"changed":["replication.RetryMin"],"restart":[]}'
+kc m config unset replication.RetryMin --json | grep -q '"changed":\["replication.RetryMin"\]'
+kc m config set --password-file pw --json | grep -q '"restart":\["backup.ObfuscatedEncryptionPassword"\]'
+
+say "a secret can be taken away, where one is not needed"
+expect 78 kc m config unset backup.ObfuscatedEncryptionPassword 2>err
+grep -q 'is required on a master' err || fail "it says: $(cat err)"
+
+say "a clone's host is enough where it is unique"
+for clone in '[::1]:2222' '[::1]:2223' 10.0.0.5:2000; do
+	kc m clone add "$clone" >/dev/null
+done
+expect 64 kc m clone remove ::1 2>err
+grep -q 'which port' err || fail "it says: $(cat err)"
+kc m clone remove 10.0.0.5 >/dev/null
+kc m clone remove '[::1]:2222' >/dev/null
+kc m clone remove ::1 >/dev/null
+equal "$(kc m clone list)" ""
+expect 1 kc m clone remove 10.0.0.5 2>/dev/null
+
+say "a key database that is none"
+printf 'no database, whatever its name says\n' >m/text.sqlite
+kc m config set keydb.Path=text.sqlite >/dev/null
+expect 78 kc m config check 2>err
+grep -q 'text.sqlite: not an SQLite database' err || fail "it says: $(cat err)"
+kc m config unset keydb.Path >/dev/null
 
 say "the other syntax"
 mkdir x

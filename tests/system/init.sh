@@ -88,6 +88,7 @@ say "wrong in the middle: what was made is taken back"
 printf 'no certificate\n' >bad.p12
 unchanged empty 65 keyclone init clone --dir empty/x/y --site-certificate bad.p12 --p12-password-file p12pw
 unchanged empty 65 keyclone init clone --dir empty/x/y --site-certificate site.p12 --p12-password-file pw
+unchanged empty 65 keyclone init master --dir empty/x/y --password-file pw --keydb bad.p12
 for there in keydb.sqlite keystore/ssl_cert.crt keystore/keydb.key truststore/authority.pem secrets/authority.key \
 	secrets/authority.crt state/state.db state log; do
 	rm -rf half

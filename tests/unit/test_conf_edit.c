@@ -263,6 +263,24 @@ T(clones__added__stay_together)
 	assert_int_equal(conf_clone_add(props, "no such host", 3, NULL), KC_ECONF);
 }
 
+T(clones__first__comes_under_the_sample_and_not_into_it)
+{
+	put(props, "# clones\n#backup.ClientIP1=10.0.0.5\n#backup.ClientPort1=2222\n\nrestore.ListenPort=77\n");
+	assert_int_equal(conf_clone_add(props, "a", 1, NULL), KC_OK);
+	assert_string_equal(get(props),
+	    "# clones\n#backup.ClientIP1=10.0.0.5\n#backup.ClientPort1=2222\nbackup.ClientIP1=a\n"
+	    "backup.ClientPort1=1\n\nrestore.ListenPort=77\n");
+}
+
+T(clones__there_already__are_named_as_they_are_given)
+{
+	put(props, "backup.ClientIP1=::1\nbackup.ClientPort1=1\n");
+	assert_int_equal(conf_clone_add(props, "::1", 1, NULL), KC_EEXIST);
+	assert_string_equal(err_text(KC_EEXIST), "[::1]:1 is a clone already");
+	assert_int_equal(conf_clone_remove(props, "::1", 2, NULL), KC_ENOENT);
+	assert_string_equal(err_text(KC_ENOENT), "[::1]:2 is not a clone");
+}
+
 T(clones__twenty_first__is_refused)
 {
 	char host[16];
@@ -395,6 +413,8 @@ int main(void)
 		cmocka_unit_test(file__owner__is_kept),
 		cmocka_unit_test(file__that_cannot_be_written__stays_and_leaves_no_litter),
 		cmocka_unit_test(clones__added__stay_together),
+		cmocka_unit_test(clones__first__comes_under_the_sample_and_not_into_it),
+		cmocka_unit_test(clones__there_already__are_named_as_they_are_given),
 		cmocka_unit_test(clones__twenty_first__is_refused),
 		cmocka_unit_test(clones__removed__numbers_close_up),
 		cmocka_unit_test(password__sealed__takes_the_place_of_the_plain),
