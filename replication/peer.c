@@ -52,7 +52,11 @@ static enum peer_verdict decide_role(const struct cert_info *cert, const struct 
 
 enum peer_verdict peer_decide(const struct cert_info *cert, const struct peer_rule *rule)
 {
-	if (rule->own_spki != NULL && strcmp(cert->spki_sha256, rule->own_spki) == 0)
+	bool own = rule->own_spki != NULL && strcmp(cert->spki_sha256, rule->own_spki) == 0;
+	/* Our authority made it for a clone: who has stolen our own key must not push to us with it. */
+	bool only_clone = cert->anchor_is_authority && cert->role == CERT_ROLE_CLONE && rule->role == PROTO_MASTER;
+
+	if (own && !only_clone)
 		return PEER_SITE;
 	return cert->anchor_is_authority ? decide_role(cert, rule) : decide_name(cert, rule);
 }

@@ -57,6 +57,18 @@ static void decide__our_own_key__is_the_site_certificate(void **state)
 	expect(&c, PROTO_CLONE, "elsewhere", "bb", PEER_WRONG_HOST);
 }
 
+static void decide__our_own_key_made_for_a_clone__cannot_push(void **state)
+{
+	struct cert_info c = cert_of(true, CERT_ROLE_CLONE);
+
+	(void)state;
+	expect(&c, PROTO_MASTER, NULL, "aa", PEER_WRONG_ROLE);
+	expect(&c, PROTO_MASTER, "c1.example", "aa", PEER_WRONG_ROLE);
+	/* without our authority behind it a role says nothing */
+	c.anchor_is_authority = false;
+	expect(&c, PROTO_MASTER, NULL, "aa", PEER_SITE);
+}
+
 static void decide__own_authority__wants_the_role_and_the_host(void **state)
 {
 	struct cert_info clone = cert_of(true, CERT_ROLE_CLONE), master = cert_of(true, CERT_ROLE_MASTER);
@@ -126,6 +138,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(decide__our_own_key__is_the_site_certificate),
+		cmocka_unit_test(decide__our_own_key_made_for_a_clone__cannot_push),
 		cmocka_unit_test(decide__own_authority__wants_the_role_and_the_host),
 		cmocka_unit_test(decide__other_anchor__wants_a_name),
 		cmocka_unit_test(decide__common_name__is_a_host_only_without_san),
