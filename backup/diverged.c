@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 #define TEXT_MAX 16384
 
@@ -36,7 +37,7 @@ int diverged_list_add(void *arg, const struct diverged_row *row)
 	else
 		l->other_only++;
 	if (l->n < DIVERGED_SHOWN) {
-		l->rows[l->n].table = mem_xstrdup(row->table);
+		l->rows[l->n].table = str_printable(mem_xstrdup(row->table));
 		l->rows[l->n].key = mem_xstrdup(row->key);
 		l->rows[l->n++].in_live = row->in_live;
 	}

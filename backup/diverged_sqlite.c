@@ -13,6 +13,7 @@
 #include "backup/source_sqlite.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 #define PASS_ROWS      (768u * 1024) /* of 16 bytes */
 #define KEY_MAX	       240
@@ -139,7 +140,7 @@ static void append_value(sqlite3_str *s, sqlite3_stmt *st, int i)
 	default:
 		p = sqlite3_column_text(st, i);
 		for (k = 0; p != NULL && p[k] != '\0' && k < VALUE_MAX; k++)
-			sqlite3_str_appendchar(s, 1, p[k] < 0x20 || p[k] == 0x7f ? '?' : (char)p[k]);
+			sqlite3_str_appendchar(s, 1, (char)p[k]);
 		break;
 	}
 }
@@ -159,7 +160,7 @@ static int tell(const struct comparison *c, const struct table *t, sqlite3_stmt 
 	key = sqlite3_str_finish(s);
 	if (key != NULL && strlen(key) > KEY_MAX)
 		key[KEY_MAX] = '\0';
-	row.key = key != NULL ? key : "";
+	row.key = key != NULL ? str_printable(key) : "";
 	rc = c->found(c->arg, &row);
 	sqlite3_free(key);
 	return rc;

@@ -10,6 +10,7 @@
 #include "base/base64.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "proto.h"
 
 /* What every JSON parser keeps exactly. */
@@ -177,13 +178,6 @@ static bool string_fits(const struct member *m, const char *s)
 	}
 }
 
-static void make_printable(char *s)
-{
-	for (; *s != '\0'; s++)
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = '?';
-}
-
 /* The JSON of a text for people, whatever it holds: cut to `size` - 1 bytes between characters, never refused. */
 static json_t *text_value(const char *s, size_t size)
 {
@@ -194,13 +188,8 @@ static json_t *text_value(const char *s, size_t size)
 	while (s[n] != '\0' && n > 0 && ((unsigned char)s[n] & 0xc0) == 0x80)
 		n--;
 	copy = mem_xstrndup(s, n);
-	make_printable(copy);
+	str_printable(copy);
 	j = json_string(copy);
-	for (char *p = copy; j == NULL && *p != '\0'; p++)
-		if ((unsigned char)*p >= 0x80)
-			*p = '?';
-	if (j == NULL)
-		j = json_string(copy);
 	free(copy);
 	return j;
 }
@@ -226,7 +215,7 @@ static int decode_string(char *to, const struct member *m, uint8_t type, const j
 		return bad(type, m, "is not a valid value");
 	memcpy(to, s, strlen(s) + 1);
 	if (m->kind == TEXT)
-		make_printable(to);
+		str_printable(to);
 	return KC_OK;
 }
 
@@ -271,7 +260,7 @@ static int decode_list(char *to, unsigned *count, const struct member *m, uint8_
 		if (s == NULL || strlen(s) >= m->size)
 			return bad(type, m, "holds something that is not a text, or is too long");
 		memcpy(to + i * m->size, s, strlen(s) + 1);
-		make_printable(to + i * m->size);
+		str_printable(to + i * m->size);
 	}
 	*count = (unsigned)n;
 	return KC_OK;

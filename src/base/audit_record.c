@@ -9,6 +9,7 @@
 
 #include "err.h"
 #include "mem.h"
+#include "str.h"
 
 static const char *const event_names[] = {
 #define A(constant, name) [constant] = name,
@@ -26,31 +27,6 @@ const char *audit_outcome_name(enum audit_outcome o)
 	return o == AUDIT_SUCCESS ? "success" : o == AUDIT_STARTED ? "started" : "failure";
 }
 
-/* Bytes of the UTF-8 character at s; 0: it is none (or a control character, or an overlong or surrogate form). */
-static size_t char_size(const unsigned char *s)
-{
-	static const struct {
-		unsigned char mask, lead;
-		unsigned long min;
-	} forms[] = { { 0xe0, 0xc0, 0x80 }, { 0xf0, 0xe0, 0x800 }, { 0xf8, 0xf0, 0x10000 } };
-	unsigned long c;
-
-	if (s[0] < 0x80)
-		return s[0] >= 0x20 && s[0] != 0x7f;
-	for (size_t i = 0; i < 3; i++) {
-		if ((s[0] & forms[i].mask) != forms[i].lead)
-			continue;
-		c = s[0] & (unsigned char)~forms[i].mask;
-		for (size_t k = 1; k <= i + 1; k++) {
-			if ((s[k] & 0xc0) != 0x80)
-				return 0;
-			c = c << 6 | (s[k] & 0x3f);
-		}
-		return c >= forms[i].min && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff) ? i + 2 : 0;
-	}
-	return 0;
-}
-
 /* A copy of at most `max` bytes that is valid UTF-8 on one line. */
 static char *cleaned(const char *s, size_t max)
 {
@@ -58,7 +34,7 @@ static char *cleaned(const char *s, size_t max)
 	size_t n = 0;
 
 	while (*s != '\0') {
-		size_t k = char_size((const unsigned char *)s), len = k > 0 ? k : 1;
+		size_t k = str_char_size(s), len = k > 0 ? k : 1;
 
 		if (n + len > max) {
 			memcpy(out + n, "...", 3);

@@ -10,6 +10,9 @@
 
 #include "err.h"
 #include "member.h"
+#include "str.h"
+
+#define SHOWN_MAX 4096
 
 /* "YYYY-MM-DD[(T| )HH:MM[:SS[.fff]][Z|+HH:MM|-HH:MM]]"; without a zone local time. */
 static bool parse_stamp(int64_t *ms, const char *s)
@@ -92,6 +95,13 @@ int audit_parse_since(int64_t *ms, const char *text, time_t now)
 	return err_set(KC_EUSAGE, "'%s' is not a time: 2026-06-19, 2026-06-19T14:50:59Z, 14:50 or 2h", text);
 }
 
+/* The file is ours, but whoever could write to it should not write to terminals. */
+static const char *shown(char *to, size_t size, const json_t *o, const char *name)
+{
+	str_copy(to, size, member_text(o, name));
+	return str_printable(to);
+}
+
 /* HOST:PORT, [::1]:PORT, or the host alone. */
 static bool peer_matches(const char *wanted, const char *peer)
 {
@@ -152,8 +162,9 @@ static void put_rest(struct buf *b, const json_t *o)
 	bool first = true;
 
 	for (size_t i = 0; i < 3; i++) {
-		const char *s = member_text(o, texts[i]);
+		char s[SHOWN_MAX];
 
+		shown(s, sizeof(s), o, texts[i]);
 		if (s[0] == '\0')
 			continue;
 		if (i == 2 && json_object_get(o, "code") != NULL)
@@ -190,7 +201,7 @@ void audit_format_heading(struct buf *b)
 
 void audit_format(struct buf *b, const struct audit_line *line)
 {
-	char stamp[32] = "?", generation[24] = "";
+	char stamp[32] = "?", generation[24] = "", event[64], outcome[32], peer[320];
 	const json_t *g = json_object_get(line->json, "generation");
 	struct tm tm;
 	int64_t ms;
@@ -205,8 +216,9 @@ void audit_format(struct buf *b, const struct audit_line *line)
 	}
 	if (json_is_integer(g))
 		snprintf(generation, sizeof(generation), "%" JSON_INTEGER_FORMAT, json_integer_value(g));
-	put_columns(b, stamp, member_text(line->json, "event"), member_text(line->json, "outcome"), generation,
-	    member_text(line->json, "peer"));
+	put_columns(b, stamp, shown(event, sizeof(event), line->json, "event"),
+	    shown(outcome, sizeof(outcome), line->json, "outcome"), generation,
+	    shown(peer, sizeof(peer), line->json, "peer"));
 	put_rest(b, line->json);
 	while (buf_len(b) > 0 && buf_data(b)[buf_len(b) - 1] == ' ')
 		buf_trim(b, 1);

@@ -16,6 +16,7 @@
 #include "err.h"
 #include "file.h"
 #include "mem.h"
+#include "str.h"
 
 char *conf_default_path(const char *explicit)
 {
@@ -68,9 +69,7 @@ void conf_note(struct conf_ctx *x, bool error, int line, const char *name, const
 	n->line = line;
 	n->text =
 	    mem_xasprintf("%s%s: %.200s%s%s", x->file, where, name != NULL ? name : "", name != NULL ? ": " : "", what);
-	for (char *p = n->text; *p != '\0'; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
+	str_printable(n->text);
 }
 
 /* --- one leaf of the tree --- */

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "str.h"
+
 #define ERR_TEXT_MAX 1024
 
 static _Thread_local char message[ERR_TEXT_MAX];
@@ -32,14 +34,6 @@ static const struct err_row *row_of(int code)
 	return &rows[0];
 }
 
-/* A message is one line whatever a file name or a peer put into it. */
-static void make_printable(char *s)
-{
-	for (; *s != '\0'; s++)
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = '?';
-}
-
 int err_vset(int code, const char *fmt, va_list ap)
 {
 	int saved = errno;
@@ -47,7 +41,7 @@ int err_vset(int code, const char *fmt, va_list ap)
 
 	/* By way of a copy: an argument may be the present message. */
 	vsnprintf(text, sizeof(text), fmt, ap);
-	make_printable(text);
+	str_printable(text); /* one line, whatever a file name or a peer put into it */
 	memcpy(message, text, sizeof(text));
 	message_code = code;
 	errno = saved;

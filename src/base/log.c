@@ -10,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "str.h"
+
 #define LINE_MAX_BYTES 2048
 
 static struct {
@@ -53,9 +55,7 @@ static void __attribute__((format(printf, 2, 0))) emit(enum log_level level, con
 	if (level > state.level)
 		return;
 	vsnprintf(text, sizeof(text), fmt, ap);
-	for (char *p = text; *p != '\0'; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
+	str_printable(text);
 	if (state.sink != NULL) {
 		state.sink(level, text, state.arg);
 	} else if (state.journal) {

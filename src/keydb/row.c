@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 static bool copy_text(char *to, size_t size, sqlite3_stmt *st, int column)
 {
@@ -90,9 +91,9 @@ int row_check_name(const char *what, const char *text)
 		return err_set(KC_EUSAGE, "%s of %zu bytes: 1 to %d are possible", what, n, KEYDB_NAME_MAX);
 	if (text[0] == ' ' || text[n - 1] == ' ')
 		return err_set(KC_EUSAGE, "%s begins or ends with a blank", what);
-	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-			return err_set(KC_EUSAGE, "%s with a control character", what);
+	for (const char *p = text; *p != '\0'; p += n)
+		if ((n = str_char_size(p)) == 0)
+			return err_set(KC_EUSAGE, "%s with a control character, or not UTF-8", what);
 	if (row_parse_uuid(uuid, text) == KC_OK)
 		return err_set(KC_EUSAGE, "%s %s would be taken for a uuid", what, text);
 	return KC_OK;

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/hex.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "x509.h"
 
 #define SAN_COUNT_MAX 1024
@@ -60,6 +61,16 @@ static char *ip_text(const void *data, size_t size)
 	return inet_ntop(size == 4 ? AF_INET : AF_INET6, data, text, sizeof(text)) != NULL ? mem_xstrdup(text) : NULL;
 }
 
+/* Text without zero bytes, control characters and the like. */
+static bool is_plain(const char *text, size_t n)
+{
+	size_t i = 0, k = 1;
+
+	while (i < n && (k = str_char_size(text + i)) > 0)
+		i += k;
+	return i == n;
+}
+
 static void copy_sans(struct cert_info *info, gnutls_x509_crt_t crt)
 {
 	for (unsigned i = 0; i < SAN_COUNT_MAX; i++) {
@@ -69,8 +80,12 @@ static void copy_sans(struct cert_info *info, gnutls_x509_crt_t crt)
 
 		if (type == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
 			return;
-		if (type == GNUTLS_SAN_DNSNAME && n > 0 && n < sizeof(san) && strnlen(san, n) == n)
-			list_put(&info->dns, &info->dns_count, mem_xstrndup(san, n));
+		/* A name that cannot be used is still a name: the common name must not step in for it. */
+		if (type == GNUTLS_E_SHORT_MEMORY_BUFFER)
+			list_put(&info->dns, &info->dns_count, mem_xstrdup("?"));
+		else if (type == GNUTLS_SAN_DNSNAME)
+			list_put(&info->dns, &info->dns_count,
+			    n > 0 && is_plain(san, n) ? mem_xstrndup(san, n) : mem_xstrdup("?"));
 		else if (type == GNUTLS_SAN_IPADDRESS && (ip = ip_text(san, n)) != NULL)
 			list_put(&info->ips, &info->ip_count, ip);
 	}
@@ -82,7 +97,7 @@ static char *dn_text(gnutls_x509_crt_t crt, int (*get)(gnutls_x509_crt_t, gnutls
 	char *text = get(crt, &dn, 0) < 0 ? mem_xstrdup("") : mem_xstrndup((const char *)dn.data, dn.size);
 
 	gnutls_free(dn.data);
-	return text;
+	return str_printable(text);
 }
 
 static char *key_type_text(gnutls_x509_crt_t crt)
@@ -107,10 +122,10 @@ static char *key_type_text(gnutls_x509_crt_t crt)
 
 static char *cn_text(gnutls_x509_crt_t crt)
 {
-	char cn[256];
+	char cn[256] = "";
 	size_t n = sizeof(cn);
 
-	if (gnutls_x509_crt_get_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, 0, cn, &n) < 0 || strnlen(cn, n) != n)
+	if (gnutls_x509_crt_get_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, 0, cn, &n) < 0 || !is_plain(cn, n))
 		n = 0;
 	return mem_xstrndup(cn, n);
 }

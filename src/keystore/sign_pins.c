@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 #define FILE_MAX    65536
 #define COMMENT_MAX 200
@@ -93,11 +94,11 @@ bool sign_pins_have(const struct sign_pins *pins, const struct sign_public *pub)
 
 static void put_comment(struct buf *b, const char *comment)
 {
-	size_t n = strnlen(comment, COMMENT_MAX);
+	char *text = str_printable(mem_xstrndup(comment, COMMENT_MAX));
 
 	buf_put_u8(b, ' ');
-	for (size_t i = 0; i < n; i++)
-		buf_put_u8(b, (unsigned char)comment[i] < 0x20 || comment[i] == 0x7f ? '?' : (uint8_t)comment[i]);
+	buf_put_str(b, text);
+	free(text);
 }
 
 int sign_pin_add(bool *added, const char *path, const struct sign_public *pub, const char *comment)

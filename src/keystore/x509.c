@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 void x509_list_fini(struct x509_list *list)
 {
@@ -107,11 +108,11 @@ char *x509_name(gnutls_x509_crt_t crt)
 	char *name;
 
 	if (gnutls_x509_crt_get_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, 0, cn, &n) >= 0 && n > 0)
-		return mem_xstrndup(cn, n);
+		return str_printable(mem_xstrndup(cn, n));
 	if (gnutls_x509_crt_get_dn3(crt, &dn, 0) < 0 || dn.size == 0)
 		name = mem_xstrdup("(no name)");
 	else
-		name = mem_xstrndup((const char *)dn.data, dn.size);
+		name = str_printable(mem_xstrndup((const char *)dn.data, dn.size));
 	gnutls_free(dn.data);
 	return name;
 }

@@ -22,6 +22,7 @@
 #include "base/ipc.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 static char dir[64];
 
@@ -63,6 +64,38 @@ static void err__control_characters__become_harmless(void **state)
 	(void)state;
 	err_set(KC_EPROTO, "peer said %s", "a\nb\x1b[2J");
 	assert_string_equal(err_text(KC_EPROTO), "peer said a?b?[2J");
+}
+
+static void str__what_terminals_obey__becomes_harmless(void **state)
+{
+	static const struct {
+		const char *from, *to;
+	} cases[] = {
+		{ "plain text", "plain text" },
+		{ "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x94\x91",
+		    "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x94\x91" },
+		{ "\033[31mred\007", "?[31mred?" },
+		{ "csi \xc2\x9b"
+		  "31m",
+		    "csi ??31m" }, /* C1 in UTF-8 */
+		{ "csi \x9b"
+		  "31m",
+		    "csi ?31m" },			 /* and alone */
+		{ "line\xe2\x80\xa8two", "line???two" }, /* U+2028 */
+		{ "\xe2\x80\xaegpj.exe", "???gpj.exe" }, /* right to left */
+		{ "cut \xe2\x82", "cut ??" },
+		{ "\xc0\xaf \xed\xa0\x80 \xf4\x90\x80\x80", "?? ??? ????" }, /* overlong, surrogate, beyond */
+	};
+	char text[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		STR_COPY(text, cases[i].from);
+		assert_string_equal(str_printable(text), cases[i].to);
+	}
+	/* a message is cut at its end, not within a character */
+	err_set(KC_EFAIL, "%s\xe2\x80\xae", "name");
+	assert_string_equal(err_text(KC_EFAIL), "name???");
 }
 
 static void buf__over_its_cap__fails_and_sticks(void **state)
@@ -263,6 +296,7 @@ int main(void)
 		cmocka_unit_test(err__message_of_another_code__is_not_shown),
 		cmocka_unit_test(err__prefix__keeps_the_reason),
 		cmocka_unit_test(err__control_characters__become_harmless),
+		cmocka_unit_test(str__what_terminals_obey__becomes_harmless),
 		cmocka_unit_test(buf__over_its_cap__fails_and_sticks),
 		cmocka_unit_test(buf__reads_past_the_end__give_zero),
 		cmocka_unit_test(buf__consume_and_refill__keeps_order),
