@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main of keyclone: global options, the command's row, its handler, its exit status. */
-#include <errno.h>
 #include <locale.h>
-#include <pwd.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/proc.h"
 #include "cli.h"
 #include "families.h"
 #include "parse.h"
@@ -178,10 +174,11 @@ int main(int argc, char **argv)
 	int rc;
 
 	setlocale(LC_TIME, "");
-	signal(SIGPIPE, SIG_IGN);
-	umask(077);
 	log_init("keyclone", LOG_LVL_WARN);
-	rc = mem_init();
+	/* Keys and passwords pass through here as well: no core dump, no tracing. */
+	rc = proc_harden();
+	if (rc == KC_OK)
+		rc = mem_init();
 	if (rc == KC_OK)
 		rc = run(&c, argc, argv);
 	if (rc == KC_OK && fflush(stdout) != 0)

@@ -477,6 +477,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "keycloned: %s\n", err_text(KC_EFAIL));
 		return 1;
 	}
+	/* Whoever started us may have left something open that is not ours to hold, or to hand on. */
+	if (mode == DAEMON)
+		proc_close_inherited(NULL, 0);
 	conf_path = conf_default_path(given);
 	status = mode == STARTER  ? starter_main(conf_path)
 		 : mode == WORKER ? worker_main(conf_path)
