@@ -24,7 +24,9 @@
 #include "worker_int.h"
 
 #define WORKER_FD 3
-#define IDLE_MS	  200 /* without a request: time for what can wait */
+/* Without a request for so long, there is time for what can wait. */
+#define CHECKPOINT_IDLE_MS 200
+#define PREPARE_IDLE_MS	   1000
 
 int worker_progress(struct worker *w, json_t *progress)
 {
@@ -181,13 +183,6 @@ static int confine_worker(const struct conf *c)
 	return rc;
 }
 
-static int prepare_next(struct worker *w)
-{
-	if (w->conf->role != CONF_MASTER || w->password == NULL || w->prepared != NULL)
-		return KC_OK;
-	return backup_prepare(&w->prepared, w->password, w->conf->key_derivation_work);
-}
-
 static int job_open(json_t *result, struct worker *w, const json_t *request)
 {
 	char recipient[AGE_RECIPIENT_LEN + 1], *signer;
@@ -210,8 +205,6 @@ static int job_open(json_t *result, struct worker *w, const json_t *request)
 		rc = open_database(w);
 	if (rc == KC_OK)
 		rc = confine_worker(w->conf);
-	if (rc == KC_OK)
-		rc = prepare_next(w);
 	if (rc < 0)
 		return rc;
 	w->opened = true;
@@ -283,16 +276,24 @@ static int run_verb(json_t *result, struct worker *w, const json_t *request)
 	return err_set(KC_EPROTO, "the worker does not know '%s'", name);
 }
 
-/* What can wait until nobody waits for us. */
-static void work_when_idle(struct worker *w)
+static bool idle_for(struct worker *w, int ms)
 {
 	struct pollfd p = { .fd = w->fd, .events = POLLIN };
 
-	if (!w->checkpoint_due || poll(&p, 1, IDLE_MS) != 0)
-		return;
-	source_set_alive(w->source, NULL, NULL);
-	source_checkpoint(w->source);
-	w->checkpoint_due = false;
+	return poll(&p, 1, ms) == 0;
+}
+
+/* What can wait until nobody waits for us: a restore into the database file, scrypt for the next backup. */
+static void work_when_idle(struct worker *w)
+{
+	if (w->checkpoint_due && idle_for(w, CHECKPOINT_IDLE_MS)) {
+		source_set_alive(w->source, NULL, NULL);
+		source_checkpoint(w->source);
+		w->checkpoint_due = false;
+	}
+	if (w->opened && w->conf->role == CONF_MASTER && w->prepared == NULL && idle_for(w, PREPARE_IDLE_MS) &&
+	    backup_prepare(&w->prepared, w->password, w->conf->key_derivation_work) < 0)
+		log_warn("the next backup's password could not be prepared: %s", err_text(KC_EFAIL));
 }
 
 static int serve(struct worker *w)
@@ -319,9 +320,6 @@ static int serve(struct worker *w)
 		json_decref(result);
 		if (rc < 0)
 			return rc == KC_ENET ? 0 : 1;
-		/* After the answer: nobody waits for this. */
-		if (w->opened && prepare_next(w) < 0)
-			log_warn("the next backup's password could not be prepared: %s", err_text(KC_EFAIL));
 	}
 }
 
