@@ -71,7 +71,7 @@ static void run_end(struct master *m, int rc)
 		enum fleet_state s = fleet_state(t->clone);
 
 		total++;
-		if (s == FLEET_CURRENT || s == FLEET_POSTPONED)
+		if (target_has_newest(t))
 			done++;
 		else if (strlen(bad) + strlen(t->name) + 24 < sizeof(bad))
 			snprintf(
@@ -129,7 +129,7 @@ static void on_settle(void *arg)
 	target_store_dirty(m);
 	for (const struct target *t = m->targets; t != NULL; t = t->next) {
 		over = over && target_settled(t);
-		current = current && fleet_state(t->clone) == FLEET_CURRENT;
+		current = current && target_has_newest(t);
 	}
 	if (over)
 		run_end(m, KC_OK);

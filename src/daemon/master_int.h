@@ -85,6 +85,7 @@ int target_store_dirty(struct master *m);
 struct target *target_find(const struct master *m, const char *host_port);
 json_t *target_json(const struct target *t);
 bool target_settled(const struct target *t);
+bool target_has_newest(const struct target *t);
 
 /* wait.c */
 /* The outcome of the look under way is known: what was asked for before it began goes to the fleet. */

@@ -132,6 +132,15 @@ bool target_settled(const struct target *t)
 	return !fleet_in_attempt(t->clone) && !t->awaited && s != FLEET_BEHIND;
 }
 
+/* Whatever the task does: applied, or stored for its hour. */
+bool target_has_newest(const struct target *t)
+{
+	const struct fleet_record *r = fleet_record(t->clone);
+
+	return fleet_state(t->clone) == FLEET_POSTPONED ||
+	       (!r->failing && r->applied >= fleet_generation(t->master->fleet));
+}
+
 /* --- attempts --- */
 
 /* What it was offered has come to its end. */

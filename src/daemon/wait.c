@@ -64,12 +64,10 @@ static int verdict(const struct waiter *w)
 	unsigned total = 0, done = 0;
 
 	for (const struct target *t = w->master->targets; t != NULL; t = t->next) {
-		enum fleet_state s = fleet_state(t->clone);
-
 		if (!concerns(w, t))
 			continue;
 		total++;
-		done += s == FLEET_CURRENT || s == FLEET_POSTPONED;
+		done += target_has_newest(t);
 	}
 	return done == total ? KC_OK : err_set(KC_EFAIL, "%u of %u clones failed", total - done, total);
 }

@@ -84,10 +84,15 @@ is_current()
 		>/dev/null
 }
 
+# The newest generation, and that has what the master has now.
+has_all()
+{
+	is_current "$1" && [ "$(contents "$1")" = "$(contents m)" ]
+}
+
 catches_up()
 {
-	wait_for 60 "$1 catches up (is $(field "$1" state): $(field "$1" last_error))" is_current "$1"
-	same "$1"
+	wait_for 60 "$1 catches up (is $(field "$1" state): $(field "$1" last_error))" has_all "$1"
 }
 
 worker_of()
