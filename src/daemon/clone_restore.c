@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * clone_restore: a stored backup into the key database, by the worker. The intent is durable before the database is
+ * touched; what a crash or a worker's death left is found out before anything else: it has the old digest or the new
+ * one.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "backup/store.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/ipc.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/member.h"
+#include "base/msg.h"
+#include "base/str.h"
+#include "clone_int.h"
+
+static void restore_failed(struct clone_role *c, int rc, const char *why, struct proto_result *answer);
+
+static int timing(const json_t *result, const char *name)
+{
+	return (int)json_integer_value(json_object_get(json_object_get(result, "timings"), name));
+}
+
+bool clone_has_stored(const struct clone_role *c)
+{
+	const struct state_self *self = &c->d->self;
+
+	return c->stored.generation != 0 &&
+	       (strcmp(c->stored.lineage, self->lineage) != 0 || c->stored.generation > self->generation);
+}
+
+/* --- intents --- */
+
+/* It was written: the same as if the worker had lived to say so. */
+static int take_as_applied(struct clone_role *c, const struct state_intent *i)
+{
+	struct state_self *self = &c->d->self;
+	struct audit_record discarded = { .event = AUDIT_CLONE_DISCARDED,
+		.outcome = AUDIT_SUCCESS,
+		.generation = i->generation,
+		.detail = self->diverged_detail };
+
+	if (self->discard)
+		daemon_audit(c->d, &discarded);
+	STR_COPY(self->lineage, i->lineage);
+	STR_COPY(self->digest, i->digest);
+	STR_COPY(self->schema, i->schema);
+	STR_COPY(self->backup, i->backup);
+	self->generation = self->complete = i->generation;
+	self->applied_at = self->last_completed = time(NULL);
+	self->discard = self->diverged = false;
+	self->diverged_detail[0] = '\0';
+	return state_put_applied(c->d->state, self);
+}
+
+static void audit_resolved(struct clone_role *c, const struct state_intent *i, bool written)
+{
+	struct audit_record r = { .event = AUDIT_RESTORE_END,
+		.outcome = written ? AUDIT_SUCCESS : AUDIT_FAILURE,
+		.generation = i->generation,
+		.lineage = i->lineage,
+		.backup = i->backup,
+		.code = written ? NULL : msg_code(MSG_INTERRUPTED),
+		.detail = written ? "it was complete when the daemon or its worker ended"
+				  : "interrupted before the database changed" };
+
+	daemon_audit(c->d, &r);
+	log_info("generation %" PRIu64 ": its restore was %s", i->generation,
+	    written ? "complete when it was interrupted" : "interrupted before the database changed");
+}
+
+/* The restore under way failed: say so to everybody. */
+static void give_up(struct clone_role *c, int rc, const char *why)
+{
+	struct proto_result *answer = mem_xalloc(sizeof(*answer));
+
+	restore_failed(c, rc, why, answer);
+	if (!receive_result(c->receive, answer))
+		receive_greet_anew(c->receive);
+	free(answer);
+}
+
+static void answer_applied(struct clone_role *c)
+{
+	struct proto_result *answer = mem_xalloc(sizeof(*answer));
+
+	clone_fill_result(c, answer, PROTO_RESTORED, KC_OK, "");
+	if (!receive_result(c->receive, answer))
+		receive_greet_anew(c->receive);
+	free(answer);
+}
+
+static void on_resolved(int rc, const json_t *result, void *arg)
+{
+	struct clone_role *c = arg;
+	struct state_intent i;
+	bool written = strcmp(member_text(result, "which"), "new") == 0;
+	int broken = c->broken;
+
+	c->restoring = false;
+	c->broken = KC_OK;
+	if (rc == KC_ECANCELED && c->d->ending)
+		return;
+	if (rc == KC_OK)
+		rc = state_get_intent(&i, c->d->state);
+	if (rc < 0) {
+		log_err("what the last restore left cannot be found out: %s", err_text(rc));
+		if (receive_busy(c->receive))
+			give_up(c, broken < 0 ? broken : rc, broken < 0 ? c->broken_why : err_text(rc));
+		loop_timer_set(c->retry, c->d->conf->retry_min_ms);
+		return;
+	}
+	rc = written ? take_as_applied(c, &i) : state_clear_intent(c->d->state);
+	if (rc < 0) {
+		log_err("state database: %s", err_text(rc));
+		daemon_end(c->d, err_exit_status(rc));
+		return;
+	}
+	receive_set_blocked(c->receive, false);
+	if (written || broken == KC_OK)
+		audit_resolved(c, &i, written);
+	if (!written && broken < 0)
+		give_up(c, broken, c->broken_why);
+	else if (clone_has_stored(c))
+		clone_start_restore(c);
+	else
+		answer_applied(c);
+}
+
+/* True: a restore was interrupted, and what it left is being found out. Nothing may be restored before that. */
+bool clone_resolve_intent(struct clone_role *c)
+{
+	struct state_intent i;
+
+	if (state_get_intent(&i, c->d->state) < 0)
+		return false;
+	c->restoring = true;
+	receive_set_blocked(c->receive, true);
+	jobs_add(c->d->jobs,
+	    json_pack("{s:s, s:s, s:s, s:s}", "verb", "resolve", "old_digest", i.old_digest, "digest", i.digest,
+		"schema", i.schema),
+	    NULL, NULL, on_resolved, c);
+	return true;
+}
+
+/* --- restore --- */
+
+static void on_progress(const json_t *p, void *arg)
+{
+	struct clone_role *c = arg;
+
+	if (json_object_get(p, "phase") == NULL)
+		return;
+	STR_COPY(c->phase, member_text(p, "phase"));
+	c->percent = (unsigned)json_integer_value(json_object_get(p, "percent"));
+	receive_progress(c->receive, c->phase, c->percent);
+}
+
+/* Before the database is touched: what is about to happen is durable. */
+static json_t *on_ask(const json_t *ask, void *arg)
+{
+	struct clone_role *c = arg;
+	struct state_intent i = { 0 };
+
+	if (strcmp(member_text(ask, "ask"), "intent") != 0)
+		return NULL;
+	STR_COPY(i.lineage, member_text(ask, "lineage"));
+	i.generation = (uint64_t)json_integer_value(json_object_get(ask, "generation"));
+	STR_COPY(i.old_digest, member_text(ask, "old_digest"));
+	STR_COPY(i.digest, member_text(ask, "digest"));
+	STR_COPY(i.schema, member_text(ask, "schema"));
+	STR_COPY(i.backup, c->stored.backup);
+	return ipc_result_new(state_put_intent(c->d->state, &i));
+}
+
+void clone_fill_result(struct clone_role *c, struct proto_result *r, enum proto_status status, int rc, const char *text)
+{
+	uint64_t seq;
+
+	memset(r, 0, sizeof(*r));
+	r->status = status;
+	STR_COPY(r->digest, c->d->self.digest);
+	r->rows = c->d->self.rows;
+	if (rc < 0) {
+		STR_COPY(r->error, err_name(rc));
+		STR_COPY(r->message, text);
+		r->retryable = err_retryable(rc);
+	}
+	if (audit_head(c->d->audit, &seq, r->audit_head) < 0)
+		r->audit_head[0] = '\0';
+}
+
+static int note_removed(void *arg, const struct store_entry *e)
+{
+	struct clone_role *c = arg;
+	struct audit_record r = { .event = AUDIT_BACKUP_DELETE,
+		.outcome = AUDIT_SUCCESS,
+		.backup = e->file,
+		.generation = e->name.generation,
+		.bytes = e->size,
+		.detail = "over replication.MaxBackupNum" };
+	int rc = daemon_audit(c->d, &r);
+
+	return rc < 0 ? rc : state_forget_stored(c->d->state, e->file);
+}
+
+/* The rest of a partial file comes only as long as its generation is newer than what is stored. */
+bool clone_keep_part(void *arg, const char *name)
+{
+	const struct clone_role *c = arg;
+	struct store_name n;
+
+	if (store_name_parse(&n, name) < 0 || n.kind != STORE_FULL)
+		return true;
+	return strncmp(n.lineage, c->stored.lineage, 8) != 0 || n.generation > c->stored.generation;
+}
+
+static void prune(struct clone_role *c)
+{
+	const char *keep[] = { c->stored.backup, c->d->self.backup };
+	struct store_prune p = { .dir = c->d->conf->backup_dir,
+		.max = (size_t)c->d->conf->max_backup_num,
+		.keep = keep,
+		.n_keep = 2,
+		.removed = note_removed,
+		.arg = c };
+	int rc = store_prune(&p);
+
+	if (rc < 0)
+		log_warn("old backups are kept: %s", err_text(rc));
+	rc = store_clean(c->d->conf->backup_dir, clone_keep_part, c);
+	if (rc < 0)
+		log_warn("left-over partial backups stay: %s", err_text(rc));
+}
+
+static void restored(struct clone_role *c, const json_t *result, struct proto_result *answer)
+{
+	struct state_self *self = &c->d->self;
+	bool same = json_is_true(json_object_get(result, "same"));
+	const char *warning = json_string_value(json_object_get(result, "warning"));
+	struct audit_record r = { .event = AUDIT_RESTORE_END,
+		.outcome = AUDIT_SUCCESS,
+		.generation = c->stored.generation,
+		.lineage = c->stored.lineage,
+		.peer = c->peer,
+		.backup = c->stored.backup,
+		.duration_ms = loop_now(c->d->loop) - c->restore_began + 1,
+		.detail = same ? "stored, not restored: the database has this content already" : NULL };
+	struct audit_record discarded = { .event = AUDIT_CLONE_DISCARDED,
+		.outcome = AUDIT_SUCCESS,
+		.generation = c->stored.generation,
+		.detail = member_text(result, "diverged") };
+	int rc;
+
+	STR_COPY(self->lineage, c->stored.lineage);
+	self->generation = self->complete = c->stored.generation;
+	STR_COPY(self->digest, member_text(result, "digest"));
+	STR_COPY(self->schema, member_text(result, "schema"));
+	STR_COPY(self->backup, c->stored.backup);
+	self->rows = (uint64_t)json_integer_value(json_object_get(result, "rows"));
+	self->applied_at = self->last_completed = time(NULL);
+	if (self->discard && json_integer_value(json_object_get(result, "only_here")) > 0)
+		daemon_audit(c->d, &discarded);
+	self->discard = self->diverged = false;
+	self->diverged_detail[0] = '\0';
+	json_object_set_new(c->d->database, "rows", json_integer((json_int_t)self->rows));
+	rc = state_put_applied(c->d->state, self);
+	if (rc < 0)
+		daemon_end(c->d, err_exit_status(rc)); /* the intent is still there: the next start goes on */
+	if (warning != NULL)
+		log_warn("generation %" PRIu64 ": %s", c->stored.generation, warning);
+	daemon_audit(c->d, &r);
+	log_info("generation %" PRIu64 " is %s: %" PRIu64 " rows, after %" PRIu64 " ms (open %d, lock %d, write %d)",
+	    self->generation, same ? "stored; the database has its content already" : "restored", self->rows,
+	    r.duration_ms, timing(result, "open_ms"), timing(result, "lock_ms"), timing(result, "write_ms"));
+	c->wait_ms = 0;
+	prune(c);
+	clone_fill_result(c, answer, same ? PROTO_UNCHANGED : PROTO_RESTORED, KC_OK, "");
+}
+
+static void diverged(struct clone_role *c, const json_t *result, struct proto_result *answer)
+{
+	struct state_self *self = &c->d->self;
+	struct audit_record r = { .event = AUDIT_CLONE_DIVERGED,
+		.outcome = AUDIT_FAILURE,
+		.generation = c->stored.generation,
+		.lineage = c->stored.lineage,
+		.code = err_msg_code(KC_EDIVERGED),
+		.detail = self->diverged_detail };
+
+	self->diverged = true;
+	snprintf(self->diverged_detail, sizeof(self->diverged_detail), "not from the master: %.400s",
+	    member_text(result, "diverged"));
+	state_clear_intent(c->d->state);
+	daemon_save(c->d);
+	daemon_audit(c->d, &r);
+	log_err("generation %" PRIu64 " is not restored, nothing was written: this machine's database has rows %s; see "
+		"'keyclone diverged list'",
+	    c->stored.generation, self->diverged_detail);
+	clone_fill_result(c, answer, PROTO_DIVERGED, KC_EDIVERGED, self->diverged_detail);
+}
+
+static void restore_failed(struct clone_role *c, int rc, const char *why, struct proto_result *answer)
+{
+	struct audit_record r = { .event = AUDIT_RESTORE_END,
+		.generation = c->stored.generation,
+		.lineage = c->stored.lineage,
+		.peer = c->peer,
+		.backup = c->stored.backup,
+		.duration_ms = loop_now(c->d->loop) - c->restore_began + 1 };
+	uint64_t min = c->d->conf->retry_min_ms, max = c->d->conf->retry_max_ms;
+
+	log_err("generation %" PRIu64 " is not restored: %s", c->stored.generation, why);
+	audit_result(c->d->audit, &r, err_set(rc, "%s", why));
+	clone_fill_result(c, answer, PROTO_FAILED, rc, why);
+	c->wait_ms = c->wait_ms == 0 ? min : c->wait_ms * 2 > max ? max : c->wait_ms * 2;
+	if (err_retryable(rc)) {
+		loop_timer_set(c->retry, c->wait_ms);
+		return;
+	}
+	/* It will not get better: forget it, so that the master's next one, or the same sent again, is taken. */
+	state_forget_stored(c->d->state, c->stored.backup);
+	state_stored_fini(&c->stored);
+	c->stored.generation = 0;
+}
+
+static void on_restored(int rc, const json_t *result, void *arg)
+{
+	struct clone_role *c = arg;
+	struct proto_result *answer;
+	char why[600];
+
+	c->restoring = false;
+	STR_COPY(why, err_text(rc));
+	if ((rc == KC_EWORKER || rc == KC_ETIMEOUT) && !c->d->ending) {
+		/* Whether it wrote is found out before anything else (the intent says what to look for). */
+		c->broken = rc;
+		STR_COPY(c->broken_why, why);
+		if (clone_resolve_intent(c))
+			return;
+		c->broken = KC_OK;
+	}
+	answer = mem_xalloc(sizeof(*answer));
+	if (rc == KC_EDIVERGED)
+		diverged(c, result, answer);
+	else if (rc < 0)
+		restore_failed(c, rc, why, answer);
+	else
+		restored(c, result, answer);
+	if (rc < 0 && rc != KC_EWORKER && rc != KC_ETIMEOUT && rc != KC_ECANCELED)
+		state_clear_intent(c->d->state);
+	if (!receive_result(c->receive, answer))
+		receive_greet_anew(c->receive);
+	free(answer);
+}
+
+void clone_start_restore(struct clone_role *c)
+{
+	const struct state_self *self = &c->d->self;
+	bool follows = strcmp(self->lineage, c->stored.lineage) == 0 && self->digest[0] != '\0';
+	struct audit_record r = { .event = AUDIT_RESTORE_START,
+		.outcome = AUDIT_STARTED,
+		.generation = c->stored.generation,
+		.lineage = c->stored.lineage,
+		.peer = c->peer[0] != '\0' ? c->peer : NULL,
+		.backup = c->stored.backup };
+	char *path = file_join(c->d->conf->backup_dir, c->stored.backup), *old = NULL;
+	struct state_stored applied;
+	json_t *request;
+
+	if (clone_resolve_intent(c)) {
+		free(path);
+		return;
+	}
+	request = json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:s}", "verb", "restore", "backup", path, "travel",
+	    c->stored.travel, "lineage", c->stored.lineage, "generation", (json_int_t)c->stored.generation, "applied",
+	    follows ? self->digest : "", "discard", (int)self->discard, "signer", c->signer);
+	/* What was applied last opens the list of rows that are not from it, should there be any. */
+	if (follows && self->backup[0] != '\0' && state_find_stored(&applied, c->d->state, self->backup) == KC_OK) {
+		old = file_join(c->d->conf->backup_dir, self->backup);
+		if (file_exists(old)) {
+			json_object_set_new(request, "applied_backup", json_string(old));
+			json_object_set_new(request, "applied_travel", json_string(applied.travel));
+		}
+		state_stored_fini(&applied);
+	}
+	c->restoring = true;
+	c->restore_began = loop_now(c->d->loop);
+	c->percent = 0;
+	STR_COPY(c->phase, "open");
+	daemon_audit(c->d, &r);
+	jobs_add(c->d->jobs, request, on_progress, on_ask, on_restored, c);
+	free(old);
+	free(path);
+}
+
+void clone_on_retry(void *arg)
+{
+	struct clone_role *c = arg;
+
+	/* A transfer under way ends with a restore, or with on_failed. */
+	if (c->restoring || receive_busy(c->receive) || clone_resolve_intent(c))
+		return;
+	if (clone_has_stored(c) && (!c->d->self.diverged || c->d->self.discard))
+		clone_start_restore(c);
+}
