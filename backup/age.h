@@ -100,9 +100,6 @@ int age_header_size(size_t *size, const uint8_t *data, size_t n);
 /* Unwraps the file key. `header` is exactly one header (age_header_size). Free *key with age_key_free. */
 int age_open_header(struct age_key **key, const uint8_t *header, size_t n, const struct age_unlock *with);
 
-/* Does the header have a scrypt recipient (a password opens it)? No validation; for choosing what to ask for. */
-bool age_header_wants_password(const uint8_t *header, size_t n);
-
 /* ---- payload, sealing ---- */
 
 /* Where ciphertext goes: all n bytes or a failure, which the writer returns to its caller and keeps. */
@@ -140,8 +137,6 @@ void age_reader_free(struct age_reader *r);
 /* The next plain text, at most a chunk, borrowed until the next call. *n is 0 at the end, and then the file was whole:
  * a caller that needs that must read so far. The first failure sticks. */
 int age_reader_next(struct age_reader *r, const uint8_t **data, size_t *n);
-/* As age_writer_id; empty before the first age_reader_next. */
-void age_reader_id(char *id, const struct age_reader *r);
 
 /* "0123…" of a nonce, for who reads it from a file without opening it. */
 void age_id_text(char *id, const uint8_t nonce[AGE_NONCE_SIZE]);

@@ -204,11 +204,6 @@ static int parse_header(struct header *h, const uint8_t *data, size_t n)
 	return KC_OK;
 }
 
-bool age_header_wants_password(const uint8_t *header, size_t n)
-{
-	return begins_with(header, n, AGE_VERSION_LINE "-> scrypt ");
-}
-
 /* ---- trying ---- */
 
 /* Two digits at most, no leading zero: more is over any limit. */

@@ -202,14 +202,6 @@ void age_reader_free(struct age_reader *r)
 	free(r);
 }
 
-void age_reader_id(char *id, const struct age_reader *r)
-{
-	if (r->key == NULL)
-		id[0] = '\0';
-	else
-		age_id_text(id, r->nonce);
-}
-
 /* At least n bytes, or the end. */
 static int fill(struct age_reader *r, size_t n)
 {

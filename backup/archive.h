@@ -83,9 +83,7 @@ const char *archive_reader_name(const struct archive_reader *r); /* of the prese
 uint64_t archive_reader_size(const struct archive_reader *r);
 mode_t archive_reader_mode(const struct archive_reader *r); /* permission bits */
 
-/* The next piece of the present member, borrowed until the next call; *n is 0 at its end. */
-int archive_reader_data(struct archive_reader *r, const void **data, size_t *n);
-/* The rest of the present member onto the end of `b` (its cap: KC_ELIMIT), or to a descriptor. */
+/* The present member onto the end of `b` (its cap: KC_ELIMIT), or to a descriptor. */
 int archive_reader_load(struct archive_reader *r, struct buf *b);
 int archive_reader_save(struct archive_reader *r, int fd, const char *path);
 /* The rest of it for its digest alone. */

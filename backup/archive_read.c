@@ -219,7 +219,7 @@ static int end_member(struct archive_reader *r)
 	return r->status = archive_sums_end(&r->sums, NULL);
 }
 
-int archive_reader_data(struct archive_reader *r, const void **data, size_t *n)
+static int next_piece(struct archive_reader *r, const void **data, size_t *n)
 {
 	la_int64_t offset;
 	int res;
@@ -249,7 +249,7 @@ int archive_reader_load(struct archive_reader *r, struct buf *b)
 	size_t n;
 	int rc;
 
-	while ((rc = archive_reader_data(r, &data, &n)) == KC_OK && n > 0)
+	while ((rc = next_piece(r, &data, &n)) == KC_OK && n > 0)
 		buf_put(b, data, n);
 	return rc < 0 ? rc : buf_status(b);
 }
@@ -260,7 +260,7 @@ int archive_reader_save(struct archive_reader *r, int fd, const char *path)
 	size_t n;
 	int rc;
 
-	while ((rc = archive_reader_data(r, &data, &n)) == KC_OK && n > 0)
+	while ((rc = next_piece(r, &data, &n)) == KC_OK && n > 0)
 		if ((rc = file_write_all(fd, data, n, path)) < 0)
 			return r->status = rc;
 	return rc;
@@ -272,7 +272,7 @@ int archive_reader_skip(struct archive_reader *r)
 	size_t n;
 	int rc;
 
-	while ((rc = archive_reader_data(r, &data, &n)) == KC_OK && n > 0)
+	while ((rc = next_piece(r, &data, &n)) == KC_OK && n > 0)
 		;
 	return rc;
 }

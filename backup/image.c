@@ -287,11 +287,6 @@ const char *image_companion(const struct image *img, const char *name)
 	return NULL;
 }
 
-const char *image_file_id(const struct image *img)
-{
-	return img->file_id;
-}
-
 int image_recount(struct image *img)
 {
 	return image_check_digest(img->database, img->file, &img->manifest.db);

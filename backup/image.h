@@ -54,7 +54,6 @@ void image_close(struct image *img); /* removes the unpacked files; NULL is a no
 const struct manifest *image_manifest(const struct image *img);
 const char *image_database(const struct image *img);			/* path of keydb.sqlite */
 const char *image_companion(const struct image *img, const char *name); /* path, NULL: the backup has none */
-const char *image_file_id(const struct image *img);
 /* Recounts the digest and compares it with the manifest: KC_EDAMAGED. */
 int image_recount(struct image *img);
 

@@ -99,8 +99,6 @@ void source_digest_fini(struct source_digest *d);
 int source_digest(struct source_digest *d, struct source *s);
 /* The schema digest alone. */
 int source_schema(char schema[SOURCE_DIGEST_LEN + 1], struct source *s);
-/* Are there no rows at all (or no file)? */
-int source_is_empty(bool *empty, struct source *s);
 
 /*
  * The database was proved to be what was last applied at this version: a restore or a recount told so (`content` as

@@ -389,29 +389,6 @@ int source_known(char content[SOURCE_DIGEST_LEN + 1], struct source *s)
 	return KC_OK;
 }
 
-int source_is_empty(bool *empty, struct source *s)
-{
-	struct name_list tables = { NULL, 0 };
-	bool none = true;
-	size_t i;
-	int rc = source_refresh(s);
-
-	if (rc == KC_OK)
-		rc = sqlite_tables(&tables, s->r, s->path, false);
-	for (i = 0; rc == KC_OK && none && i < tables.n; i++) {
-		char *sql = sqlite3_mprintf("SELECT EXISTS(SELECT 1 FROM main.\"%w\")", tables.names[i]);
-		int64_t any;
-
-		rc = sqlite_int(&any, s->r, s->path, sql);
-		none = rc == KC_OK && any == 0;
-		sqlite3_free(sql);
-	}
-	name_list_fini(&tables);
-	if (rc == KC_OK)
-		*empty = none;
-	return rc;
-}
-
 /* Through the connection's own file: another descriptor must not be opened, and a lock is not needed for 4 bytes. */
 static int change_counter(int64_t *value, struct source *s)
 {

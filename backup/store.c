@@ -254,27 +254,6 @@ void store_list_free(struct store_entry *entries, size_t n)
 	free(entries);
 }
 
-int store_find(char **path, const char *dir, const char *lineage, uint64_t generation)
-{
-	struct store_entry *list;
-	size_t i, n;
-	int rc = store_list(&list, &n, dir);
-
-	if (rc < 0)
-		return rc;
-	for (i = n; i > 0; i--)
-		if (list[i - 1].name.kind == STORE_FULL && list[i - 1].name.generation == generation &&
-		    strncmp(list[i - 1].name.lineage, lineage, LINEAGE_LEN) == 0)
-			break;
-	if (i > 0)
-		*path = mem_xstrdup(list[i - 1].path);
-	else
-		rc = err_set(KC_ENOENT, "%s: no full backup of generation %" PRIu64 " of lineage %.8s", dir, generation,
-		    lineage);
-	store_list_free(list, n);
-	return rc;
-}
-
 static bool is_kept(const struct store_prune *p, const char *file)
 {
 	size_t i;

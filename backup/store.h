@@ -51,8 +51,6 @@ struct store_entry {
  * KC_ENOENT. */
 int store_list(struct store_entry **entries, size_t *n, const char *dir);
 void store_list_free(struct store_entry *entries, size_t n);
-/* Path (heap) of the newest full of a generation; `lineage` is the full id or its first 8 digits. KC_ENOENT. */
-int store_find(char **path, const char *dir, const char *lineage, uint64_t generation);
 
 /*
  * Keeps the newest `max` fulls and removes older ones, but never one in `keep` (file names: in use, the newest

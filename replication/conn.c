@@ -316,7 +316,7 @@ static void on_event(int fd, int events, void *arg)
 
 /* --- ends --- */
 
-void conn_set_reason(struct conn *c, int rc, const char *text)
+static void set_reason(struct conn *c, int rc, const char *text)
 {
 	if (c->text != NULL)
 		return;
@@ -328,7 +328,7 @@ void conn_end(struct conn *c, int rc, const char *text)
 {
 	if (c->phase == CONN_CLOSED)
 		return;
-	conn_set_reason(c, rc, text);
+	set_reason(c, rc, text);
 	conn_set_phase(c, CONN_CLOSED);
 	loop_timer_clear(c->owner_timer);
 	loop_timer_clear(c->pulse);
@@ -342,7 +342,7 @@ void conn_end_tls(struct conn *c)
 	int rc = tls_error(c->tls, &text);
 
 	c->verdict = tls_verdict(c->tls);
-	conn_set_reason(c, rc != KC_OK ? rc : KC_ENET, rc != KC_OK ? text : "closed by the peer");
+	set_reason(c, rc != KC_OK ? rc : KC_ENET, rc != KC_OK ? text : "closed by the peer");
 	if (tls_send_alert(c->tls))
 		conn_linger(c);
 	else
@@ -373,7 +373,7 @@ void conn_finish(struct conn *c)
 
 	if (c->finishing || c->phase == CONN_LINGER || c->phase == CONN_CLOSED)
 		return;
-	conn_set_reason(c, KC_OK, "ended by us");
+	set_reason(c, KC_OK, "ended by us");
 	if (c->phase != CONN_OPEN) {
 		conn_end(c, c->rc, c->text);
 		return;
@@ -388,7 +388,7 @@ void conn_abort(struct conn *c, int rc)
 
 	if (c->finishing || c->phase == CONN_LINGER || c->phase == CONN_CLOSED)
 		return;
-	conn_set_reason(c, rc, err_text(rc));
+	set_reason(c, rc, err_text(rc));
 	if (c->phase != CONN_OPEN) {
 		conn_end(c, rc, c->text);
 		return;
@@ -469,19 +469,4 @@ enum peer_verdict conn_verdict(const struct conn *c)
 const char *conn_tls(const struct conn *c)
 {
 	return c->tls != NULL ? tls_describe(c->tls) : "";
-}
-
-uint64_t conn_bytes_in(const struct conn *c)
-{
-	return c->bytes_in;
-}
-
-uint64_t conn_bytes_out(const struct conn *c)
-{
-	return c->bytes_out;
-}
-
-uint64_t conn_age_ms(const struct conn *c)
-{
-	return c->ready_at > 0 ? loop_now(c->loop) - c->ready_at : 0;
 }

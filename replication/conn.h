@@ -116,9 +116,6 @@ const char *conn_address(const struct conn *c);		 /* the address of the peer wit
 const struct cert_info *conn_cert(const struct conn *c); /* NULL before on_ready */
 enum peer_verdict conn_verdict(const struct conn *c);	 /* PEER_UNDECIDED: it did not come to that */
 const char *conn_tls(const struct conn *c);		 /* "TLS1.3 …" */
-uint64_t conn_bytes_in(const struct conn *c);		 /* of frames */
-uint64_t conn_bytes_out(const struct conn *c);
-uint64_t conn_age_ms(const struct conn *c); /* since on_ready; 0 before. For the hourly re-opening */
 
 /*
  * Listener. It owns what it accepts until that is authorised, and bounds it: strangers can hold at most half_open

@@ -84,7 +84,6 @@ void conn_end(struct conn *c, int rc, const char *text);
 void conn_end_tls(struct conn *c);
 /* Stop talking; let what was sent arrive; then conn_end() with c->rc and c->text. */
 void conn_linger(struct conn *c);
-void conn_set_reason(struct conn *c, int rc, const char *text);
 void conn_set_phase(struct conn *c, enum conn_phase phase);
 void conn_update_watch(struct conn *c);
 

@@ -48,7 +48,7 @@ static bool lacks_newest(const struct fleet_clone *c)
 
 bool fleet_waits(const struct fleet_clone *c)
 {
-	if (c->attempt || c->rec.held)
+	if (c->attempt)
 		return false;
 	if (!c->fleet->up && !c->asked)
 		return false;
@@ -82,7 +82,7 @@ static struct fleet_clone *next_clone(const struct fleet *f)
 	return best;
 }
 
-void fleet_plan(struct fleet *f)
+static void plan(struct fleet *f)
 {
 	const struct fleet_clone *c = f->attempts < f->opt.max_parallel ? next_clone(f) : NULL;
 	uint64_t now = loop_now(f->opt.loop);
@@ -103,14 +103,14 @@ void fleet_settle(struct fleet_clone *c)
 		if (c->fleet->opt.on_change != NULL)
 			c->fleet->opt.on_change(c, from, to, c->fleet->opt.arg);
 	}
-	fleet_plan(c->fleet);
+	plan(c->fleet);
 }
 
 static void settle_all(struct fleet *f)
 {
 	for (size_t i = 0; i < f->count; i++)
 		fleet_settle(f->clones[i]);
-	fleet_plan(f);
+	plan(f);
 }
 
 static void begin_attempt(struct fleet_clone *c)
@@ -142,7 +142,7 @@ static void on_timer(void *arg)
 			break;
 		begin_attempt(c);
 	}
-	fleet_plan(f);
+	plan(f);
 }
 
 /* --- making and keeping ----------------------------------------------------------------------------------------- */
@@ -154,7 +154,7 @@ void fleet_set_options(struct fleet *f, const struct fleet_options *o)
 	f->opt.retry_min_ms = o->retry_min_ms > 0 ? o->retry_min_ms : RETRY_MIN_DEFAULT;
 	f->opt.retry_max_ms =
 	    fleet_later(o->retry_max_ms > 0 ? o->retry_max_ms : RETRY_MAX_DEFAULT, f->opt.retry_min_ms);
-	fleet_plan(f);
+	plan(f);
 }
 
 struct fleet *fleet_new(const struct fleet_options *o)
@@ -196,7 +196,7 @@ int fleet_add(struct fleet_clone **out, struct fleet *f, const char *host, uint1
 	f->clones[f->count++] = c;
 	c->told = c->rec;
 	c->told_state = fleet_state(c);
-	fleet_plan(f);
+	plan(f);
 	*out = c;
 	return KC_OK;
 }
@@ -213,7 +213,7 @@ void fleet_remove(struct fleet_clone *c)
 	if (c->attempt)
 		f->attempts--;
 	free(c);
-	fleet_plan(f);
+	plan(f);
 }
 
 size_t fleet_count(const struct fleet *f)
@@ -269,7 +269,7 @@ void fleet_restore(struct fleet_clone *c, const struct fleet_record *r)
 		c->rec.how = FLEET_FAIL_OTHER;
 	c->told = c->rec;
 	c->told_state = fleet_state(c);
-	fleet_plan(c->fleet);
+	plan(c->fleet);
 }
 
 /* --- what the master wants -------------------------------------------------------------------------------------- */
@@ -278,11 +278,6 @@ void fleet_set_task(struct fleet *f, bool up)
 {
 	f->up = up;
 	settle_all(f);
-}
-
-bool fleet_task(const struct fleet *f)
-{
-	return f->up;
 }
 
 /* The oldest change that the clone lacks: that of the first generation after the one it has applied. Where that is no
@@ -361,8 +356,6 @@ void fleet_set_unreplicated(struct fleet *f, int64_t since)
 
 static void ask(struct fleet_clone *c)
 {
-	if (c->rec.held)
-		return;
 	c->asked = !c->attempt;
 	c->next_try = 0;
 	c->failures = 0;
@@ -376,7 +369,7 @@ void fleet_now(struct fleet *f, struct fleet_clone *c)
 		ask(c);
 	for (size_t i = 0; c == NULL && i < f->count; i++)
 		ask(f->clones[i]);
-	fleet_plan(f);
+	plan(f);
 }
 
 void fleet_heard(struct fleet_clone *c)
@@ -385,14 +378,5 @@ void fleet_heard(struct fleet_clone *c)
 		return;
 	c->next_try = 0;
 	c->failures = 0;
-	fleet_plan(c->fleet);
-}
-
-void fleet_hold(struct fleet_clone *c, bool held)
-{
-	c->rec.held = held;
-	c->asked = false;
-	if (!held)
-		c->next_try = 0;
-	fleet_settle(c);
+	plan(c->fleet);
 }

@@ -7,7 +7,7 @@
  * that is still open, and tells the fleet what happens; exactly one of fleet_idle(), fleet_applied(),
  * fleet_postponed(), fleet_failed() and fleet_again() ends the attempt and gives the place back.
  *
- * A clone is due when it is not held, the task is up, its time has come, and
+ * A clone is due when the task is up, its time has come, and
  *   - it has no session (fleet_hello() opens one, fleet_lost() and fleet_failed() close it): sessions are kept, so that
  *     an unreachable clone is known before there is something to send, and a clone that was down catches up as soon as
  *     it answers; or
@@ -51,7 +51,6 @@ enum fleet_state {
 	FLEET_FAILED,	   /* the last attempt failed on the clone or on the way */
 	FLEET_UNREACHABLE, /* connection refused, no route, no answer in time */
 	FLEET_REFUSED,	   /* one side does not authorise the other */
-	FLEET_HELD,	   /* by an operator: never contacted */
 	FLEET_DIVERGED,	   /* has rows that are not from its lineage: nothing is sent until that is decided */
 	FLEET_STOPPED,	   /* the task is down */
 };
@@ -81,10 +80,9 @@ struct fleet_record {
 	int64_t postponed_until; /* 0 = not postponed */
 	int64_t not_after;	 /* of its certificate, as last seen */
 	int32_t clock_offset;	 /* its clock minus ours, seconds, as last seen */
-	bool held;
-	bool failing;		/* the last attempt failed: */
-	enum fleet_failure how; /* in this way */
-	int last_code;		/* KC_E…; survives a success, for the reader's information */
+	bool failing;		 /* the last attempt failed: */
+	enum fleet_failure how;	 /* in this way */
+	int last_code;		 /* KC_E…; survives a success, for the reader's information */
 	char last_error[256];
 };
 
@@ -137,7 +135,6 @@ void fleet_restore(struct fleet_clone *c, const struct fleet_record *r);
 
 /* Up or down. Down: no new attempts; those under way go on to their end. */
 void fleet_set_task(struct fleet *f, bool up);
-bool fleet_task(const struct fleet *f);
 
 /* The newest generation, from the moment it can be offered (its backup may still be growing). changed_at: the oldest
  * change it carries that its predecessor lacks. Another lineage than before forgets what clones had of the old one
@@ -150,13 +147,12 @@ uint64_t fleet_generation(const struct fleet *f);
 /* The database holds changes that no generation carries, since then; 0 = it does not. Counts in the lag of all. */
 void fleet_set_unreplicated(struct fleet *f, int64_t since);
 
-/* An operator asks: `c`, or every clone that is not held (NULL), is due now, even if current, even while the task is
+/* An operator asks: `c`, or every clone (NULL), is due now, even if current, even while the task is
  * down; back-off forgotten. An attempt under way is joined. For RetryMin from now a refused connection is tried again
  * every 250 ms. */
 void fleet_now(struct fleet *f, struct fleet_clone *c);
 /* The clone was heard (it reported, it joined): if it waits for a retry of an unreachable address, it is due now. */
 void fleet_heard(struct fleet_clone *c);
-void fleet_hold(struct fleet_clone *c, bool held); /* an attempt under way is finished */
 
 /* --- what happened ---------------------------------------------------------------------------------------------- */
 
@@ -191,15 +187,12 @@ void fleet_again(struct fleet_clone *c);
  * be greeted anew): reconnects at once, but not more often than every 250 ms. Else the next attempt is RetryMin away.
  */
 void fleet_lost(struct fleet_clone *c, int code);
-/* The clone applied what it had postponed, and said so outside an attempt. */
-void fleet_reported(struct fleet_clone *c, uint64_t applied);
 
 /* --- what to show ----------------------------------------------------------------------------------------------- */
 
 enum fleet_state fleet_state(const struct fleet_clone *c);
 unsigned fleet_percent(const struct fleet_clone *c); /* of the phase, 0 outside one */
 bool fleet_in_attempt(const struct fleet_clone *c);
-bool fleet_has_session(const struct fleet_clone *c);
 int64_t fleet_retry_at(const struct fleet_clone *c);	/* 0: no try planned, or no failure to recover from */
 int64_t fleet_lag_seconds(const struct fleet_clone *c); /* age of the oldest change it has not applied; 0 = none */
 

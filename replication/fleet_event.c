@@ -23,7 +23,6 @@ static const char *const state_names[] = {
 	[FLEET_FAILED] = "failed",
 	[FLEET_UNREACHABLE] = "unreachable",
 	[FLEET_REFUSED] = "refused",
-	[FLEET_HELD] = "held",
 	[FLEET_DIVERGED] = "diverged",
 	[FLEET_STOPPED] = "stopped",
 };
@@ -198,12 +197,6 @@ void fleet_lost(struct fleet_clone *c, int code)
 	fleet_settle(c);
 }
 
-void fleet_reported(struct fleet_clone *c, uint64_t applied)
-{
-	set_applied(c, applied);
-	fleet_settle(c);
-}
-
 /* --- what to show ----------------------------------------------------------------------------------------------- */
 
 enum fleet_state fleet_state(const struct fleet_clone *c)
@@ -212,8 +205,6 @@ enum fleet_state fleet_state(const struct fleet_clone *c)
 
 	if (c->attempt)
 		return c->phase;
-	if (c->rec.held)
-		return FLEET_HELD;
 	if (!c->fleet->up && !c->asked)
 		return FLEET_STOPPED;
 	if (c->rec.failing)
@@ -231,11 +222,6 @@ unsigned fleet_percent(const struct fleet_clone *c)
 bool fleet_in_attempt(const struct fleet_clone *c)
 {
 	return c->attempt;
-}
-
-bool fleet_has_session(const struct fleet_clone *c)
-{
-	return c->session;
 }
 
 int64_t fleet_retry_at(const struct fleet_clone *c)

@@ -86,36 +86,7 @@ static const struct step *find_step(const struct proto_fsm *f, bool received, ui
 	return NULL;
 }
 
-int proto_fsm_check(const struct proto_fsm *f, bool received, uint8_t type, size_t length)
-{
-	const struct row *r;
-
-	if (type >= PROTO_TYPES)
-		return err_set(KC_EPROTO, "message of unknown type %u", type);
-	r = &rows[type];
-	if (find_step(f, received, type) == NULL)
-		return err_set(KC_EPROTO, "%s is not allowed in state %s", r->name, proto_state_name(f->state));
-	if (length > r->max)
-		return err_set(KC_EPROTO, "%s of %zu bytes is over its limit of %zu", r->name, length, r->max);
-	if (length < r->min)
-		return err_set(KC_EPROTO, "%s of %zu bytes is under its minimum of %zu", r->name, length, r->min);
-	return KC_OK;
-}
-
-void proto_fsm_step(struct proto_fsm *f, bool received, uint8_t type)
-{
-	const struct step *s = find_step(f, received, type);
-
-	assert(s != NULL);
-	f->state = s->next;
-}
-
-const char *proto_type_name(uint8_t type)
-{
-	return type < PROTO_TYPES ? rows[type].name : "unknown";
-}
-
-const char *proto_state_name(enum proto_state state)
+static const char *state_name(enum proto_state state)
 {
 	switch (state) {
 	case PROTO_S_HELLO:
@@ -134,4 +105,33 @@ const char *proto_state_name(enum proto_state state)
 		return "ended";
 	}
 	return "unknown";
+}
+
+int proto_fsm_check(const struct proto_fsm *f, bool received, uint8_t type, size_t length)
+{
+	const struct row *r;
+
+	if (type >= PROTO_TYPES)
+		return err_set(KC_EPROTO, "message of unknown type %u", type);
+	r = &rows[type];
+	if (find_step(f, received, type) == NULL)
+		return err_set(KC_EPROTO, "%s is not allowed in state %s", r->name, state_name(f->state));
+	if (length > r->max)
+		return err_set(KC_EPROTO, "%s of %zu bytes is over its limit of %zu", r->name, length, r->max);
+	if (length < r->min)
+		return err_set(KC_EPROTO, "%s of %zu bytes is under its minimum of %zu", r->name, length, r->min);
+	return KC_OK;
+}
+
+void proto_fsm_step(struct proto_fsm *f, bool received, uint8_t type)
+{
+	const struct step *s = find_step(f, received, type);
+
+	assert(s != NULL);
+	f->state = s->next;
+}
+
+const char *proto_type_name(uint8_t type)
+{
+	return type < PROTO_TYPES ? rows[type].name : "unknown";
 }

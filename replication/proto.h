@@ -80,8 +80,7 @@ int proto_fsm_check(const struct proto_fsm *f, bool received, uint8_t type, size
 /* The frame came (whole) or went (was queued): the next state. Only after a check that said KC_OK. */
 void proto_fsm_step(struct proto_fsm *f, bool received, uint8_t type);
 
-const char *proto_type_name(uint8_t type);	      /* "offer"; "unknown" */
-const char *proto_state_name(enum proto_state state); /* "idle" */
+const char *proto_type_name(uint8_t type); /* "offer"; "unknown" */
 
 /* Sizes of the structs' members, with the NUL where they are strings. */
 #define PROTO_LINEAGE  33 /* 32 lower-case hex digits */
@@ -221,7 +220,6 @@ int proto_decode(struct proto_msg *m, enum proto_role from, uint8_t type, const 
 int proto_encode(struct buf *out, const struct proto_msg *m, enum proto_role from);
 
 /* The names of the enums above ("full", "no-space", "restored"), for logs, audit and status. */
-const char *proto_kind_name(enum proto_kind kind);
 const char *proto_reason_name(enum proto_reason reason);
 const char *proto_status_name(enum proto_status status);
 

@@ -435,11 +435,6 @@ int proto_encode(struct buf *out, const struct proto_msg *m, enum proto_role fro
 	return rc;
 }
 
-const char *proto_kind_name(enum proto_kind kind)
-{
-	return kind_names[kind];
-}
-
 const char *proto_reason_name(enum proto_reason reason)
 {
 	return reason_names[reason];

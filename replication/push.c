@@ -51,8 +51,6 @@ struct push {
 	struct proto_hello peer;
 	struct proto_msg msg; /* being encoded or decoded */
 	struct outgoing out;  /* the offer under way, or the last one */
-	uint64_t offered_at;
-	uint64_t took;
 	uint64_t told_at;
 	char name[PROTO_HOST + 8];
 };
@@ -66,11 +64,6 @@ static const char *const state_names[] = {
 	[PUSH_ENDING] = "ending",
 	[PUSH_OVER] = "over",
 };
-
-const char *push_state_name(enum push_state s)
-{
-	return state_names[s];
-}
 
 /* --- states ----------------------------------------------------------------------------------------------------- */
 
@@ -99,13 +92,6 @@ static void set_state(struct push *p, enum push_state s)
 	}
 }
 
-static void forget_file(struct push *p)
-{
-	if (p->out.active)
-		p->took = loop_now(p->loop) - p->offered_at;
-	outgoing_close(&p->out);
-}
-
 static void finish(struct push *p)
 {
 	set_state(p, PUSH_ENDING);
@@ -115,7 +101,7 @@ static void finish(struct push *p)
 /* Nothing is under way any more. */
 static void become_idle(struct push *p)
 {
-	forget_file(p);
+	outgoing_close(&p->out);
 	if (p->stopping)
 		finish(p);
 	else
@@ -322,7 +308,7 @@ static enum push_ending how_it_ended(const struct push *p, int rc)
 
 static void over(struct push *p, enum push_ending how, int rc, const char *text)
 {
-	forget_file(p);
+	outgoing_close(&p->out);
 	loop_timer_clear(p->age);
 	set_state(p, PUSH_OVER);
 	if (p->ev.on_closed != NULL)
@@ -395,22 +381,11 @@ struct push *push_start(struct loop *l, const struct push_options *o, const stru
 	return p;
 }
 
-struct push *push_start_fd(
-    struct loop *l, int fd, const struct push_options *o, const struct push_events *ev, void *arg)
-{
-	struct push *p = new_push(l, o, ev, arg);
-	struct conn_options co;
-
-	conn_options(&co, o);
-	p->conn = conn_from_fd(l, fd, false, p->name, &co, &conn_events, p);
-	return p;
-}
-
 void push_free(struct push *p)
 {
 	if (p == NULL)
 		return;
-	forget_file(p);
+	outgoing_close(&p->out);
 	conn_free(p->conn);
 	loop_timer_free(p->age);
 	free(p);
@@ -421,7 +396,7 @@ int push_offer(struct push *p, const struct push_file *file)
 	int fd, rc;
 
 	if (p->state != PUSH_IDLE)
-		return err_set(KC_EBUSY, "%s: the session is %s", p->name, push_state_name(p->state));
+		return err_set(KC_EBUSY, "%s: the session is %s", p->name, state_names[p->state]);
 	rc = outgoing_open(&fd, file->path);
 	if (rc < 0)
 		return rc;
@@ -433,8 +408,7 @@ int push_offer(struct push *p, const struct push_file *file)
 		return rc;
 	}
 	outgoing_begin(&p->out, fd, &file->offer, file->valid);
-	p->took = p->told_at = 0;
-	p->offered_at = loop_now(p->loop);
+	p->told_at = 0;
 	set_state(p, PUSH_OFFERED);
 	return KC_OK;
 }
@@ -513,16 +487,6 @@ uint64_t push_sent(const struct push *p)
 	return p->out.sent;
 }
 
-uint64_t push_resumed(const struct push *p)
-{
-	return p->out.resumed;
-}
-
-uint64_t push_last_ms(const struct push *p)
-{
-	return p->out.active ? loop_now(p->loop) - p->offered_at : p->took;
-}
-
 enum peer_verdict push_verdict(const struct push *p)
 {
 	return conn_verdict(p->conn);
@@ -531,14 +495,4 @@ enum peer_verdict push_verdict(const struct push *p)
 const struct cert_info *push_cert(const struct push *p)
 {
 	return conn_cert(p->conn);
-}
-
-const char *push_tls(const struct push *p)
-{
-	return conn_tls(p->conn);
-}
-
-const char *push_name(const struct push *p)
-{
-	return p->name;
 }

@@ -100,9 +100,6 @@ struct push_options {
 
 /* Never fails at once: on_closed tells. */
 struct push *push_start(struct loop *l, const struct push_options *o, const struct push_events *ev, void *arg);
-/* The same over a connected socket (takes fd), for tests. */
-struct push *push_start_fd(
-    struct loop *l, int fd, const struct push_options *o, const struct push_events *ev, void *arg);
 /* At once and without on_closed; what is under way breaks off. NULL is a no-op. */
 void push_free(struct push *p);
 
@@ -125,17 +122,12 @@ void push_cancel(struct push *p, int rc);
 void push_stop(struct push *p);
 
 enum push_state push_state(const struct push *p);
-const char *push_state_name(enum push_state s);			 /* "connecting", … */
 const struct proto_hello *push_peer_hello(const struct push *p); /* NULL before on_ready */
 int32_t push_clock_offset(const struct push *p);	      /* the clone's clock minus ours, seconds, at its hello */
 const struct proto_offer *push_current(const struct push *p); /* the offer under way, NULL if none */
 uint64_t push_sent(const struct push *p); /* payload bytes of the current or last offer that are at the clone's side or
 					     on their way, those of the resumed part included */
-uint64_t push_resumed(const struct push *p);		 /* the offset it was accepted at */
-uint64_t push_last_ms(const struct push *p);		 /* from offer to result of the last one, for the audit */
 enum peer_verdict push_verdict(const struct push *p);	 /* why it was not authorised */
 const struct cert_info *push_cert(const struct push *p); /* the clone's, NULL before it is authorised */
-const char *push_tls(const struct push *p);		 /* "TLS1.3 …" */
-const char *push_name(const struct push *p);		 /* "10.0.0.5:2222" */
 
 #endif

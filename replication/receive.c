@@ -258,11 +258,6 @@ void receive_stop(struct receive *r)
 	leave_all(r);
 }
 
-bool receive_connected(const struct receive *r)
-{
-	return r->sessions != NULL;
-}
-
 void receive_set_blocked(struct receive *r, bool blocked)
 {
 	r->blocked = blocked;
@@ -279,22 +274,7 @@ const char *receive_session_name(const struct receive_session *s)
 	return conn_name(s->conn);
 }
 
-const char *receive_session_address(const struct receive_session *s)
-{
-	return conn_address(s->conn);
-}
-
-const char *receive_session_tls(const struct receive_session *s)
-{
-	return conn_tls(s->conn);
-}
-
 const struct cert_info *receive_session_cert(const struct receive_session *s)
 {
 	return conn_cert(s->conn);
-}
-
-const struct proto_hello *receive_session_hello(const struct receive_session *s)
-{
-	return s->hello.version != 0 ? &s->hello : NULL;
 }

@@ -103,8 +103,6 @@ uint16_t receive_port(const struct receive *r);
 void receive_stop(struct receive *r);
 /* Is a backup being received, stored, or restored (on_stored without receive_result)? */
 bool receive_busy(const struct receive *r);
-/* Are there sessions at all? */
-bool receive_connected(const struct receive *r);
 
 /* A local restore (an operator's, a promotion) begins or ends: offers are declined as busy meanwhile. */
 void receive_set_blocked(struct receive *r, bool blocked);
@@ -118,10 +116,7 @@ bool receive_result(struct receive *r, const struct proto_result *result);
  * sessions in good order; masters come back at once and read the new one. */
 void receive_greet_anew(struct receive *r);
 
-const char *receive_session_name(const struct receive_session *s);    /* "10.0.0.1:40112" */
-const char *receive_session_address(const struct receive_session *s); /* without port */
-const char *receive_session_tls(const struct receive_session *s);
+const char *receive_session_name(const struct receive_session *s); /* "10.0.0.1:40112" */
 const struct cert_info *receive_session_cert(const struct receive_session *s);
-const struct proto_hello *receive_session_hello(const struct receive_session *s); /* the master's, NULL before it */
 
 #endif

@@ -413,11 +413,6 @@ enum tls_result tls_read(struct tls *t, void *data, size_t n, size_t *got)
 	return TLS_OK;
 }
 
-size_t tls_pending(const struct tls *t)
-{
-	return gnutls_record_check_pending(t->session);
-}
-
 /* In TLS 1.3 a refusal of our certificate comes when our handshake is over: a lost line may still hold its alert. */
 static enum tls_result lost_while_writing(struct tls *t, int saved)
 {

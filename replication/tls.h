@@ -47,10 +47,8 @@ void tls_free(struct tls *t); /* sends nothing; NULL is a no-op */
 
 enum tls_result tls_handshake(struct tls *t);
 
-/* Up to `n` bytes; *got > 0 with TLS_OK. Reads one record at most: call until AGAIN, or look at tls_pending(). */
+/* Up to `n` bytes; *got > 0 with TLS_OK. Reads one record at most: call until AGAIN. */
 enum tls_result tls_read(struct tls *t, void *data, size_t n, size_t *got);
-/* Decrypted bytes that no descriptor will announce. */
-size_t tls_pending(const struct tls *t);
 /* *put > 0 with TLS_OK. */
 enum tls_result tls_write(struct tls *t, const void *data, size_t n, size_t *put);
 /* Say goodbye (close_notify), as far as the descriptor takes it. */

@@ -108,7 +108,6 @@ int audit_head(struct audit *a, uint64_t *seq, char hash[AUDIT_HASH_SIZE]);
 int audit_stranger(struct audit *a, uint64_t now_ms, const char *address, const char *code, const char *reason);
 int audit_tick(struct audit *a, uint64_t now_ms);
 
-const char *audit_event_name(enum audit_event e);     /* "push.end" */
-const char *audit_outcome_name(enum audit_outcome o); /* "success" */
+const char *audit_event_name(enum audit_event e); /* "push.end" */
 
 #endif

@@ -22,7 +22,7 @@ const char *audit_event_name(enum audit_event e)
 	return (size_t)e < AUDIT_EVENT_COUNT ? event_names[e] : "unknown";
 }
 
-const char *audit_outcome_name(enum audit_outcome o)
+static const char *outcome_name(enum audit_outcome o)
 {
 	return o == AUDIT_SUCCESS ? "success" : o == AUDIT_STARTED ? "started" : "failure";
 }
@@ -88,7 +88,7 @@ int audit_record_encode(struct buf *b, const struct audit_record *r, const struc
 	put_text(o, "host", p->host, AUDIT_NAME_MAX);
 	put_text(o, "role", p->role, AUDIT_NAME_MAX);
 	put_text(o, "event", audit_event_name(r->event), AUDIT_NAME_MAX);
-	put_text(o, "outcome", audit_outcome_name(r->outcome), AUDIT_NAME_MAX);
+	put_text(o, "outcome", outcome_name(r->outcome), AUDIT_NAME_MAX);
 	put_number(o, "generation", r->generation);
 	put_text(o, "lineage", r->lineage, AUDIT_NAME_MAX);
 	put_text(o, "peer", r->peer, AUDIT_NAME_MAX);

@@ -123,12 +123,6 @@ void buf_put_u32(struct buf *b, uint32_t v)
 	buf_put(b, p, sizeof(p));
 }
 
-void buf_put_u64(struct buf *b, uint64_t v)
-{
-	buf_put_u32(b, (uint32_t)(v >> 32));
-	buf_put_u32(b, (uint32_t)v);
-}
-
 void buf_put_str(struct buf *b, const char *s)
 {
 	buf_put(b, s, strlen(s));
@@ -178,13 +172,6 @@ uint32_t buf_get_u32(struct buf *b)
 	const uint8_t *p = buf_get(b, 4);
 
 	return p != NULL ? (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3] : 0;
-}
-
-uint64_t buf_get_u64(struct buf *b)
-{
-	uint64_t high = buf_get_u32(b);
-
-	return high << 32 | buf_get_u32(b);
 }
 
 void buf_consume(struct buf *b, size_t n)

@@ -49,7 +49,6 @@ int buf_status(const struct buf *b); /* KC_OK; KC_ELIMIT after a failure */
 void buf_put(struct buf *b, const void *data, size_t n);
 void buf_put_u8(struct buf *b, uint8_t v);
 void buf_put_u32(struct buf *b, uint32_t v);
-void buf_put_u64(struct buf *b, uint64_t v);
 void buf_put_str(struct buf *b, const char *s); /* without its NUL */
 void buf_putf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* `n` uninitialised bytes at the end, for read(2); NULL when over the cap. Give back what was not used with buf_trim.
@@ -60,7 +59,6 @@ void buf_trim(struct buf *b, size_t unused);
 const uint8_t *buf_get(struct buf *b, size_t n); /* borrowed; NULL past the end */
 uint8_t buf_get_u8(struct buf *b);
 uint32_t buf_get_u32(struct buf *b);
-uint64_t buf_get_u64(struct buf *b);
 void buf_consume(struct buf *b, size_t n);
 /* The contents as a NUL-terminated string, borrowed until the next change. NULL after a failure. */
 const char *buf_str(struct buf *b);

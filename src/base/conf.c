@@ -34,7 +34,7 @@ static bool below_sysconf(const char *dir)
 	return strncmp(dir, SYSCONFDIR, n) == 0 && (dir[n] == '/' || dir[n] == '\0');
 }
 
-char *conf_dir_of(bool *system, const char *path)
+static char *dir_of(bool *system, const char *path)
 {
 	char *dir = file_dirname(path), *real = realpath(dir, NULL), *cwd = NULL, *abs;
 
@@ -163,7 +163,7 @@ struct conf *conf_new(const char *path)
 	struct conf *c = mem_xalloc(sizeof(*c));
 	bool system;
 
-	c->dir = conf_dir_of(&system, path);
+	c->dir = dir_of(&system, path);
 	c->path = file_join(c->dir, file_basename(path));
 	for (size_t i = 0; i < conf_row_count; i++) {
 		const struct conf_row *row = &conf_rows[i];

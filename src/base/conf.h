@@ -128,9 +128,6 @@ int conf_edit(const char *path, const struct conf_change *changes, size_t count,
 /* May this property be changed by hand? KC_EUSAGE for a secret (naming --password-file), KC_ECONF for an unknown one.
  */
 int conf_check_name(const char *name);
-/* conf_edit of one property, after conf_check_name. */
-int conf_set(const char *path, const char *name, const char *value, struct conf_problems *p);
-int conf_unset(const char *path, const char *name, struct conf_problems *p);
 
 /* The fleet in the file: numbers stay 1..n. KC_EEXIST: it is there; KC_ENOENT: it is not; KC_ELIMIT: 20 are there. */
 int conf_clone_add(const char *path, const char *host, int port, struct conf_problems *p);

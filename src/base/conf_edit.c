@@ -177,19 +177,6 @@ int conf_check_name(const char *name)
 	return rc;
 }
 
-int conf_set(const char *path, const char *name, const char *value, struct conf_problems *p)
-{
-	struct conf_change change = { .name = name, .value = value };
-	int rc = conf_check_name(name);
-
-	return rc < 0 ? rc : conf_edit(path, &change, 1, p);
-}
-
-int conf_unset(const char *path, const char *name, struct conf_problems *p)
-{
-	return conf_set(path, name, NULL, p);
-}
-
 /* --- the fleet --- */
 
 static int fleet_of(struct conf **c, const struct edit *e, struct conf_problems *p)

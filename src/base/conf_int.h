@@ -157,7 +157,4 @@ void conf_resolve_log(struct conf *c, const char *log_dir);
 
 /* A configuration of defaults for a file of this name (conf.c). */
 struct conf *conf_new(const char *path);
-/* The absolute directory of a file, heap; and whether the system's defaults hold there. */
-char *conf_dir_of(bool *system, const char *path);
-
 #endif

@@ -147,13 +147,6 @@ int ipc_recv(enum ipc_type *type, json_t **body, int fd, int timeout_ms)
 	return rc;
 }
 
-bool ipc_pending(int fd)
-{
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
-
-	return poll(&pfd, 1, 0) > 0;
-}
-
 json_t *ipc_result_new(int rc)
 {
 	json_t *j = json_pack("{s:s}", "rc", err_name(rc));

@@ -26,8 +26,6 @@ int ipc_send(int fd, enum ipc_type type, const json_t *body);
 /* Blocking up to timeout_ms (-1: for ever) for the next message. *body is the caller's. KC_ENET: closed by the other
  * side; KC_ETIMEOUT; KC_EPROTO: not a message. */
 int ipc_recv(enum ipc_type *type, json_t **body, int fd, int timeout_ms);
-/* Anything to read right now? */
-bool ipc_pending(int fd);
 
 /* {"rc": …} of a finished request, with err_text() where it failed. New reference. Add members as you like. */
 json_t *ipc_result_new(int rc);

@@ -34,11 +34,6 @@ void log_init(const char *name, enum log_level level)
 	state.journal = getenv("JOURNAL_STREAM") != NULL;
 }
 
-void log_set_level(enum log_level level)
-{
-	state.level = level;
-}
-
 void log_set_sink(log_sink_fn sink, void *arg)
 {
 	state.sink = sink;

@@ -18,7 +18,6 @@ enum log_level { LOG_LVL_ERR, LOG_LVL_WARN, LOG_LVL_INFO, LOG_LVL_DEBUG };
 
 /* `name` (borrowed, e.g. "keycloned") leads each line. `level`: the most verbose one that is written. */
 void log_init(const char *name, enum log_level level);
-void log_set_level(enum log_level level);
 
 /* A sink for tests: gets each formatted message without time and level. NULL: standard error again. */
 typedef void (*log_sink_fn)(enum log_level level, const char *text, void *arg);

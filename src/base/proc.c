@@ -157,16 +157,3 @@ void proc_notify_stopping(void)
 {
 	notify("STOPPING=1");
 }
-
-void proc_notify_status(const char *fmt, ...)
-{
-	char status[256], text[sizeof(status) + 8];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(status, sizeof(status), fmt, ap);
-	va_end(ap);
-	status[strcspn(status, "\n")] = '\0'; /* another line would be another message */
-	snprintf(text, sizeof(text), "STATUS=%s", status);
-	notify(text);
-}

@@ -25,6 +25,5 @@ void proc_close_inherited(const int *keep, size_t n);
 void proc_notify_ready(void);
 void proc_notify_reloading(void); /* follow it with proc_notify_ready, whether the reload worked or not */
 void proc_notify_stopping(void);
-void proc_notify_status(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -314,13 +314,6 @@ struct job *jobs_add_first(
 	return job;
 }
 
-void job_abandon(struct job *job)
-{
-	job->progress = NULL;
-	job->ask = NULL;
-	job->done = NULL;
-}
-
 bool jobs_idle(const struct jobs *j)
 {
 	return j->queue == NULL;

@@ -45,8 +45,6 @@ struct job *jobs_add(
 /* In front of the queue (behind the running one). */
 struct job *jobs_add_first(
     struct jobs *jobs, json_t *request, job_progress_fn progress, job_ask_fn ask, job_done_fn done, void *arg);
-/* Forget a job's callbacks: it runs to its end unheard, or leaves the queue. */
-void job_abandon(struct job *job);
 bool jobs_idle(const struct jobs *jobs);
 
 /* Told when a worker had to be started again after `why` (for log and audit), and when none can be started any more. */

@@ -91,7 +91,7 @@ static void run_end(struct master *m, int rc)
 		log_info("generation %" PRIu64 ": %s, after %" PRIu64 " ms", m->run.generation, detail, r.duration_ms);
 }
 
-void master_run_begin(struct master *m, uint64_t generation)
+static void run_begin(struct master *m, uint64_t generation)
 {
 	struct audit_record r = { .event = AUDIT_REPLICATION_START,
 		.outcome = AUDIT_STARTED,
@@ -204,7 +204,7 @@ static json_t *on_ask(const json_t *ask, void *arg)
 	if (self->unreplicated_since == 0)
 		self->unreplicated_since = time(NULL);
 	rc = daemon_save(m->d);
-	master_run_begin(m, self->generation);
+	run_begin(m, self->generation);
 	r.generation = self->generation;
 	if (rc == KC_OK)
 		rc = daemon_audit(m->d, &r);

@@ -61,7 +61,6 @@ struct master {
 
 /* master.c */
 void master_look(struct master *m, bool force);
-void master_run_begin(struct master *m, uint64_t generation);
 void master_settle_soon(struct master *m);
 
 /* master_listen.c */

@@ -12,10 +12,11 @@
 #include "base/file.h"
 #include "base/hex.h"
 #include "base/mem.h"
+#include "keystore/layout.h"
 
 static int open_identity(struct secrets *s)
 {
-	char *path = file_join(s->dir, "identity.age");
+	char *path = file_join(s->dir, LAYOUT_AGE_IDENTITY);
 	void *text = NULL;
 	size_t size;
 	int rc = secret_read(&text, &size, s->box, SECRET_AGE_IDENTITY, path);
@@ -35,7 +36,7 @@ static int open_identity(struct secrets *s)
 
 static int open_signing(struct secrets *s, bool master)
 {
-	char *key = file_join(s->dir, "signing.key"), *pub = file_join(s->dir, "signing.pub");
+	char *key = file_join(s->dir, LAYOUT_SIGNING_KEY), *pub = file_join(s->dir, LAYOUT_SIGNING_PUB);
 	bool added;
 	int rc =
 	    file_exists(key) ? sign_key_load(&s->signing, s->box, key) : sign_key_create(&s->signing, s->box, key, pub);
@@ -49,12 +50,12 @@ static int open_signing(struct secrets *s, bool master)
 
 int secrets_open(struct secrets *s, const char *dir, bool master)
 {
-	char *path = file_join(dir, "seal.key");
+	char *path = file_join(dir, LAYOUT_SEAL_KEY);
 	int rc;
 
 	memset(s, 0, sizeof(*s));
 	s->dir = mem_xstrdup(dir);
-	s->signers = file_join(dir, "signers");
+	s->signers = file_join(dir, LAYOUT_SIGNERS);
 	rc = file_make_dirs(dir);
 	if (rc == KC_OK)
 		rc = secret_box_open(&s->box, path);
@@ -98,7 +99,7 @@ int secrets_password(char **password, const struct secrets *s, const struct conf
 
 int secrets_safety_password(char **password, const struct secrets *s, bool create)
 {
-	char *path = file_join(s->dir, "safety.password");
+	char *path = file_join(s->dir, LAYOUT_SAFETY_PASSWORD);
 	void *text = NULL;
 	size_t size;
 	uint8_t random[32];

@@ -126,7 +126,6 @@ static const struct field clone_fields[] = {
 	INT(state_clone, postponed_until),
 	INT(state_clone, not_after),
 	INT(state_clone, clock_offset),
-	FLAG(state_clone, held),
 	FLAG(state_clone, failing),
 	INT(state_clone, how),
 	INT(state_clone, last_code),
@@ -424,20 +423,6 @@ int state_new_lineage(struct state *s)
 	hex_encode(self.lineage, id, sizeof(id));
 	self.stopped = old.stopped;
 	return state_put_self(s, &self);
-}
-
-int state_reserve_generation(uint64_t *generation, struct state *s)
-{
-	struct state_self self;
-	int rc = state_get_self(&self, s);
-
-	if (rc < 0)
-		return rc;
-	self.generation++;
-	rc = state_put_self(s, &self);
-	if (rc == KC_OK)
-		*generation = self.generation;
-	return rc;
 }
 
 int state_put_intent(struct state *s, const struct state_intent *i)

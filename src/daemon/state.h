@@ -53,8 +53,6 @@ struct state_self {
 int state_get_self(struct state_self *self, struct state *s);
 int state_put_self(struct state *s, const struct state_self *self);
 int state_new_lineage(struct state *s);
-/* Master: the next generation, durably never given again. */
-int state_reserve_generation(uint64_t *generation, struct state *s);
 
 /* Clone: what is about to be written into the key database; cleared by state_put_applied or state_clear_intent. */
 struct state_intent {
@@ -99,7 +97,7 @@ struct state_clone {
 	uint64_t offered, stored, applied;
 	int64_t applied_at, last_success, last_attempt, behind_since, postponed_until, not_after;
 	int64_t clock_offset;
-	bool held, failing;
+	bool failing;
 	int64_t how, last_code;
 	char last_error[256];
 	char recipient[80];		   /* its age recipient, pinned at first contact */

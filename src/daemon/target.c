@@ -44,7 +44,6 @@ static void to_state(struct state_clone *s, const struct target *t)
 	s->postponed_until = r->postponed_until;
 	s->not_after = r->not_after;
 	s->clock_offset = r->clock_offset;
-	s->held = r->held;
 	s->failing = r->failing;
 	s->how = (int64_t)r->how;
 	s->last_code = r->last_code;
@@ -68,7 +67,6 @@ static void from_state(struct target *t, const struct state_clone *s)
 	r.postponed_until = s->postponed_until;
 	r.not_after = s->not_after;
 	r.clock_offset = (int32_t)s->clock_offset;
-	r.held = s->held;
 	r.failing = s->failing;
 	r.how = (enum fleet_failure)s->how;
 	r.last_code = (int)s->last_code;

@@ -127,7 +127,7 @@ void wait_arm_all(struct master *m)
 			continue;
 		w->armed = true;
 		for (struct target *t = m->targets; t != NULL; t = t->next) {
-			if (!concerns(w, t) || fleet_record(t->clone)->held)
+			if (!concerns(w, t))
 				continue;
 			t->awaited = true;
 			fleet_now(m->fleet, t->clone);

@@ -71,9 +71,6 @@ int keydb_create(const char *path);
 int keydb_open(struct keydb **db, const char *path, const char *master_key_file);
 void keydb_close(struct keydb *db); /* aborts an open transaction; NULL is a no-op */
 
-/* Is `path` a built-in key database? KC_OK, or why not. */
-int keydb_probe(const char *path);
-
 /* What changes keys happens between begin and commit; begin takes the write lock. abort without begin is a no-op. */
 int keydb_begin(struct keydb *db);
 int keydb_commit(struct keydb *db);

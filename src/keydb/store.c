@@ -246,15 +246,6 @@ void keydb_close(struct keydb *db)
 	free(db);
 }
 
-int keydb_probe(const char *path)
-{
-	struct keydb *db = NULL;
-	int rc = keydb_open(&db, path, NULL);
-
-	keydb_close(db);
-	return rc;
-}
-
 static int begin(struct keydb *db, const char *how)
 {
 	int rc = exec(db, how);

@@ -104,10 +104,3 @@ int inspect_certificate(
 	gnutls_x509_crt_deinit(crt);
 	return rc >= 0 ? KC_OK : err_set(KC_EFORMAT, "%s: not a certificate: %s", name, gnutls_strerror(rc));
 }
-
-void inspected_fini(struct inspected *i)
-{
-	mem_secret_free(i->der);
-	i->der = NULL;
-	i->size = 0;
-}

@@ -32,6 +32,4 @@ int inspect_private_key(struct inspected *out, const void *data, size_t size, en
 int inspect_certificate(
     struct inspected *out, const void *data, size_t size, enum inspect_encoding encoding, const char *name);
 
-void inspected_fini(struct inspected *i); /* frees what it holds; an empty one is a no-op */
-
 #endif

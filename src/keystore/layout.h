@@ -6,11 +6,11 @@
 #ifndef KC_LAYOUT_H
 #define KC_LAYOUT_H
 
-#define LAYOUT_SEAL_KEY	     "seal.key"	    /* a secret_box */
-#define LAYOUT_AGE_IDENTITY  "identity.age" /* this machine's AGE-SECRET-KEY-1…, sealed for SECRET_AGE_IDENTITY */
-#define LAYOUT_SIGNING_KEY   "signing.key"  /* a sign_key, on a master */
-#define LAYOUT_SIGNING_PUB   "signing.pub"  /* its public part */
-#define LAYOUT_SIGNERS	     "signers"	    /* sign_pins: whose backups are restored here */
-#define LAYOUT_AUTHORITY_CRT "authority.crt"
+#define LAYOUT_SEAL_KEY	       "seal.key"     /* a secret_box */
+#define LAYOUT_AGE_IDENTITY    "identity.age" /* this machine's AGE-SECRET-KEY-1…, sealed for SECRET_AGE_IDENTITY */
+#define LAYOUT_SIGNING_KEY     "signing.key"  /* a sign_key: a master's, or a clone's for its safety backups */
+#define LAYOUT_SIGNING_PUB     "signing.pub"  /* its public part */
+#define LAYOUT_SAFETY_PASSWORD "safety.password" /* sealed for SECRET_BACKUP_PASSWORD; see secrets.h */
+#define LAYOUT_SIGNERS	       "signers"	 /* sign_pins: whose backups are restored here */
 
 #endif

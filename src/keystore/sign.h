@@ -60,7 +60,6 @@ struct sign_pins {
 };
 int sign_pins_load(struct sign_pins *pins, const char *path);
 void sign_pins_fini(struct sign_pins *pins);
-bool sign_pins_have(const struct sign_pins *pins, const struct sign_public *pub);
 /* Add a key to the file. *added false: it was there. Control characters in `comment` (may be NULL) are replaced. */
 int sign_pin_add(bool *added, const char *path, const struct sign_public *pub, const char *comment);
 /* KC_OK if one of the pinned keys signed the bytes (*by, may be NULL, borrowed from pins); else KC_ESIGNATURE, with

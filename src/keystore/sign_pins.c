@@ -84,7 +84,7 @@ void sign_pins_fini(struct sign_pins *pins)
 	*pins = (struct sign_pins){ 0 };
 }
 
-bool sign_pins_have(const struct sign_pins *pins, const struct sign_public *pub)
+static bool has_pin(const struct sign_pins *pins, const struct sign_public *pub)
 {
 	for (size_t i = 0; i < pins->count; i++)
 		if (sign_public_equal(&pins->pins[i].pub, pub))
@@ -110,7 +110,7 @@ int sign_pin_add(bool *added, const char *path, const struct sign_public *pub, c
 
 	if (rc < 0)
 		return rc;
-	if (sign_pins_have(&pins, pub)) {
+	if (has_pin(&pins, pub)) {
 		sign_pins_fini(&pins);
 		*added = false;
 		return KC_OK;

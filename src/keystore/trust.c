@@ -128,11 +128,6 @@ size_t trust_count(const struct trust *trust)
 	return trust->anchors.count;
 }
 
-struct cert_der trust_der(const struct trust *trust, size_t i)
-{
-	return (struct cert_der){ trust->ders[i].data, trust->ders[i].size };
-}
-
 static int list_file(struct trust_list *l, const char *dir, const char *name)
 {
 	struct x509_list crts = { 0 };

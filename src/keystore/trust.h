@@ -25,8 +25,6 @@ struct trust;
 int trust_load(struct trust **trust, const char *dir);
 void trust_free(struct trust *trust);
 size_t trust_count(const struct trust *trust);
-/* The DER of the i-th certificate, borrowed; for the list of acceptable authorities of a TLS server. */
-struct cert_der trust_der(const struct trust *trust, size_t i);
 
 /*
  * Verify the chain that a peer presented (leaf first; the rest in any order, superfluous ones ignored) for the side of

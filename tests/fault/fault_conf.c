@@ -121,7 +121,7 @@ static bool try_edit(int n, int (*edit)(void), const char *new_text)
 
 static int edit_set(void)
 {
-	return conf_set(path, "restore.ListenPort", "2", NULL);
+	return conf_edit(path, &(struct conf_change){ .name = "restore.ListenPort", .value = "2" }, 1, NULL);
 }
 
 static int edit_seal(void)

@@ -64,7 +64,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (id == NULL && (mem_init() < 0 || age_identity_parse(&id, identity_text) < 0))
 		abort();
 	ids[0] = id;
-	age_header_wants_password(data, size);
 	if (age_header_size(&header, data, size) < 0)
 		header = size;
 	try_open(data, size, header, &with);

@@ -37,9 +37,18 @@ static const char *get(const char *path)
 	return buf_len(&content) > 0 ? buf_str(&content) : "";
 }
 
+/* Change (NULL: remove) one property. */
+static int edit_one(const char *path, const char *name, const char *value, struct conf_problems *p)
+{
+	struct conf_change change = { .name = name, .value = value };
+	int rc = conf_check_name(name);
+
+	return rc < 0 ? rc : conf_edit(path, &change, 1, p);
+}
+
 static int set(const char *path, const char *name, const char *value)
 {
-	return conf_set(path, name, value, NULL);
+	return edit_one(path, name, value, NULL);
 }
 
 /* --- properties --- */
@@ -132,9 +141,9 @@ T(props__value__comes_back_as_it_was)
 T(props__unset__takes_the_line_and_nothing_else)
 {
 	put(props, "# a\nrestore.ListenPort=77\n# b\nreplication.MaxBackupNum=\\\n  3\n# c\n");
-	assert_int_equal(conf_unset(props, "replication.MaxBackupNum", NULL), KC_OK);
-	assert_int_equal(conf_unset(props, "restore.ListenPort", NULL), KC_OK);
-	assert_int_equal(conf_unset(props, "replication.MaxLogFileNum", NULL), KC_OK);
+	assert_int_equal(edit_one(props, "replication.MaxBackupNum", NULL, NULL), KC_OK);
+	assert_int_equal(edit_one(props, "restore.ListenPort", NULL, NULL), KC_OK);
+	assert_int_equal(edit_one(props, "replication.MaxLogFileNum", NULL, NULL), KC_OK);
 	assert_string_equal(get(props), "# a\n# b\n# c\n");
 }
 
@@ -145,7 +154,7 @@ T(set__wrong_value__leaves_the_file)
 	struct conf_problems p = CONF_PROBLEMS_EMPTY;
 
 	put(props, "restore.ListenPort=77\n");
-	assert_int_equal(conf_set(props, "restore.ListenPort", "70000", &p), KC_ECONF);
+	assert_int_equal(edit_one(props, "restore.ListenPort", "70000", &p), KC_ECONF);
 	assert_int_equal(p.errors.count, 1);
 	assert_non_null(strstr(p.errors.items[0], ":1: restore.ListenPort: 70000 is out of range, 1 to 65535"));
 	assert_int_equal(set(props, "restore.ListenPrt", "1"), KC_ECONF);
@@ -178,7 +187,7 @@ T(set__only_new_warnings__are_told)
 	struct conf_problems p = CONF_PROBLEMS_EMPTY;
 
 	put(props, "replication.role=clone\nbackup.OnChange=true\n");
-	assert_int_equal(conf_set(props, "backup.CheckFrequency", "5", &p), KC_OK);
+	assert_int_equal(edit_one(props, "backup.CheckFrequency", "5", &p), KC_OK);
 	assert_int_equal(p.warnings.count, 2);
 	conf_problems_fini(&p);
 }
@@ -363,8 +372,8 @@ T(cfg__set__keeps_comments_and_layout)
 T(cfg__unset__takes_its_line)
 {
 	put(cfg, "replication:\n{\n    role = \"clone\";\n    MaxBackupNum = 3;\n};\nrestore: { ListenPort = 77; }\n");
-	assert_int_equal(conf_unset(cfg, "replication.MaxBackupNum", NULL), KC_OK);
-	assert_int_equal(conf_unset(cfg, "restore.ListenPort", NULL), KC_OK);
+	assert_int_equal(edit_one(cfg, "replication.MaxBackupNum", NULL, NULL), KC_OK);
+	assert_int_equal(edit_one(cfg, "restore.ListenPort", NULL, NULL), KC_OK);
 	assert_string_equal(get(cfg), "replication:\n{\n    role = \"clone\";\n};\nrestore: {  }\n");
 }
 

@@ -298,18 +298,17 @@ static void open__other_files__are_not_built_in(void **state)
 	struct keydb *db = NULL;
 
 	(void)state;
-	assert_int_equal(keydb_probe(path), KC_OK);
 	sql("PRAGMA user_version = 2");
-	assert_int_equal(keydb_probe(path), KC_EFORMAT);
+	assert_int_equal(keydb_open(&db, path, keys), KC_EFORMAT);
 	sql("PRAGMA application_id = 0");
-	assert_int_equal(keydb_probe(path), KC_EFORMAT);
+	assert_int_equal(keydb_open(&db, path, keys), KC_EFORMAT);
 	assert_non_null(strstr(err_text(KC_EFORMAT), "not a built-in key database"));
 	assert_int_equal(file_replace(path, "text, and enough of it to be looked at as a page\n", 49, 0600), KC_OK);
 	assert_int_equal(keydb_open(&db, path, keys), KC_EFORMAT);
-	assert_int_equal(keydb_probe("postgresql://host/db"), KC_EFORMAT);
-	assert_int_equal(keydb_probe(dir), KC_EFORMAT);
+	assert_int_equal(keydb_open(&db, "postgresql://host/db", keys), KC_EFORMAT);
+	assert_int_equal(keydb_open(&db, dir, keys), KC_EFORMAT);
 	assert_int_equal(unlink(path), 0);
-	assert_int_equal(keydb_probe(path), KC_ENOENT);
+	assert_int_equal(keydb_open(&db, path, keys), KC_ENOENT);
 }
 
 static int collect(const struct keydb_key *key, void *arg)

@@ -116,8 +116,6 @@ static void assert_messages(int fd)
 	assert_received(fd, "RELOADING=1\nMONOTONIC_USEC=");
 	proc_notify_stopping();
 	assert_received(fd, "STOPPING=1");
-	proc_notify_status("%d clones\nREADY=1", 3);
-	assert_received(fd, "STATUS=3 clones");
 }
 
 static void proc__notify__reaches_a_socket_in_the_file_system(void **state)

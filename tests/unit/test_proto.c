@@ -416,7 +416,6 @@ static void names__of_all_types__are_known(void **state)
 	assert_string_equal(proto_type_name(99), "unknown");
 	assert_string_equal(proto_reason_name(PROTO_R_NOSPC), "no-space");
 	assert_string_equal(proto_status_name(PROTO_RESTORED), "restored");
-	assert_string_equal(proto_kind_name(PROTO_FULL), "full");
 }
 
 int main(void)
