@@ -142,8 +142,8 @@ int conn_listen(struct conn_listener **ln, struct loop *l, const struct conn_lis
     const struct conn_listen_events *events, void *arg);
 /* Sessions accepted before live on; half-open ones are dropped. NULL is a no-op. */
 void conn_listener_free(struct conn_listener *ln);
-/* New credentials for sessions accepted from now on. */
-void conn_listener_set_creds(struct conn_listener *ln, struct tls_creds *creds);
+/* Other credentials, rule or times for sessions accepted from now on. */
+void conn_listener_set_options(struct conn_listener *ln, const struct conn_options *opt);
 uint16_t conn_listener_port(const struct conn_listener *ln);
 
 #endif

@@ -36,7 +36,7 @@ struct conn_listener {
 	struct conn_listen_options opt;
 	struct conn_listen_events events;
 	void *arg;
-	struct conn *template; /* holds our copies of what opt.conn points to */
+	struct conn *template; /* holds our copies of what the options of its sessions point to */
 	int fds[SOCKETS_MAX];
 	struct loop_fd *watches[SOCKETS_MAX];
 	size_t count;
@@ -326,10 +326,16 @@ static int listen_address(struct conn_listener *ln)
 	return e < 0 ? bind_failure(&ln->opt, -e) : KC_OK;
 }
 
+static struct conn *template_new(struct conn_listener *ln, const struct conn_options *opt)
+{
+	static const struct conn_events none = { 0 };
+
+	return conn_new(ln->loop, CONN_CLOSED, true, "listener", opt, &none, NULL);
+}
+
 int conn_listen(struct conn_listener **listener, struct loop *l, const struct conn_listen_options *opt,
     const struct conn_listen_events *events, void *arg)
 {
-	static const struct conn_events none = { 0 };
 	struct conn_listener *ln = mem_xalloc(sizeof(*ln));
 	bool any = opt->address == NULL || opt->address[0] == '\0' || strcmp(opt->address, "any") == 0;
 	int rc;
@@ -344,7 +350,7 @@ int conn_listen(struct conn_listener **listener, struct loop *l, const struct co
 	ln->arg = arg;
 	ln->rate = (struct log_rate)LOG_RATE(LOG_BURST, LOG_INTERVAL_MS);
 	ln->ended = (struct log_rate)LOG_RATE(LOG_BURST, LOG_INTERVAL_MS);
-	ln->template = conn_new(l, CONN_CLOSED, true, "listener", &opt->conn, &none, NULL);
+	ln->template = template_new(ln, &opt->conn);
 	ln->pause = loop_timer_new(l, on_pause_over, ln);
 	rc = any ? listen_any(ln) : listen_address(ln);
 	if (rc < 0) {
@@ -380,14 +386,12 @@ void conn_listener_free(struct conn_listener *ln)
 	free(ln);
 }
 
-void conn_listener_set_creds(struct conn_listener *ln, struct tls_creds *creds)
+void conn_listener_set_options(struct conn_listener *ln, const struct conn_options *opt)
 {
-	struct conn_options *o = &ln->template->opt;
+	struct conn *old = ln->template;
 
-	tls_creds_ref(creds);
-	tls_creds_unref(o->creds);
-	o->creds = creds;
-	o->rule.own_spki = tls_creds_spki(creds);
+	ln->template = template_new(ln, opt);
+	conn_free(old);
 }
 
 uint16_t conn_listener_port(const struct conn_listener *ln)

@@ -185,6 +185,15 @@ static void on_refused(const char *address, enum peer_verdict v, int rc, const c
 
 /* --- the owner's side ------------------------------------------------------------------------------------------- */
 
+static struct conn_options as_clone(const struct conn_options *o)
+{
+	struct conn_options mine = *o;
+
+	mine.self = PROTO_CLONE;
+	mine.rule.role = PROTO_MASTER;
+	return mine;
+}
+
 int receive_new(
     struct receive **out, struct loop *l, const struct receive_options *o, const struct receive_events *ev, void *arg)
 {
@@ -201,8 +210,7 @@ int receive_new(
 	r->progress_ms = o->progress_ms != 0 ? o->progress_ms : PROGRESS_DEFAULT;
 	if (o->progress_ms == 0 && lo.conn.idle_ms != 0 && lo.conn.idle_ms / 3 < PROGRESS_DEFAULT)
 		r->progress_ms = lo.conn.idle_ms / 3;
-	lo.conn.self = PROTO_CLONE;
-	lo.conn.rule.role = PROTO_MASTER;
+	lo.conn = as_clone(&o->listen.conn);
 	rc = conn_listen(&r->listener, l, &lo, &listen_events, r);
 	if (rc < 0) {
 		free(r);
@@ -238,10 +246,12 @@ static void leave_all(struct receive *r)
 	}
 }
 
-void receive_set_creds(struct receive *r, struct tls_creds *creds)
+void receive_set_options(struct receive *r, const struct conn_options *o)
 {
+	struct conn_options mine = as_clone(o);
+
 	if (r->listener != NULL)
-		conn_listener_set_creds(r->listener, creds);
+		conn_listener_set_options(r->listener, &mine);
 	leave_all(r);
 }
 

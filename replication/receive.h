@@ -94,9 +94,9 @@ int receive_new(
 /* At once, without callbacks; a partial file stays for resuming. Waits for the helper thread, if one syncs right now.
  * NULL is a no-op. */
 void receive_free(struct receive *r);
-/* New credentials: for sessions from now on; idle ones are ended in good order, so that masters come back with the new.
- */
-void receive_set_creds(struct receive *r, struct tls_creds *creds);
+/* Other credentials, rule or times, as listen.conn of the options: for sessions from now on; idle ones are ended in
+ * good order, so that masters come back by the new. */
+void receive_set_options(struct receive *r, const struct conn_options *o);
 uint16_t receive_port(const struct receive *r);
 
 /* Stop accepting, end idle sessions. What is under way goes on; see receive_busy(). For the daemon's orderly end. */

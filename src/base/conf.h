@@ -30,7 +30,7 @@ enum conf_role { CONF_MASTER, CONF_CLONE };
 enum conf_tls { CONF_TLS_1_2, CONF_TLS_1_3 };
 
 struct conf_list {
-	char **items;
+	char **items; /* NULL-terminated; NULL: empty */
 	size_t count;
 };
 

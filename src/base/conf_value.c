@@ -21,8 +21,9 @@ static const struct {
 
 void conf_list_add(struct conf_list *l, const char *item)
 {
-	l->items = mem_xrealloc(l->items, (l->count + 1) * sizeof(l->items[0]));
+	l->items = mem_xrealloc(l->items, (l->count + 2) * sizeof(l->items[0]));
 	l->items[l->count++] = mem_xstrdup(item);
+	l->items[l->count] = NULL;
 }
 
 void conf_list_fini(struct conf_list *l)

@@ -224,17 +224,9 @@ int clone_new(struct clone_role **out, struct daemon *d)
 	c->d = d;
 	c->retry = loop_timer_new(d->loop, clone_on_retry, c);
 	c->minute = loop_timer_new(d->loop, on_minute, c);
-	c->cns = mem_xcalloc(d->conf->authorized_cns.count + 1, sizeof(*c->cns));
-	for (size_t i = 0; i < d->conf->authorized_cns.count; i++)
-		c->cns[i] = d->conf->authorized_cns.items[i];
 	o.listen.address = d->conf->listen_address;
 	o.listen.port = (uint16_t)d->conf->listen_port;
-	o.listen.conn.creds = d->creds;
-	o.listen.conn.self = PROTO_CLONE;
-	o.listen.conn.idle_ms = d->conf->timeout_ms;
-	o.listen.conn.rule.role = PROTO_MASTER;
-	o.listen.conn.rule.host = d->conf->master_host;
-	o.listen.conn.rule.cns = (const char *const *)c->cns;
+	o.listen.conn = daemon_conn_options(d);
 	rc = state_get_stored(&c->stored, d->state);
 	if (rc == KC_ENOENT)
 		rc = KC_OK;
@@ -257,7 +249,6 @@ void clone_free(struct clone_role *c)
 	state_stored_fini(&c->stored);
 	loop_timer_free(c->retry);
 	loop_timer_free(c->minute);
-	free(c->cns);
 	free(c);
 }
 
@@ -282,10 +273,7 @@ static void knock(struct clone_role *c)
 {
 	static const struct conn_events events = { .on_ready = on_knock_ready, .on_closed = on_knock_closed };
 	const struct conf *conf = c->d->conf;
-	struct conn_options o = { .creds = c->d->creds,
-		.self = PROTO_CLONE,
-		.idle_ms = conf->timeout_ms,
-		.rule = { .role = PROTO_MASTER, .host = conf->master_host, .cns = (const char *const *)c->cns } };
+	struct conn_options o = daemon_conn_options(c->d);
 
 	if (conf->master_host != NULL)
 		c->knock =
@@ -308,7 +296,9 @@ void clone_stop(struct clone_role *c)
 
 void clone_reloaded(struct clone_role *c)
 {
-	receive_set_creds(c->receive, c->d->creds);
+	struct conn_options o = daemon_conn_options(c->d);
+
+	receive_set_options(c->receive, &o);
 }
 
 /* --- status --- */

@@ -25,7 +25,6 @@ struct clone_role {
 	char phase[32];
 	unsigned percent;
 	struct control_client *asking; /* for the list of diverged rows */
-	char **cns;
 };
 
 /* clone_restore.c */

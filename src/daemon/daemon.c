@@ -39,6 +39,18 @@ int daemon_audit(struct daemon *d, const struct audit_record *r)
 	return rc;
 }
 
+struct conn_options daemon_conn_options(const struct daemon *d)
+{
+	bool master = d->conf->role == CONF_MASTER;
+
+	return (struct conn_options){ .creds = d->creds,
+		.self = master ? PROTO_MASTER : PROTO_CLONE,
+		.idle_ms = d->conf->timeout_ms,
+		.rule = { .role = master ? PROTO_CLONE : PROTO_MASTER,
+		    .host = master ? NULL : d->conf->master_host,
+		    .cns = (const char *const *)d->conf->authorized_cns.items } };
+}
+
 /* --- end --- */
 
 /* What may still finish: on a clone the restore under way, on a master the sessions' goodbye. */

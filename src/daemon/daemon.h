@@ -15,7 +15,7 @@
 #include "base/loop.h"
 #include "daemon/job.h"
 #include "daemon/state.h"
-#include "replication/tls.h"
+#include "replication/conn.h"
 
 struct control;
 struct master;
@@ -59,6 +59,10 @@ int daemon_audit(struct daemon *d, const struct audit_record *r);
 
 /* Begin to end: no new work, what is being committed is finished, then the loop stops. */
 void daemon_end(struct daemon *d, int exit_status);
+
+/* What every session of ours needs, by the configuration: credentials, whom we are and who may speak to us, how long it
+ * may be silent. Borrowed from configuration and credentials, until the next reload. */
+struct conn_options daemon_conn_options(const struct daemon *d);
 
 /* Read the configuration and credentials anew. *changes: array of what was taken over, *restart: of what needs a
  * restart. Asynchronous: `done` gets the result {"rc", "changed": […], "restart": […]}. */

@@ -498,12 +498,13 @@ void master_set_task(struct master *m, bool up)
 void master_reloaded(struct master *m)
 {
 	struct fleet_options o = { .retry_min_ms = m->d->conf->retry_min_ms, .retry_max_ms = m->d->conf->retry_max_ms };
+	struct conn_options sessions = daemon_conn_options(m->d);
 	int rc = target_reconfigure(m);
 
 	if (rc < 0)
 		log_err("the list of clones: %s", err_text(rc));
 	fleet_set_options(m->fleet, &o);
-	conn_listener_set_creds(m->listener, m->d->creds);
+	conn_listener_set_options(m->listener, &sessions);
 	target_renew_all(m);
 	schedule_check(m, 0);
 }

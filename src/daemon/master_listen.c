@@ -5,11 +5,8 @@
  * there again, so that whatever waits for the next try of an unreachable address is tried at once. Nothing else is
  * taken.
  */
-#include <stdlib.h>
-
 #include "base/err.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "master_int.h"
 
 static void on_closed(struct conn *c, int rc, const char *text, void *arg)
@@ -42,18 +39,9 @@ int master_listen(struct master *m)
 {
 	static const struct conn_listen_events events = { on_session, on_refused };
 	const struct conf *c = m->d->conf;
-	const char **cns = mem_xcalloc(c->authorized_cns.count + 1, sizeof(*cns));
-	struct conn_listen_options o = { .address = c->listen_address, .port = (uint16_t)c->master_listen_port };
-	int rc;
+	struct conn_listen_options o = {
+		.address = c->listen_address, .port = (uint16_t)c->master_listen_port, .conn = daemon_conn_options(m->d)
+	};
 
-	for (size_t i = 0; i < c->authorized_cns.count; i++)
-		cns[i] = c->authorized_cns.items[i];
-	o.conn.creds = m->d->creds;
-	o.conn.self = PROTO_MASTER;
-	o.conn.idle_ms = c->timeout_ms;
-	o.conn.rule.role = PROTO_CLONE;
-	o.conn.rule.cns = cns;
-	rc = conn_listen(&m->listener, m->d->loop, &o, &events, m);
-	free(cns);
-	return rc;
+	return conn_listen(&m->listener, m->d->loop, &o, &events, m);
 }

@@ -429,18 +429,15 @@ static void connect_to(struct target *t)
 		on_closed };
 	struct daemon *d = t->master->d;
 	const struct fleet_record *r = fleet_record(t->clone);
-	const char **cns = mem_xcalloc(d->conf->authorized_cns.count + 1, sizeof(*cns));
 	struct proto_hello *h = mem_xalloc(sizeof(*h));
 	struct push_options o = { .creds = d->creds,
 		.host = r->host,
 		.port = r->port,
-		.cns = cns,
+		.cns = (const char *const *)d->conf->authorized_cns.items,
 		.hello = h,
 		.timeout_ms = d->conf->timeout_ms,
 		.progress_ms = 200 };
 
-	for (size_t i = 0; i < d->conf->authorized_cns.count; i++)
-		cns[i] = d->conf->authorized_cns.items[i];
 	STR_COPY(h->product, PACKAGE_NAME " " PACKAGE_VERSION);
 	STR_COPY(h->lineage, d->self.lineage);
 	STR_COPY(h->host, d->host);
@@ -449,7 +446,6 @@ static void connect_to(struct target *t)
 	h->interval = d->conf->check_frequency_ms / 1000;
 	t->push = push_start(d->loop, &o, &events, t);
 	free(h);
-	free(cns);
 }
 
 void target_due(struct fleet_clone *c, void *arg)

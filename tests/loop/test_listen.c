@@ -286,19 +286,42 @@ static void credentials__replaced__serve_new_sessions_and_keep_old_ones(void **s
 	struct conn_listener *ln = listen_with("127.0.0.1", 0, 0, 0);
 	const struct pki_leaf spec = { .cn = "new", .dns = "localhost", .ip = "127.0.0.1", .role = CERT_ROLE_CLONE };
 	struct identity *id = pki_leaf_new(world.own, &spec);
-	struct tls_creds *creds = NULL;
+	struct conn_options o = wire_options(&world, PROTO_CLONE);
 	struct wire_log old, new;
 
 	(void)state;
 	connect_by("127.0.0.1", conn_listener_port(ln), &old);
-	assert_int_equal(tls_creds_new(&creds, id, pki_trust_new(world.own, NULL, NULL), false), KC_OK);
-	conn_listener_set_creds(ln, creds);
-	tls_creds_unref(creds);
+	assert_int_equal(tls_creds_new(&o.creds, id, pki_trust_new(world.own, NULL, NULL), false), KC_OK);
+	conn_listener_set_options(ln, &o);
+	tls_creds_unref(o.creds);
 	identity_free(id);
 	connect_by("127.0.0.1", conn_listener_port(ln), &new);
 	wire_pump(world.loop, NULL);
 	assert_string_equal(conn_cert(old.conn)->cn, "c.example");
 	assert_string_equal(conn_cert(new.conn)->cn, "new");
+	assert_true(conn_is_open(old.conn));
+	conn_free(old.conn);
+	conn_free(new.conn);
+	drop_sessions();
+	conn_listener_free(ln);
+}
+
+static void rule__replaced__decides_about_new_sessions(void **state)
+{
+	struct conn_listener *ln = listen_with("127.0.0.1", 0, 0, 0);
+	struct conn_options o = wire_options(&world, PROTO_CLONE);
+	char host[] = "other.example";
+	struct wire_log old, new;
+
+	(void)state;
+	connect_by("127.0.0.1", conn_listener_port(ln), &old);
+	o.rule.host = host;
+	conn_listener_set_options(ln, &o);
+	memset(host, 'x', sizeof(host) - 1); /* it has its own copy */
+	connect_by("127.0.0.1", conn_listener_port(ln), &new);
+	wire_pump(world.loop, NULL);
+	assert_int_equal(sessions, 1);
+	assert_int_equal(refusals, 1);
 	assert_true(conn_is_open(old.conn));
 	conn_free(old.conn);
 	conn_free(new.conn);
@@ -320,6 +343,7 @@ int main(void)
 		cmocka_unit_test(listen__more_sessions_than_allowed__are_told_busy),
 		cmocka_unit_test(listen__freed__keeps_sessions_and_drops_strangers),
 		cmocka_unit_test(credentials__replaced__serve_new_sessions_and_keep_old_ones),
+		cmocka_unit_test(rule__replaced__decides_about_new_sessions),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

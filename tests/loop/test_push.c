@@ -551,7 +551,7 @@ static void session__old_and_idle__ends_in_good_order(void **state)
 	/* the clone's side can do so, too */
 	rig_master_start(&m, rig, receive_port(c.receive));
 	assert_true(rig_until(rig, &m.ready));
-	receive_set_creds(c.receive, rig->clone);
+	receive_set_options(c.receive, &(struct conn_options){ .creds = rig->clone });
 	assert_true(rig_until(rig, &m.closed));
 	assert_int_equal(m.how, PUSH_GOOD);
 	stop_pair(&c, &m);
