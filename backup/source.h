@@ -32,10 +32,10 @@ struct source;
  */
 int source_check_access(const char *path);
 /*
- * Does the file begin as a database does? A missing or empty one will become one: KC_OK. Else KC_EDAMAGED. Not for a
- * process that has it open: closing a second descriptor drops SQLite's locks.
+ * Does the file begin as a database does, and whose is it? A missing or empty one will become one: KC_OK, 0. Else
+ * KC_EDAMAGED. Not for a process that has it open: closing a second descriptor drops SQLite's locks.
  */
-int source_check_format(const char *path);
+int source_check_format(int32_t *application_id, const char *path);
 
 struct source_options {
 	bool create; /* a missing file is no error: an empty database, whose file is made when it is opened */

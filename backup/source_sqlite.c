@@ -135,20 +135,28 @@ out:
 	return rc;
 }
 
-int source_check_format(const char *path)
+int source_check_format(int32_t *application_id, const char *path)
 {
 	static const char magic[16] = "SQLite format 3";
-	char head[sizeof(magic)];
+	uint8_t head[100];
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
+	ssize_t n = 0;
 
-	if (fd < 0)
-		return errno == ENOENT ? KC_OK : err_errno("%s", path);
-	n = read(fd, head, sizeof(head));
-	close(fd);
-	if (n == 0 || (n == (ssize_t)sizeof(head) && memcmp(head, magic, sizeof(magic)) == 0))
-		return KC_OK;
-	return n < 0 ? err_errno("%s", path) : err_set(KC_EDAMAGED, "%s: not an SQLite database", path);
+	if (fd < 0 && errno != ENOENT)
+		return err_errno("%s", path);
+	if (fd >= 0) {
+		n = read(fd, head, sizeof(head));
+		close(fd);
+	}
+	if (n < 0)
+		return err_errno("%s", path);
+	if (n > 0 && (n < (ssize_t)sizeof(head) || memcmp(head, magic, sizeof(magic)) != 0))
+		return err_set(KC_EDAMAGED, "%s: not an SQLite database", path);
+	*application_id =
+	    n == 0
+		? 0
+		: (int32_t)((uint32_t)head[68] << 24 | (uint32_t)head[69] << 16 | (uint32_t)head[70] << 8 | head[71]);
+	return KC_OK;
 }
 
 /* SQLite would make the file with the umask's mode and, as root, as root's. */

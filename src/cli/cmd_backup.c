@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "daemon/companion.h"
 #include "families.h"
 
 /* --- create --- */
@@ -41,11 +42,12 @@ int backup_env_create(struct create_result *result, struct backup_env *e, struct
 		.logn = conf->key_derivation_work,
 		.password = e->password,
 		.key = e->secrets.signing,
-		.master_key_file = file_exists(conf->master_key_file) ? conf->master_key_file : NULL,
 		.progress = on_progress,
 		.arg = e };
+	int rc;
 
-	return backup_create(result, &o);
+	rc = companion_master_key(&o.master_key_file, conf, s);
+	return rc < 0 ? rc : backup_create(result, &o);
 }
 
 static int work_create(struct backup_env *e, struct audit_record *r, void *arg)

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "keydb/keydb.h"
 #include "keystore/identity.h"
 #include "keystore/layout.h"
 #include "keystore/secret.h"
@@ -77,6 +78,23 @@ static void check_private(const struct access *a, const char *name, const char *
 	free(reason);
 }
 
+static void check_format(const struct access *a, const char *path)
+{
+	int32_t application_id;
+	int rc = source_check_format(&application_id, path);
+	char *reason;
+
+	if (rc < 0) {
+		say(a, true, "keydb.Path", err_text(rc));
+	} else if (application_id == KEYDB_APPLICATION_ID && a->conf->role == CONF_MASTER &&
+		   !file_exists(a->conf->master_key_file)) {
+		reason = mem_xasprintf(
+		    "%s is missing, and no key of a backup could be unwrapped without it", a->conf->master_key_file);
+		say(a, true, "keydb.MasterKeyFile", reason);
+		free(reason);
+	}
+}
+
 static void check_keydb(const struct access *a)
 {
 	const char *path = a->conf->keydb_path;
@@ -92,8 +110,8 @@ static void check_keydb(const struct access *a)
 	} else if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) < 0) {
 		rc = err_errno("%s", path);
 		say(a, true, "keydb.Path", err_text(rc));
-	} else if ((rc = source_check_format(path)) < 0) {
-		say(a, true, "keydb.Path", err_text(rc));
+	} else {
+		check_format(a, path);
 	}
 }
 

@@ -274,12 +274,13 @@ static int make_keydb(struct init *in)
 {
 	static const char *const suffixes[] = { "", "-wal", "-shm", "-journal" };
 	const struct conf *conf = in->c->conf;
+	int32_t application_id;
 	int rc;
 
 	/* Somebody else's: looked at, not touched. */
 	if (in->keydb != NULL) {
 		rc = source_check_access(in->keydb);
-		return rc < 0 ? rc : source_check_format(in->keydb);
+		return rc < 0 ? rc : source_check_format(&application_id, in->keydb);
 	}
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
 		char *path = mem_xasprintf("%s%s", conf->keydb_path, suffixes[i]);

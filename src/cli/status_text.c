@@ -51,6 +51,8 @@ int status_verdict(const json_t *status)
 
 	if (strcmp(member_text(status, "task"), "UP") != 0)
 		return err_set(KC_EFOUND, "the task is down");
+	if (strncmp(member_text(status, "last_check_result"), "failed", 6) == 0)
+		return err_set(KC_EFOUND, "the last check %s", member_text(status, "last_check_result"));
 	json_array_foreach(json_object_get(status, "clones"), i, j)
 		if (is_bad(member_text(j, "state")))
 			return err_set(KC_EFOUND, "clone %s is %s", member_text(j, "host"), member_text(j, "state"));
@@ -88,7 +90,7 @@ static void print_self(const json_t *status)
 	const json_t *self = json_object_get(status, "self"), *master = json_object_get(self, "master");
 	char at[40];
 
-	if (!json_is_object(self))
+	if (strcmp(member_text(status, "role"), "clone") != 0)
 		return;
 	if (member_int(self, "applied") > 0)
 		printf("Applied: generation %lld", member_int(self, "applied"));

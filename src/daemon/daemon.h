@@ -43,6 +43,8 @@ struct daemon {
 	char *signer;	     /* master: public half of the signing key */
 	char host[256];
 	int lock_fd;
+	bool checking;	/* --check */
+	bool taken;	/* … while a keycloned runs here */
 	bool ending;
 	bool explained; /* why it cannot start was printed */
 	bool sealed;	/* the worker sealed the password at this start */
@@ -69,7 +71,7 @@ struct conn_options daemon_conn_options(const struct daemon *d);
 typedef void (*daemon_reload_fn)(int rc, const json_t *result, void *arg);
 void daemon_reload(struct daemon *d, daemon_reload_fn done, void *arg);
 
-/* The JSON of INTERFACE section 4, new reference. */
+/* What `keyclone --json status` prints, new reference. */
 json_t *status_json(const struct daemon *d);
 
 #endif

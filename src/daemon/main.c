@@ -132,7 +132,10 @@ static int start_lock(struct daemon *d)
 	char *path = file_join(d->conf->state_dir, "keycloned.lock");
 	int rc = file_lock(&d->lock_fd, path);
 
-	if (rc == KC_ELOCKED)
+	d->taken = d->checking && rc == KC_ELOCKED;
+	if (d->taken)
+		rc = KC_OK;
+	else if (rc == KC_ELOCKED)
 		rc = err_prefix(rc, "another keycloned runs on this state directory");
 	free(path);
 	return rc;
@@ -140,7 +143,8 @@ static int start_lock(struct daemon *d)
 
 static void stop_lock(struct daemon *d)
 {
-	close(d->lock_fd);
+	if (d->lock_fd >= 0)
+		close(d->lock_fd);
 }
 
 static int start_state(struct daemon *d)
@@ -191,7 +195,8 @@ static void stop_audit(struct daemon *d)
 {
 	struct audit_record r = { .event = AUDIT_DAEMON_STOP, .outcome = AUDIT_SUCCESS };
 
-	daemon_audit(d, &r);
+	if (!d->checking)
+		daemon_audit(d, &r);
 	audit_close(d->audit);
 }
 
@@ -199,12 +204,16 @@ static int start_attempts(struct daemon *d)
 {
 	struct audit_record r = { .event = AUDIT_DAEMON_START, .outcome = AUDIT_SUCCESS, .detail = PACKAGE_VERSION };
 	struct audit_record sealed = { .event = AUDIT_PASSWORD_SEAL, .outcome = AUDIT_SUCCESS };
-	char *path = audit_path(d->conf);
-	int rc = attempts_close(d->audit, path);
+	char *path;
+	int rc = KC_OK;
 
-	free(path);
-	if (rc == KC_OK)
-		rc = daemon_audit(d, &r);
+	if (!d->checking) {
+		path = audit_path(d->conf);
+		rc = attempts_close(d->audit, path);
+		free(path);
+		if (rc == KC_OK)
+			rc = daemon_audit(d, &r);
+	}
 	return rc == KC_OK && d->sealed ? daemon_audit(d, &sealed) : rc;
 }
 
@@ -227,6 +236,8 @@ static int start_database(struct daemon *d)
 
 	if (rc == KC_OK) {
 		d->database = json_incref(json_object_get(result, "database"));
+		/* As last counted: by the newest backup, or the last restore. */
+		json_object_set_new(d->database, "rows", json_integer((json_int_t)d->self.rows));
 		s = json_string_value(json_object_get(result, "recipient"));
 		d->recipient = s != NULL ? mem_xstrdup(s) : NULL;
 		s = json_string_value(json_object_get(result, "signer"));
@@ -319,28 +330,29 @@ static const struct step {
 	const char *name;
 	int (*start)(struct daemon *d);
 	void (*undo)(struct daemon *d);
+	bool alone; /* not beside a keycloned that runs: it holds what this takes */
 } steps[] = {
-	{ "starter", start_starter, stop_starter },
-	{ "worker", start_worker, stop_worker },
-	{ "configuration", start_conf, stop_conf },
-	{ "directories", start_dirs, NULL },
-	{ "lock", start_lock, stop_lock },
-	{ "state", start_state, stop_state },
-	{ "audit log", start_audit, stop_audit },
-	{ "interrupted work", start_attempts, NULL },
-	{ "credentials", start_credentials, stop_credentials },
-	{ "key database", start_database, stop_database },
-	{ "signals", start_signals, stop_signals },
-	{ "role", start_role, stop_role },
-	{ "control socket", start_control, stop_control },
-	{ "confinement", start_confinement, NULL },
+	{ "starter", start_starter, stop_starter, false },
+	{ "worker", start_worker, stop_worker, false },
+	{ "configuration", start_conf, stop_conf, false },
+	{ "directories", start_dirs, NULL, false },
+	{ "lock", start_lock, stop_lock, false },
+	{ "state", start_state, stop_state, true },
+	{ "audit log", start_audit, stop_audit, true },
+	{ "interrupted work", start_attempts, NULL, true },
+	{ "credentials", start_credentials, stop_credentials, false },
+	{ "key database", start_database, stop_database, true },
+	{ "signals", start_signals, stop_signals, false },
+	{ "role", start_role, stop_role, true },
+	{ "control socket", start_control, stop_control, true },
+	{ "confinement", start_confinement, NULL, true },
 };
 #define STEPS (sizeof(steps) / sizeof(steps[0]))
 
 static void undo(struct daemon *d, size_t done)
 {
 	while (done-- > 0)
-		if (steps[done].undo != NULL)
+		if (steps[done].undo != NULL && !(d->taken && steps[done].alone))
 			steps[done].undo(d);
 }
 
@@ -348,12 +360,14 @@ static int start(struct daemon *d, size_t *done)
 {
 	int rc = KC_OK;
 
-	for (*done = 0; *done < STEPS; ++*done) {
+	for (*done = 0; rc == KC_OK && *done < STEPS; ++*done) {
+		if (d->taken && steps[*done].alone)
+			continue;
 		rc = steps[*done].start(d);
 		if (rc < 0)
-			return rc;
+			break;
 	}
-	return d->master != NULL ? master_start(d->master) : clone_start(d->clone);
+	return rc;
 }
 
 /* The first line: what an administrator compares with what he meant. */
@@ -367,8 +381,8 @@ static void announce(const struct daemon *d)
 	localtime_r(&now, &tm);
 	strftime(zone, sizeof(zone), "%Z", &tm);
 	if (d->master != NULL)
-		snprintf(schedule, sizeof(schedule), "%zu clones, checks every %llu s", c->clone_count,
-		    (unsigned long long)(c->check_frequency_ms / 1000));
+		snprintf(schedule, sizeof(schedule), "%zu clone%s, checks every %llu s", c->clone_count,
+		    c->clone_count == 1 ? "" : "s", (unsigned long long)(c->check_frequency_ms / 1000));
 	else
 		snprintf(schedule, sizeof(schedule), "restores at once");
 	log_info("keycloned " PACKAGE_VERSION
@@ -392,9 +406,18 @@ static void sync_audit(void *arg)
 	}
 }
 
+/* What failed; a configuration names itself. */
+static void print_failure(size_t step, int rc)
+{
+	if (step < STEPS && steps[step].start == start_conf)
+		fprintf(stderr, "keycloned: %s\n", err_text(rc));
+	else
+		fprintf(stderr, "keycloned: %s: %s\n", step < STEPS ? steps[step].name : "start", err_text(rc));
+}
+
 static int run_daemon(const char *conf_path, bool check_only)
 {
-	struct daemon d = { .conf_path = conf_path, .lock_fd = -1 };
+	struct daemon d = { .conf_path = conf_path, .lock_fd = -1, .checking = check_only };
 	size_t done = 0;
 	int rc;
 
@@ -402,14 +425,19 @@ static int run_daemon(const char *conf_path, bool check_only)
 		snprintf(d.host, sizeof(d.host), "localhost");
 	d.loop = loop_new();
 	rc = start(&d, &done);
+	if (rc == KC_OK && !check_only) {
+		announce(&d);
+		rc = d.master != NULL ? master_start(d.master) : clone_start(d.clone);
+	}
 	if (rc < 0) {
 		if (!d.explained)
-			fprintf(stderr, "keycloned: %s: %s\n", done < STEPS ? steps[done].name : "start", err_text(rc));
+			print_failure(done, rc);
 		d.exit_status = err_exit_status(rc);
 	} else if (check_only) {
-		puts("keycloned: everything that can be checked without starting is right");
+		puts(d.taken ? "keycloned: configuration, directories and credentials are right; a keycloned runs here "
+			       "and has the rest"
+			     : "keycloned: everything that can be checked without starting is right");
 	} else {
-		announce(&d);
 		loop_set_turn_hook(d.loop, sync_audit, &d);
 		proc_notify_ready();
 		loop_run(d.loop);
@@ -422,17 +450,26 @@ static int run_daemon(const char *conf_path, bool check_only)
 	return d.exit_status;
 }
 
-static int usage(FILE *out, int status)
+static int wrong_usage(const char *argument)
 {
-	fputs("usage: keycloned [-c FILE] [--check]\n\n"
-	      "Runs in the foreground as master or clone, as the configuration says; see keycloned(8).\n\n"
-	      "  -c, --config FILE  configuration (else $KEYCLONE_CONFIG, else " SYSCONFDIR
-	      "/keyclone/keyclone.properties)\n"
-	      "  --check            start everything, say whether it works, end\n"
-	      "  --debug            log more\n"
-	      "  --version          print the version\n",
-	    out);
-	return status;
+	const char *what = strcmp(argument, "-c") == 0 || strcmp(argument, "--config") == 0 ? "no file behind"
+			   : argument[0] == '-'						    ? "unknown option"
+											    : "unexpected argument";
+
+	fprintf(stderr, "keycloned: %s %s (see 'keycloned --help')\n", what, argument);
+	return err_exit_status(KC_EUSAGE);
+}
+
+static int usage(void)
+{
+	puts("usage: keycloned [-c FILE] [--check]\n\n"
+	     "Runs in the foreground as master or clone, as the configuration says; see keycloned(8).\n\n"
+	     "  -c, --config FILE  configuration (else $KEYCLONE_CONFIG, else " SYSCONFDIR
+	     "/keyclone/keyclone.properties)\n"
+	     "  --check            say whether it would start, and end\n"
+	     "  --debug            log more\n"
+	     "  --version          print the version");
+	return 0;
 }
 
 #ifdef KC_WITH_SANITIZER
@@ -466,11 +503,11 @@ int main(int argc, char **argv)
 		else if (strcmp(argv[i], "--worker") == 0)
 			mode = WORKER;
 		else if (strcmp(argv[i], "--help") == 0)
-			return usage(stdout, 0);
+			return usage();
 		else if (strcmp(argv[i], "--version") == 0)
 			return puts("keycloned " PACKAGE_VERSION) < 0;
 		else
-			return usage(stderr, 64);
+			return wrong_usage(argv[i]);
 	}
 	log_init("keycloned", level);
 	if (mem_init() < 0 || proc_harden() < 0) {

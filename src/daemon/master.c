@@ -315,7 +315,7 @@ static void backup_failed(struct master *m, int rc)
 	load_newest(m);
 	target_offer_all(m);
 	m->looking = m->look_again = false;
-	checked(m, "failed: %.100s", why);
+	checked(m, "failed: %.480s", why);
 	wait_fail_all(m, err_set(rc, "%s", why));
 	m->backup_wait_ms = m->backup_wait_ms == 0 ? min : m->backup_wait_ms * 2 > max ? max : m->backup_wait_ms * 2;
 	if (err_retryable(rc) && m->backup_wait_ms < m->d->conf->check_frequency_ms)
@@ -464,6 +464,7 @@ int master_start(struct master *m)
 		fleet_set_unreplicated(m->fleet, m->d->self.unreplicated_since);
 	fleet_set_task(m->fleet, !m->d->self.stopped);
 	loop_timer_set(m->minute, MINUTE_MS);
+	m->started = true;
 	schedule_check(m, 0);
 	return KC_OK;
 }
@@ -534,6 +535,11 @@ int64_t master_status(const struct master *m, json_t *status)
 	    self->last_check_result[0] != '\0' ? json_string(self->last_check_result) : json_null());
 	json_object_set_new(status, "unreplicated_since", member_time(self->unreplicated_since));
 	json_object_set_new(status, "run", run);
+	/* Both roles have the same shape; a master has what it made, and no master. */
+	json_object_set_new(status, "self",
+	    json_pack("{s:I, s:n, s:I, s:n, s:b, s:n, s:{s:n, s:n}}", "applied", (json_int_t)self->complete,
+		"applied_at", "stored", (json_int_t)self->complete, "postponed_until", "diverged", 0, "diverged_detail",
+		"master", "host", "last_contact"));
 	json_object_set_new(status, "clones", clones);
 	return self->stopped ? 0 : m->next_check;
 }

@@ -22,7 +22,10 @@ struct target {
 	bool dirty;	       /* its record is newer than the state database's */
 	bool offering;	       /* push.start is in the audit, push.end is not */
 	uint64_t offered_at;
-	char name[300]; /* HOST:PORT */
+	char name[300];	       /* HOST:PORT */
+	enum fleet_state said; /* the log's last word about it */
+	uint64_t said_generation;
+	char said_error[256];
 	char recipient[80];
 	char digest[STATE_DIGEST_LEN + 1]; /* of what it has applied */
 };
@@ -52,6 +55,7 @@ struct master {
 	int64_t next_check;	 /* wall clock */
 	uint64_t backup_wait_ms; /* back-off of a failing backup */
 	uint64_t backup_began;
+	bool started;	/* what is said of clones is news, not memory */
 	bool looking;	/* a check or backup job is queued or running */
 	bool making;	/* a generation is reserved, its backup is being made */
 	bool want_full; /* the next look makes a backup whatever */

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/hex.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "keystore/layout.h"
 
@@ -37,10 +38,14 @@ static int open_identity(struct secrets *s)
 static int open_signing(struct secrets *s, bool master)
 {
 	char *key = file_join(s->dir, LAYOUT_SIGNING_KEY), *pub = file_join(s->dir, LAYOUT_SIGNING_PUB);
-	bool added;
+	bool added, lost = !file_exists(key) && file_exists(s->signers);
 	int rc =
 	    file_exists(key) ? sign_key_load(&s->signing, s->box, key) : sign_key_create(&s->signing, s->box, key, pub);
 
+	if (rc == KC_OK && master && lost)
+		log_warn("%s was not there: a new signing key was made, and no clone restores what it signs until "
+			 "'keyclone trust signer' accepts it there",
+		    key);
 	if (rc == KC_OK && master)
 		rc = sign_pin_add(&added, s->signers, sign_key_public(s->signing), "this installation");
 	free(key);

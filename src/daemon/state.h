@@ -41,7 +41,7 @@ struct state_self {
 	int64_t last_completed; /* time of the last replication that every clone (or the disk) completed */
 	int64_t applied_at;	/* clone: when */
 	int64_t last_check;	/* master: when it last looked for changes */
-	char last_check_result[128];
+	char last_check_result[512];
 	int64_t unreplicated_since; /* master: first seen change that is in no backup yet */
 	bool stopped;		    /* the task is down by `stop` */
 	bool diverged;		    /* clone */

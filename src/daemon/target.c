@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/member.h"
+#include "base/msg.h"
 #include "base/str.h"
 #include "keystore/cert.h"
 #include "master_int.h"
@@ -104,6 +105,27 @@ int target_store_dirty(struct master *m)
 	return rc;
 }
 
+/* Every try passes through the same states: only what the last one did not end with is said. */
+static void say_state(struct target *t, enum fleet_state to, const struct fleet_record *r)
+{
+	bool bad = to == FLEET_UNREACHABLE || to == FLEET_FAILED || to == FLEET_REFUSED || to == FLEET_DIVERGED;
+	uint64_t generation = to == FLEET_CURRENT ? r->applied : 0;
+	const char *error = bad ? r->last_error : "";
+	bool known = t->said == to && t->said_generation == generation && strcmp(t->said_error, error) == 0;
+
+	if (known || !(bad || (to == FLEET_CURRENT && generation > 0))) {
+		log_debug("clone %s: %s", t->name, fleet_state_name(to));
+		return;
+	}
+	t->said = to;
+	t->said_generation = generation;
+	STR_COPY(t->said_error, error);
+	if (bad)
+		log_warn("clone %s: %s: %s", t->name, fleet_state_name(to), error);
+	else
+		log_info("clone %s: current, generation %" PRIu64, t->name, generation);
+}
+
 void target_changed(struct fleet_clone *c, enum fleet_state from, enum fleet_state to, void *arg)
 {
 	struct target *t = fleet_arg(c);
@@ -112,13 +134,8 @@ void target_changed(struct fleet_clone *c, enum fleet_state from, enum fleet_sta
 	if (t == NULL)
 		return;
 	t->dirty = true;
-	if (from != to &&
-	    (to == FLEET_UNREACHABLE || to == FLEET_FAILED || to == FLEET_REFUSED || to == FLEET_DIVERGED))
-		log_warn("clone %s: %s: %s", t->name, fleet_state_name(to), r->last_error);
-	else if (from != to && to == FLEET_CURRENT && r->applied > 0)
-		log_info("clone %s: current, generation %" PRIu64, t->name, r->applied);
-	else if (from != to)
-		log_debug("clone %s: %s", t->name, fleet_state_name(to));
+	if (from != to && t->master->started)
+		say_state(t, to, r);
 	master_settle_soon(arg);
 }
 
@@ -681,6 +698,12 @@ struct target *target_find(const struct master *m, const char *host_port)
 	return c != NULL ? fleet_arg(c) : NULL;
 }
 
+/* "Refused" would send who looks it up to certificates: nobody listens there. */
+static const char *error_code(const struct fleet_record *r)
+{
+	return r->how == FLEET_FAIL_UNREACHABLE ? msg_code(MSG_CLONE_UNREACHABLE) : err_msg_code(r->last_code);
+}
+
 json_t *target_json(const struct target *t)
 {
 	const struct fleet_record *r = fleet_record(t->clone);
@@ -693,8 +716,7 @@ json_t *target_json(const struct target *t)
 	json_object_set_new(j, "applied_at", member_time(r->applied_at));
 	json_object_set_new(j, "last_success", member_time(r->last_success));
 	json_object_set_new(j, "last_error", r->last_error[0] != '\0' ? json_string(r->last_error) : json_null());
-	json_object_set_new(
-	    j, "last_error_code", r->last_error[0] != '\0' ? json_string(err_msg_code(r->last_code)) : json_null());
+	json_object_set_new(j, "last_error_code", r->last_error[0] != '\0' ? json_string(error_code(r)) : json_null());
 	json_object_set_new(j, "retry_at", member_time(fleet_retry_at(t->clone)));
 	json_object_set_new(j, "postponed_until", member_time(r->postponed_until));
 	json_object_set_new(j, "certificate_not_after", member_time(r->not_after));

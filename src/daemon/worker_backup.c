@@ -8,6 +8,7 @@
 #include "base/ipc.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "companion.h"
 #include "worker_int.h"
 
 /* A safety backup belongs to no lineage. */
@@ -102,7 +103,6 @@ int worker_job_backup(json_t *result, struct worker *w, const json_t *request)
 		.logn = c->key_derivation_work,
 		.password = w->password,
 		.key = w->secrets.signing,
-		.master_key_file = c->master_key_file,
 		.reserve = reserve,
 		.progress = on_progress,
 		.arg = w };
@@ -119,11 +119,11 @@ int worker_job_backup(json_t *result, struct worker *w, const json_t *request)
 		o.unless_content = digest;
 		o.unless_schema = json_string_value(json_object_get(request, "schema"));
 	}
-	if (!file_exists(c->master_key_file))
-		o.master_key_file = NULL;
 	o.prepared = &w->prepared;
 	source_set_alive(w->source, worker_alive, w);
-	rc = backup_create(&r, &o);
+	rc = companion_master_key(&o.master_key_file, c, w->source);
+	if (rc == KC_OK)
+		rc = backup_create(&r, &o);
 	if (rc < 0)
 		return rc;
 	w->version = r.version;
@@ -198,8 +198,8 @@ int worker_safety_backup(struct worker *w)
 	if (w->password == NULL)
 		rc = secrets_safety_password(&own, &w->secrets, true);
 	o.password = own != NULL ? own : w->password;
-	if (file_exists(c->master_key_file))
-		o.master_key_file = c->master_key_file;
+	if (rc == KC_OK)
+		rc = companion_master_key(&o.master_key_file, c, w->source);
 	if (rc == KC_OK)
 		rc = backup_create(&r, &o);
 	if (rc == KC_OK)
