@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "str.h"
 
@@ -27,11 +29,22 @@ static const struct {
 	int priority; /* of syslog(3) */
 } levels[] = { { "error", 3 }, { "warning", 4 }, { "info", 6 }, { "debug", 7 } };
 
+/* JOURNAL_STREAM is inherited by whatever a service starts: it counts only if it names our standard error. */
+static bool is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+
+	return stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
+	       st.st_dev == (dev_t)device && st.st_ino == (ino_t)inode;
+}
+
 void log_init(const char *name, enum log_level level)
 {
 	state.name = name;
 	state.level = level;
-	state.journal = getenv("JOURNAL_STREAM") != NULL;
+	state.journal = is_journal();
 }
 
 void log_set_sink(log_sink_fn sink, void *arg)

@@ -168,6 +168,13 @@ static int run(struct cli *c, int argc, char **argv)
 	return rc < 0 ? rc : c->command->run(c);
 }
 
+/* Somebody waits for it: as errors are told, without the time. */
+static void print_warning(enum log_level level, const char *text, void *arg)
+{
+	(void)arg;
+	fprintf(stderr, "keyclone: %s%s\n", level == LOG_LVL_WARN ? "warning: " : "", text);
+}
+
 int main(int argc, char **argv)
 {
 	struct cli c = { 0 };
@@ -175,6 +182,7 @@ int main(int argc, char **argv)
 
 	setlocale(LC_TIME, "");
 	log_init("keyclone", LOG_LVL_WARN);
+	log_set_sink(print_warning, NULL);
 	/* Keys and passwords pass through here as well: no core dump, no tracing. */
 	rc = proc_harden();
 	if (rc == KC_OK)
