@@ -275,7 +275,7 @@ static void client__bad_server__is_refused_by_name(void **state)
 static void server__good_peers_of_each_kind__are_let_in(void **state)
 {
 	static const struct pki_leaf master = { .cn = "any", MASTER, .dns = "any.example" };
-	struct identity *ids[] = { pki_leaf_new(world.own, &master), world.clone };
+	struct identity *ids[] = { pki_leaf_new(world.own, &master), world.master };
 	static const enum peer_verdict expected[] = { PEER_ROLE, PEER_SITE };
 
 	(void)state;
@@ -284,6 +284,8 @@ static void server__good_peers_of_each_kind__are_let_in(void **state)
 		struct raw *raw = mem_xalloc(sizeof(*raw));
 
 		reset();
+		/* The site certificate is one that the listener has itself. */
+		conn_listener_set_creds(listener, i == 0 ? world.clone_creds : world.master_creds);
 		raw_init(raw, wire_connect(conn_listener_port(listener)), true, &o);
 		raw_pump(raw, world.loop, &sessions);
 		assert_int_equal(sessions, 1);
@@ -297,6 +299,7 @@ static void server__good_peers_of_each_kind__are_let_in(void **state)
 		free(raw);
 		assert_int_equal(wire_warnings, 0);
 	}
+	conn_listener_set_creds(listener, world.clone_creds);
 	identity_free(ids[0]);
 }
 
