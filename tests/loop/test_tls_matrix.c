@@ -272,6 +272,14 @@ static void client__bad_server__is_refused_by_name(void **state)
 
 /* --- the good ones --- */
 
+static void listener_creds(struct tls_creds *creds)
+{
+	struct conn_options o = wire_options(&world, PROTO_CLONE);
+
+	o.creds = creds;
+	conn_listener_set_options(listener, &o);
+}
+
 static void server__good_peers_of_each_kind__are_let_in(void **state)
 {
 	static const struct pki_leaf master = { .cn = "any", MASTER, .dns = "any.example" };
@@ -285,7 +293,7 @@ static void server__good_peers_of_each_kind__are_let_in(void **state)
 
 		reset();
 		/* The site certificate is one that the listener has itself. */
-		conn_listener_set_creds(listener, i == 0 ? world.clone_creds : world.master_creds);
+		listener_creds(i == 0 ? world.clone_creds : world.master_creds);
 		raw_init(raw, wire_connect(conn_listener_port(listener)), true, &o);
 		raw_pump(raw, world.loop, &sessions);
 		assert_int_equal(sessions, 1);
@@ -299,7 +307,7 @@ static void server__good_peers_of_each_kind__are_let_in(void **state)
 		free(raw);
 		assert_int_equal(wire_warnings, 0);
 	}
-	conn_listener_set_creds(listener, world.clone_creds);
+	listener_creds(world.clone_creds);
 	identity_free(ids[0]);
 }
 
