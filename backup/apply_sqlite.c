@@ -260,11 +260,14 @@ void apply_finish(struct apply *a, bool checkpoint, char **warning)
 {
 	struct source *s = a->live;
 	int64_t version;
+	int rc = KC_OK;
 
 	*warning = NULL;
 	s->known = false;
-	if (a->new_encoding && source_reopen(s) < 0) {
-		log_warn("%s", err_text(KC_EFAIL)); /* the next use tries again */
+	if (a->new_encoding)
+		rc = source_reopen(s);
+	if (rc < 0) {
+		log_warn("%s", err_text(rc)); /* the next use tries again */
 		return;
 	}
 	follow_journal_mode(a, warning);

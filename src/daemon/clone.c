@@ -22,8 +22,6 @@
 #include "clone_int.h"
 #include "keystore/sign.h"
 
-#define MINUTE_MS 10000
-
 /* --- sessions --- */
 
 static int on_hello(struct receive_session *s, const struct proto_hello *master, struct proto_hello *ours, void *arg)
@@ -199,16 +197,7 @@ static void on_refused(const char *address, enum peer_verdict v, int rc, const c
 {
 	struct clone_role *c = arg;
 
-	audit_stranger(c->d->audit, loop_now(c->d->loop), address,
-	    v == PEER_UNDECIDED ? err_msg_code(rc) : peer_msg_code(v), text);
-}
-
-static void on_minute(void *arg)
-{
-	struct clone_role *c = arg;
-
-	audit_tick(c->d->audit, loop_now(c->d->loop));
-	loop_timer_set(c->minute, MINUTE_MS);
+	daemon_refused(c->d, address, v, rc, text);
 }
 
 /* --- start --- */
@@ -223,7 +212,6 @@ int clone_new(struct clone_role **out, struct daemon *d)
 
 	c->d = d;
 	c->retry = loop_timer_new(d->loop, clone_on_retry, c);
-	c->minute = loop_timer_new(d->loop, on_minute, c);
 	o.listen.address = d->conf->listen_address;
 	o.listen.port = (uint16_t)d->conf->listen_port;
 	o.listen.conn = daemon_conn_options(d);
@@ -248,7 +236,6 @@ void clone_free(struct clone_role *c)
 	receive_free(c->receive);
 	state_stored_fini(&c->stored);
 	loop_timer_free(c->retry);
-	loop_timer_free(c->minute);
 	free(c);
 }
 
@@ -283,7 +270,6 @@ static void knock(struct clone_role *c)
 int clone_start(struct clone_role *c)
 {
 	knock(c);
-	loop_timer_set(c->minute, MINUTE_MS);
 	loop_timer_set(c->retry, 0);
 	return KC_OK;
 }

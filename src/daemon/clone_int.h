@@ -13,7 +13,6 @@ struct clone_role {
 	struct receive *receive;
 	struct conn *knock; /* tells the master that we are here again */
 	struct loop_timer *retry;
-	struct loop_timer *minute;
 	struct state_stored stored; /* the newest backup on disk; generation 0: none */
 	uint64_t wait_ms;
 	uint64_t restore_began;

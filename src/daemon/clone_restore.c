@@ -197,20 +197,6 @@ void clone_fill_result(struct clone_role *c, struct proto_result *r, enum proto_
 		r->audit_head[0] = '\0';
 }
 
-static int note_removed(void *arg, const struct store_entry *e)
-{
-	struct clone_role *c = arg;
-	struct audit_record r = { .event = AUDIT_BACKUP_DELETE,
-		.outcome = AUDIT_SUCCESS,
-		.backup = e->file,
-		.generation = e->name.generation,
-		.bytes = e->size,
-		.detail = "over replication.MaxBackupNum" };
-	int rc = daemon_audit(c->d, &r);
-
-	return rc < 0 ? rc : state_forget_stored(c->d->state, e->file);
-}
-
 /* The rest of a partial file comes only as long as its generation is newer than what is stored. */
 bool clone_keep_part(void *arg, const char *name)
 {
@@ -224,18 +210,9 @@ bool clone_keep_part(void *arg, const char *name)
 
 static void prune(struct clone_role *c)
 {
-	const char *keep[] = { c->stored.backup, c->d->self.backup };
-	struct store_prune p = { .dir = c->d->conf->backup_dir,
-		.max = (size_t)c->d->conf->max_backup_num,
-		.keep = keep,
-		.n_keep = 2,
-		.removed = note_removed,
-		.arg = c };
-	int rc = store_prune(&p);
+	int rc = store_clean(c->d->conf->backup_dir, clone_keep_part, c);
 
-	if (rc < 0)
-		log_warn("old backups are kept: %s", err_text(rc));
-	rc = store_clean(c->d->conf->backup_dir, clone_keep_part, c);
+	daemon_prune(c->d, c->stored.backup);
 	if (rc < 0)
 		log_warn("left-over partial backups stay: %s", err_text(rc));
 }
@@ -315,12 +292,11 @@ static void restore_failed(struct clone_role *c, int rc, const char *why, struct
 		.peer = c->peer,
 		.backup = c->stored.backup,
 		.duration_ms = loop_now(c->d->loop) - c->restore_began + 1 };
-	uint64_t min = c->d->conf->retry_min_ms, max = c->d->conf->retry_max_ms;
 
 	log_err("generation %" PRIu64 " is not restored: %s", c->stored.generation, why);
 	audit_result(c->d->audit, &r, err_set(rc, "%s", why));
 	clone_fill_result(c, answer, PROTO_FAILED, rc, why);
-	c->wait_ms = c->wait_ms == 0 ? min : c->wait_ms * 2 > max ? max : c->wait_ms * 2;
+	c->wait_ms = daemon_back_off(c->d, c->wait_ms);
 	if (err_retryable(rc)) {
 		loop_timer_set(c->retry, c->wait_ms);
 		return;

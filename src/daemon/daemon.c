@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backup/store.h"
 #include "base/err.h"
 #include "base/ipc.h"
 #include "base/log.h"
@@ -37,6 +38,48 @@ int daemon_audit(struct daemon *d, const struct audit_record *r)
 	if (rc < 0)
 		log_err("the audit log cannot be written: %s", err_text(rc));
 	return rc;
+}
+
+void daemon_refused(struct daemon *d, const char *address, enum peer_verdict v, int rc, const char *text)
+{
+	audit_stranger(
+	    d->audit, loop_now(d->loop), address, v == PEER_UNDECIDED ? err_msg_code(rc) : peer_msg_code(v), text);
+}
+
+static int on_pruned(void *arg, const struct store_entry *e)
+{
+	struct daemon *d = arg;
+	struct audit_record r = { .event = AUDIT_BACKUP_DELETE,
+		.outcome = AUDIT_SUCCESS,
+		.backup = e->file,
+		.generation = e->name.generation,
+		.bytes = e->size,
+		.detail = "over replication.MaxBackupNum" };
+	int rc = daemon_audit(d, &r);
+
+	return rc < 0 ? rc : state_forget_stored(d->state, e->file);
+}
+
+void daemon_prune(struct daemon *d, const char *stored)
+{
+	const char *keep[] = { d->self.backup, stored };
+	struct store_prune p = { .dir = d->conf->backup_dir,
+		.max = (size_t)d->conf->max_backup_num,
+		.keep = keep,
+		.n_keep = stored != NULL ? 2 : 1,
+		.removed = on_pruned,
+		.arg = d };
+	int rc = store_prune(&p);
+
+	if (rc < 0)
+		log_warn("old backups are kept: %s", err_text(rc));
+}
+
+uint64_t daemon_back_off(const struct daemon *d, uint64_t wait_ms)
+{
+	if (wait_ms == 0)
+		return d->conf->retry_min_ms;
+	return wait_ms * 2 < d->conf->retry_max_ms ? wait_ms * 2 : d->conf->retry_max_ms;
 }
 
 struct conn_options daemon_conn_options(const struct daemon *d)

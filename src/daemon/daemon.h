@@ -37,14 +37,15 @@ struct daemon {
 	struct clone_role *clone;
 	struct loop_signal *on_term, *on_int, *on_hup;
 	struct loop_timer *deadline;
-	json_t *database;    /* {"kind", "path", "rows"}, as the worker found it */
-	json_t *certificate; /* {"alias", "sha256", "not_after", "days_left"} of the one in force */
-	char *recipient;     /* clone: its age recipient */
-	char *signer;	     /* master: public half of the signing key */
+	struct loop_timer *tick; /* of the audit log */
+	json_t *database;	 /* {"kind", "path", "rows"}, as the worker found it */
+	json_t *certificate;	 /* {"alias", "sha256", "not_after", "days_left"} of the one in force */
+	char *recipient;	 /* clone: its age recipient */
+	char *signer;		 /* master: public half of the signing key */
 	char host[256];
 	int lock_fd;
-	bool checking;	/* --check */
-	bool taken;	/* … while a keycloned runs here */
+	bool checking; /* --check */
+	bool taken;    /* … while a keycloned runs here */
 	bool ending;
 	bool explained; /* why it cannot start was printed */
 	bool sealed;	/* the worker sealed the password at this start */
@@ -58,6 +59,16 @@ int daemon_save(struct daemon *d);
 /* Write an audit record; host and role are filled in. An error is logged, and returned for operations that must not go
  * on without their record. */
 int daemon_audit(struct daemon *d, const struct audit_record *r);
+
+/* A peer was refused before it was authorised: one record, or one of its minute's sum. */
+void daemon_refused(struct daemon *d, const char *address, enum peer_verdict v, int rc, const char *text);
+
+/* Old backups over replication.MaxBackupNum go; never the one that state has, nor `stored` (a file name, may be NULL).
+ */
+void daemon_prune(struct daemon *d, const char *stored);
+
+/* The wait after `wait_ms` (0: the first): from RetryMin, doubled up to RetryMax. */
+uint64_t daemon_back_off(const struct daemon *d, uint64_t wait_ms);
 
 /* Begin to end: no new work, what is being committed is finished, then the loop stops. */
 void daemon_end(struct daemon *d, int exit_status);

@@ -31,6 +31,7 @@
 
 #define CONFIG_TIMEOUT_MS 120000 /* reading the configuration and opening the database, at start */
 #define WORKER_GRACE_MS	  5000
+#define TICK_MS		  10000
 
 /* --- steps --- */
 
@@ -107,11 +108,6 @@ static void stop_conf(struct daemon *d)
 	conf_free(d->conf);
 }
 
-static char *audit_path(const struct conf *c)
-{
-	return file_join(c->log_dir, c->audit_log);
-}
-
 static int start_dirs(struct daemon *d)
 {
 	const char *dirs[] = { d->conf->run_dir, d->conf->state_dir, d->conf->log_dir, d->conf->backup_dir };
@@ -173,11 +169,19 @@ static int on_audit_head(const char *hash, uint64_t seq, void *arg)
 	return state_put_audit_head(d->state, seq, hash);
 }
 
+/* Sums of refused strangers are written when their minute is over. */
+static void on_tick(void *arg)
+{
+	struct daemon *d = arg;
+
+	audit_tick(d->audit, loop_now(d->loop));
+	loop_timer_set(d->tick, TICK_MS);
+}
+
 static int start_audit(struct daemon *d)
 {
-	char *path = audit_path(d->conf);
 	struct audit_options o = {
-		.path = path,
+		.path = d->conf->audit_log,
 		.host = d->host,
 		.role = d->conf->role == CONF_MASTER ? "master" : "clone",
 		.max_bytes = (uint64_t)d->conf->max_log_file_kb * 1024,
@@ -187,8 +191,11 @@ static int start_audit(struct daemon *d)
 	};
 	int rc = audit_open(&d->audit, &o);
 
-	free(path);
-	return rc;
+	if (rc < 0)
+		return rc;
+	d->tick = loop_timer_new(d->loop, on_tick, d);
+	loop_timer_set(d->tick, TICK_MS);
+	return KC_OK;
 }
 
 static void stop_audit(struct daemon *d)
@@ -196,7 +203,8 @@ static void stop_audit(struct daemon *d)
 	struct audit_record r = { .event = AUDIT_DAEMON_STOP, .outcome = AUDIT_SUCCESS };
 
 	if (!d->checking)
-		daemon_audit(d, &r);
+		loop_timer_free(d->tick);
+	daemon_audit(d, &r);
 	audit_close(d->audit);
 }
 
@@ -204,13 +212,10 @@ static int start_attempts(struct daemon *d)
 {
 	struct audit_record r = { .event = AUDIT_DAEMON_START, .outcome = AUDIT_SUCCESS, .detail = PACKAGE_VERSION };
 	struct audit_record sealed = { .event = AUDIT_PASSWORD_SEAL, .outcome = AUDIT_SUCCESS };
-	char *path;
 	int rc = KC_OK;
 
 	if (!d->checking) {
-		path = audit_path(d->conf);
-		rc = attempts_close(d->audit, path);
-		free(path);
+		rc = attempts_close(d->audit, d->conf->audit_log);
 		if (rc == KC_OK)
 			rc = daemon_audit(d, &r);
 	}
@@ -487,7 +492,7 @@ int main(int argc, char **argv)
 	enum { DAEMON, STARTER, WORKER } mode = DAEMON;
 	bool check_only = false;
 	char *conf_path;
-	int status;
+	int status, rc;
 	enum log_level level = LOG_LVL_INFO;
 
 	setlocale(LC_TIME, "");
@@ -510,9 +515,12 @@ int main(int argc, char **argv)
 			return wrong_usage(argv[i]);
 	}
 	log_init("keycloned", level);
-	if (mem_init() < 0 || proc_harden() < 0) {
-		fprintf(stderr, "keycloned: %s\n", err_text(KC_EFAIL));
-		return 1;
+	rc = mem_init();
+	if (rc == KC_OK)
+		rc = proc_harden();
+	if (rc < 0) {
+		fprintf(stderr, "keycloned: %s\n", err_text(rc));
+		return err_exit_status(rc);
 	}
 	/* Whoever started us may have left something open that is not ours to hold, or to hand on. */
 	if (mode == DAEMON)

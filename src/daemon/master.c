@@ -24,8 +24,6 @@
 #include "daemon/control.h"
 #include "master_int.h"
 
-#define MINUTE_MS 10000
-
 /* --- schedule --- */
 
 static void schedule_check(struct master *m, uint64_t in_ms)
@@ -145,19 +143,6 @@ void master_settle_soon(struct master *m)
 
 /* --- backup --- */
 
-static int note_removed(void *arg, const struct store_entry *e)
-{
-	struct master *m = arg;
-	struct audit_record r = { .event = AUDIT_BACKUP_DELETE,
-		.outcome = AUDIT_SUCCESS,
-		.backup = e->file,
-		.generation = e->name.generation,
-		.bytes = e->size,
-		.detail = "over replication.MaxBackupNum" };
-
-	return daemon_audit(m->d, &r);
-}
-
 /* What clones are offered when no backup is being made. */
 static int load_newest(struct master *m)
 {
@@ -172,21 +157,6 @@ static int load_newest(struct master *m)
 static bool has_whole(const struct master *m)
 {
 	return m->out != NULL && m->out->complete;
-}
-
-static void prune(struct master *m)
-{
-	const char *keep[] = { m->d->self.backup };
-	struct store_prune p = { .dir = m->d->conf->backup_dir,
-		.max = (size_t)m->d->conf->max_backup_num,
-		.keep = keep,
-		.n_keep = 1,
-		.removed = note_removed,
-		.arg = m };
-	int rc = store_prune(&p);
-
-	if (rc < 0)
-		log_warn("old backups are kept: %s", err_text(rc));
 }
 
 /* The worker is about to write: give it a number that was never given before, and say so in the audit log. */
@@ -277,7 +247,7 @@ static void backup_made(struct master *m, const json_t *result)
 		target_cancel_all(m, m->out, rc);
 	else
 		target_end_all(m);
-	prune(m);
+	daemon_prune(m->d, NULL);
 }
 
 /* A worker that was killed could not remove what it was writing. */
@@ -296,8 +266,8 @@ static void backup_failed(struct master *m, int rc)
 		.generation = m->d->self.generation,
 		.lineage = m->d->self.lineage,
 		.duration_ms = loop_now(m->d->loop) - m->backup_began };
-	uint64_t min = m->d->conf->retry_min_ms, max = m->d->conf->retry_max_ms;
 	char why[600];
+	int cleaned;
 
 	STR_COPY(why, err_text(rc));
 	if (rc != KC_ECANCELED)
@@ -310,14 +280,15 @@ static void backup_failed(struct master *m, int rc)
 	}
 	if (m->run.active)
 		run_end(m, err_set(rc, "%s", why));
-	if (store_clean(m->d->conf->backup_dir, keep_part, m) < 0)
-		log_warn("a partial backup stays: %s", err_text(KC_EFAIL));
+	cleaned = store_clean(m->d->conf->backup_dir, keep_part, m);
+	if (cleaned < 0)
+		log_warn("a partial backup stays: %s", err_text(cleaned));
 	load_newest(m);
 	target_offer_all(m);
 	m->looking = m->look_again = false;
 	checked(m, "failed: %.480s", why);
 	wait_fail_all(m, err_set(rc, "%s", why));
-	m->backup_wait_ms = m->backup_wait_ms == 0 ? min : m->backup_wait_ms * 2 > max ? max : m->backup_wait_ms * 2;
+	m->backup_wait_ms = daemon_back_off(m->d, m->backup_wait_ms);
 	if (err_retryable(rc) && m->backup_wait_ms < m->d->conf->check_frequency_ms)
 		schedule_check(m, m->backup_wait_ms);
 	master_settle_soon(m);
@@ -399,14 +370,6 @@ void master_look(struct master *m, bool force)
 
 /* --- start --- */
 
-static void on_minute(void *arg)
-{
-	struct master *m = arg;
-
-	audit_tick(m->d->audit, loop_now(m->d->loop));
-	loop_timer_set(m->minute, MINUTE_MS);
-}
-
 int master_new(struct master **out, struct daemon *d)
 {
 	struct master *m = mem_xalloc(sizeof(*m));
@@ -422,7 +385,6 @@ int master_new(struct master **out, struct daemon *d)
 	m->fleet = fleet_new(&o);
 	m->check = loop_timer_new(d->loop, on_check_due, m);
 	m->settle = loop_timer_new(d->loop, on_settle, m);
-	m->minute = loop_timer_new(d->loop, on_minute, m);
 	rc = target_load_all(m);
 	if (rc == KC_OK)
 		rc = master_listen(m);
@@ -445,7 +407,6 @@ void master_free(struct master *m)
 	fleet_free(m->fleet);
 	loop_timer_free(m->check);
 	loop_timer_free(m->settle);
-	loop_timer_free(m->minute);
 	free(m);
 }
 
@@ -463,7 +424,6 @@ int master_start(struct master *m)
 	if (m->d->self.unreplicated_since != 0)
 		fleet_set_unreplicated(m->fleet, m->d->self.unreplicated_since);
 	fleet_set_task(m->fleet, !m->d->self.stopped);
-	loop_timer_set(m->minute, MINUTE_MS);
 	m->started = true;
 	schedule_check(m, 0);
 	return KC_OK;

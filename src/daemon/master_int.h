@@ -48,7 +48,6 @@ struct master {
 	struct waiter *waiters;
 	struct loop_timer *check;  /* the next scheduled look */
 	struct loop_timer *settle; /* what changed in this turn is looked at once, at its end */
-	struct loop_timer *minute; /* audit of summed strangers */
 	struct offering *out; /* the newest backup, growing or whole; NULL: none, or none yet of the one being made */
 	struct offering *wrapping; /* a job makes travel headers for it */
 	struct run run;

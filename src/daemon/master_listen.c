@@ -31,8 +31,7 @@ static void on_refused(const char *address, enum peer_verdict v, int rc, const c
 {
 	struct master *m = arg;
 
-	audit_stranger(m->d->audit, loop_now(m->d->loop), address,
-	    v == PEER_UNDECIDED ? err_msg_code(rc) : peer_msg_code(v), text);
+	daemon_refused(m->d, address, v, rc, text);
 }
 
 int master_listen(struct master *m)

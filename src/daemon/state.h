@@ -3,8 +3,8 @@
  * state: what must survive the daemon: <StateDir>/state.db, an SQLite database of our own (WAL, synchronous FULL).
  *
  * The daemon writes it; `init` creates it; commands without a daemon read lineage and generation, and keep the audit
- * log's head. Every setter is durable when it returns. Everything is addressed by lineage and generation, never by time
- * (invariant 10). Times are seconds since 1970, for people only; 0 means never.
+ * log's head. Every setter is durable when it returns. Everything is addressed by lineage and generation, never by
+ * time. Times are seconds since 1970, for people only; 0 means never.
  */
 #ifndef KC_STATE_H
 #define KC_STATE_H

@@ -417,7 +417,7 @@ static void on_closed(struct push *p, enum push_ending how, int rc, const char *
 	struct audit_record refused = { .event = AUDIT_PEER_REFUSED,
 		.outcome = AUDIT_FAILURE,
 		.peer = t->name,
-		.code = err_msg_code(rc),
+		.code = push_verdict(p) == PEER_UNDECIDED ? err_msg_code(rc) : peer_msg_code(push_verdict(p)),
 		.detail = text };
 
 	if (how == PUSH_UNAUTHORISED)

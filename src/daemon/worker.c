@@ -286,14 +286,18 @@ static bool idle_for(struct worker *w, int ms)
 /* What can wait until nobody waits for us: a restore into the database file, scrypt for the next backup. */
 static void work_when_idle(struct worker *w)
 {
+	int rc;
+
 	if (w->checkpoint_due && idle_for(w, CHECKPOINT_IDLE_MS)) {
 		source_set_alive(w->source, NULL, NULL);
 		source_checkpoint(w->source);
 		w->checkpoint_due = false;
 	}
-	if (w->opened && w->conf->role == CONF_MASTER && w->prepared == NULL && idle_for(w, PREPARE_IDLE_MS) &&
-	    backup_prepare(&w->prepared, w->password, w->conf->key_derivation_work) < 0)
-		log_warn("the next backup's password could not be prepared: %s", err_text(KC_EFAIL));
+	if (w->opened && w->conf->role == CONF_MASTER && w->prepared == NULL && idle_for(w, PREPARE_IDLE_MS)) {
+		rc = backup_prepare(&w->prepared, w->password, w->conf->key_derivation_work);
+		if (rc < 0)
+			log_warn("the next backup's password could not be prepared: %s", err_text(rc));
+	}
 }
 
 static int serve(struct worker *w)
