@@ -26,6 +26,7 @@ struct restoring {
 	struct image_options image;
 	struct restore_result result;
 	char *safety; /* path of the safety backup */
+	char *detail; /* of the audit record */
 };
 
 static int on_progress(void *arg, enum restore_phase phase, unsigned percent)
@@ -93,7 +94,9 @@ static int work_restore(struct backup_env *e, struct audit_record *r, void *arg)
 		rc = backup_restore(&x->result, &o);
 	r->generation = x->result.generation;
 	r->lineage = x->result.lineage[0] != '\0' ? x->result.lineage : NULL;
-	r->detail = x->target;
+	/* The record of a failure carries its reason. */
+	x->detail = rc == KC_OK ? NULL : mem_xasprintf("%s: %s", x->target, err_text(rc));
+	r->detail = x->detail != NULL ? x->detail : x->target;
 	source_close(x->live);
 	x->live = NULL;
 	if (x->to)
@@ -142,7 +145,9 @@ static int remember(struct restoring *x)
 	if (x->to || x->e->c->conf->role != CONF_CLONE)
 		return KC_OK;
 	if (daemon_running(x->e->c)) {
-		log_warn("the running clone will find its database changed by hand: see `keyclone diverged`");
+		if (!r->same)
+			log_warn(
+			    "the running clone will find its database changed by hand: see 'keyclone diverged list'");
 		return KC_OK;
 	}
 	rc = state_open(&s, x->e->c->conf->state_dir, true);
@@ -211,6 +216,7 @@ int backup_restore_command(struct cli *c)
 		rc = print_restored(&x);
 	restore_result_fini(&x.result);
 	free(x.safety);
+	free(x.detail);
 	free(x.master_key_file);
 	backup_env_close(&e);
 	return rc;

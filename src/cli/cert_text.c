@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -83,6 +84,22 @@ char *cert_text_detail(const char *what, const char *name, const struct cert_inf
 {
 	return mem_xasprintf("%s %s, certificate %s, SHA-256 %s", what, name,
 	    info->cn[0] != '\0' ? info->cn : info->subject, info->sha256);
+}
+
+json_t *cert_text_export_json(const char *alias, bool with_key, const char *path, const struct buf *bytes, bool der)
+{
+	json_t *o = json_pack("{s:s, s:b}", "alias", alias, "with_key", (int)with_key);
+	char *text;
+
+	if (path != NULL) {
+		json_object_set_new(o, "output", json_string(path));
+		return o;
+	}
+	text = der ? base64_encode(buf_data(bytes), buf_len(bytes))
+		   : mem_xstrndup((const char *)buf_data(bytes), buf_len(bytes));
+	json_object_set_new(o, "certificate", json_string(text));
+	free(text);
+	return o;
 }
 
 int cert_text_audited(struct cli *c, enum audit_event event, const char *detail, cert_act_fn act, void *arg)

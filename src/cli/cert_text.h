@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <time.h>
 
+#include "base/buf.h"
 #include "cli.h"
 #include "keystore/cert.h"
 
@@ -15,6 +16,10 @@ json_t *cert_text_json(const char *name_key, const char *name, const struct cert
 void cert_text_print(const struct cert_info *info);
 /* "CN" and the SHA-256, for an audit record. Heap. */
 char *cert_text_detail(const char *what, const char *name, const struct cert_info *info);
+
+/* The answer to an export: the path of the file, or else (NULL) the bytes themselves, text or, of DER, base64. A
+ * private key goes into files only. New reference. */
+json_t *cert_text_export_json(const char *alias, bool with_key, const char *path, const struct buf *bytes, bool der);
 
 /* Between a record of the start, synced, and one of the result. `detail` may be NULL. The act fails if the first record
  * cannot be written. */

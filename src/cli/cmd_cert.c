@@ -266,6 +266,8 @@ static int act_export(struct cli *c, void *arg)
 	int rc;
 
 	if (path == NULL || strcmp(path, "-") == 0) {
+		if (c->json)
+			return KC_OK; /* it becomes a member of the answer */
 		if (fwrite(buf_data(x->bytes), 1, buf_len(x->bytes), stdout) != buf_len(x->bytes) ||
 		    fflush(stdout) != 0)
 			return err_errno("standard output");
@@ -326,10 +328,12 @@ static int export_identity(struct cli *c, const struct identity *id, enum identi
 	detail = cert_text_detail(what, identity_alias(id), identity_info(id));
 	if (rc == KC_OK)
 		rc = cert_text_audited(c, AUDIT_CERT_EXPORT, detail, act_export, &x);
-	if (rc == KC_OK && path != NULL && strcmp(path, "-") != 0 && c->json)
+	if (path != NULL && strcmp(path, "-") == 0)
+		path = NULL;
+	if (rc == KC_OK && c->json)
 		rc = cli_print_json(
-		    json_pack("{sssssb}", "alias", identity_alias(id), "output", path, "with_key", with_key));
-	else if (rc == KC_OK && path != NULL && strcmp(path, "-") != 0)
+		    cert_text_export_json(identity_alias(id), with_key, path, &bytes, format == IDENTITY_DER));
+	else if (rc == KC_OK && path != NULL)
 		printf("exported %s %s to %s\n", identity_alias(id), with_key ? "with its private key" : "without key",
 		    path);
 	free(detail);

@@ -11,6 +11,13 @@
 #include "daemon_client.h"
 #include "status_text.h"
 
+/* Without the code between the processes: for others there is the exit status. */
+static void print_answer(json_t *result)
+{
+	json_object_del(result, "rc");
+	cli_print_json(json_incref(result));
+}
+
 static int cmd_status(struct cli *c)
 {
 	json_t *result = NULL;
@@ -87,7 +94,7 @@ static int cmd_replicate_now(struct cli *c)
 	if (result != NULL && json_object_get(result, "clones") != NULL) {
 		bars_finish(bars, result, cli_flag(c, "no-wait"));
 		if (c->json)
-			cli_print_json(json_deep_copy(result));
+			print_answer(result);
 	}
 	bars_free(bars);
 	json_decref(result);
@@ -105,7 +112,7 @@ static int cmd_reload(struct cli *c)
 	json_array_foreach(json_object_get(result, "errors"), i, e)
 		fprintf(stderr, "keyclone: %s\n", json_string_value(e));
 	if (rc == KC_OK && c->json) {
-		cli_print_json(json_deep_copy(result));
+		print_answer(result);
 	} else if (rc == KC_OK) {
 		puts("The configuration and the credentials were read anew.");
 		json_array_foreach(json_object_get(result, "changed"), i, e)
@@ -132,7 +139,7 @@ static int cmd_diverged_list(struct cli *c)
 	there = json_integer_value(json_object_get(result, "only_master"));
 	shown = json_array_size(json_object_get(result, "rows_here"));
 	if (c->json) {
-		cli_print_json(json_deep_copy(result));
+		print_answer(result);
 	} else if (here + there == 0) {
 		puts("This clone has not diverged: its database is what was last restored.");
 	} else {
@@ -159,7 +166,9 @@ static int cmd_diverged_discard(struct cli *c)
 	if (rc == KC_OK)
 		rc = daemon_call(&result, c, json_pack("{s:s}", "verb", "diverged-discard"), NULL, NULL);
 	json_decref(result);
-	if (rc == KC_OK && !c->json)
+	if (rc == KC_OK && c->json)
+		return cli_print_json(json_pack("{s:b}", "discard", 1));
+	if (rc == KC_OK)
 		puts("The next restore, which follows at once if a backup is there or the master answers, replaces the "
 		     "rows that only\n"
 		     "this clone has. They are kept in a safety backup in the backup folder.");

@@ -15,6 +15,7 @@
 #include "base/host.h"
 #include "base/mem.h"
 #include "cli.h"
+#include "key_export.h"
 #include "key_text.h"
 #include "keydb/keydb.h"
 #include "keydb/material.h"
@@ -380,51 +381,6 @@ static int cmd_show(struct cli *c)
 	return KC_OK;
 }
 
-static int put_out(const struct buf *text, const char *output)
-{
-	struct file_new f = FILE_NEW_EMPTY;
-	int rc;
-
-	if (output == NULL || strcmp(output, "-") == 0)
-		return file_write_all(STDOUT_FILENO, buf_data(text), buf_len(text), "standard output");
-	if (file_exists(output))
-		return err_set(KC_EEXIST, "%s: exists already", output);
-	rc = file_new_begin(&f, output, 0600);
-	if (rc < 0)
-		return rc;
-	file_new_write(&f, buf_data(text), buf_len(text));
-	return file_new_commit_excl(&f);
-}
-
-/* Encoded, audited, handed out: in this order. */
-static int export_key(struct cli *c, struct keydb *db, const struct keydb_key *key, enum material_format format)
-{
-	struct audit *audit = NULL;
-	char *detail = key_text_name(key);
-	uint8_t *material = NULL;
-	size_t size = 0;
-	struct buf text;
-	int rc;
-
-	buf_init(&text, 4 * KEYDB_MATERIAL_MAX);
-	rc = cli_audit(&audit, c);
-	if (rc == KC_OK)
-		rc = keydb_export(&material, &size, db, key);
-	if (rc == KC_OK)
-		rc = material_write(&text, key->kind, material, size, format);
-	if (audit != NULL && rc != KC_EUSAGE)
-		rc = audit_result(audit,
-		    &(struct audit_record){ .event = AUDIT_KEY_EXPORT, .detail = rc == KC_OK ? detail : NULL }, rc);
-	if (rc == KC_OK)
-		rc = audit_sync(audit);
-	if (rc == KC_OK)
-		rc = put_out(&text, cli_string(c, "output"));
-	mem_secret_free(material);
-	buf_fini(&text);
-	free(detail);
-	return rc;
-}
-
 static int cmd_export(struct cli *c)
 {
 	const char *format_text = cli_string(c, "format");
@@ -436,7 +392,7 @@ static int cmd_export(struct cli *c)
 	if (rc == KC_OK)
 		rc = get_key(&key, &db, c);
 	if (rc == KC_OK)
-		rc = export_key(c, db, &key, format);
+		rc = key_export(c, db, &key, format);
 	keydb_close(db);
 	return rc;
 }
