@@ -60,11 +60,19 @@ int receive_send(struct receive_session *s, enum proto_type type)
 /* --- greeting --------------------------------------------------------------------------------------------------- */
 
 /* The session is over, for whatever reason; conn may be in one of its callbacks. */
+/* It was allowed to speak, and did not keep to what was agreed. */
+static bool misbehaved(const struct receive_session *s, int rc)
+{
+	return rc == KC_EPROTO || rc == KC_ELIMIT || rc == KC_EFOREIGN || (rc == KC_ETIMEOUT && !s->greeted);
+}
+
 static void end_session(struct receive_session *s, int rc, const char *text)
 {
 	struct receive *r = s->r;
 
 	receive_job_orphan(s, rc, text);
+	if (misbehaved(s, rc) && r->ev.on_refused != NULL)
+		r->ev.on_refused(conn_address(s->conn), PEER_UNDECIDED, rc, text, r->arg);
 	if (s->greeted && r->ev.on_session_end != NULL)
 		r->ev.on_session_end(s, rc, text, r->arg);
 	free_session(s);

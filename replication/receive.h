@@ -76,7 +76,8 @@ struct receive_events {
 	void (*on_failed)(const struct receive_failure *failure, void *arg);
 	/* A greeted session ended. rc KC_OK: in good order. */
 	void (*on_session_end)(struct receive_session *s, int rc, const char *text, void *arg);
-	/* A stranger was refused or failed before it was authorised (conn.h). */
+	/* A stranger was refused or failed before it was authorised (conn.h); or, with PEER_UNDECIDED, one that was
+	 * authorised broke the protocol, was silent, or is the master of others. */
 	void (*on_refused)(const char *address, enum peer_verdict v, int rc, const char *text, void *arg);
 };
 

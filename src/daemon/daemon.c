@@ -42,8 +42,9 @@ int daemon_audit(struct daemon *d, const struct audit_record *r)
 
 void daemon_refused(struct daemon *d, const char *address, enum peer_verdict v, int rc, const char *text)
 {
-	audit_stranger(
-	    d->audit, loop_now(d->loop), address, v == PEER_UNDECIDED ? err_msg_code(rc) : peer_msg_code(v), text);
+	bool by_rule = v != PEER_UNDECIDED && !peer_may_speak(v);
+
+	audit_stranger(d->audit, loop_now(d->loop), address, by_rule ? peer_msg_code(v) : err_msg_code(rc), text);
 }
 
 static int on_pruned(void *arg, const struct store_entry *e)

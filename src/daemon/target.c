@@ -414,14 +414,9 @@ static void on_result(struct push *p, const struct proto_result *r, void *arg)
 static void on_closed(struct push *p, enum push_ending how, int rc, const char *text, void *arg)
 {
 	struct target *t = arg;
-	struct audit_record refused = { .event = AUDIT_PEER_REFUSED,
-		.outcome = AUDIT_FAILURE,
-		.peer = t->name,
-		.code = push_verdict(p) == PEER_UNDECIDED ? err_msg_code(rc) : peer_msg_code(push_verdict(p)),
-		.detail = text };
 
-	if (how == PUSH_UNAUTHORISED)
-		daemon_audit(t->master->d, &refused);
+	if (how == PUSH_UNAUTHORISED || (rc == KC_EPROTO && !t->offering))
+		daemon_refused(t->master->d, t->name, push_verdict(p), rc, text);
 	t->push = NULL;
 	if (!fleet_in_attempt(t->clone)) {
 		fleet_lost(t->clone, how == PUSH_GOOD ? KC_OK : rc);
