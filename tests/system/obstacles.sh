@@ -6,6 +6,7 @@
 . "${TOP_SRCDIR:-.}/tests/system/fleet.sh"
 begin obstacles sqlite3 python3 jq pgrep
 
+allow_log 'a new signing key was made'
 allow_log 'clone 127.0.0.1:[0-9]+: (unreachable|failed|refused|diverged): '
 allow_log 'generation [0-9]+ (is not restored|of 127.0.0.1:[0-9]+)'
 allow_log 'backup failed: '
