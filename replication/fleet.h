@@ -180,12 +180,13 @@ void fleet_postponed(struct fleet_clone *c, uint64_t generation, int64_t until);
 bool fleet_failed(struct fleet_clone *c, enum fleet_failure how, int code, const char *text, bool keep_session);
 
 /* The session ended in good order before it came to an offer, or before that was answered: due again at once, with a
- * new session. Not a failure; whoever waits for the outcome goes on waiting. */
-void fleet_again(struct fleet_clone *c);
+ * new session. Not a failure; whoever waits for the outcome goes on waiting. False: the clone has done that three times
+ * in a row, nothing was done, and fleet_failed() has to end the attempt. */
+bool fleet_again(struct fleet_clone *c);
 
 /* The idle session ended, outside an attempt. KC_OK: in good order (it was old, credentials changed, the clone asked to
- * be greeted anew): reconnects at once, but not more often than every 250 ms. Else the next attempt is RetryMin away.
- */
+ * be greeted anew): reconnects at once, but not more often than every 250 ms. Else, or when that happens again and
+ * again within RetryMin, the next attempt is RetryMin away. */
 void fleet_lost(struct fleet_clone *c, int code);
 
 /* --- what to show ----------------------------------------------------------------------------------------------- */

@@ -11,7 +11,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#define SOON 250
+#define SOON	   250
+#define LEAVES_MAX 3 /* in a row; a clone that comes and goes for ever is not worth a hurry */
 
 static const char *const state_names[] = {
 	[FLEET_CURRENT] = "current",
@@ -105,6 +106,7 @@ static void end_well(struct fleet_clone *c)
 	c->next_try = 0;
 	c->urgent_until = 0;
 	c->hopeless = false;
+	c->leaves = 0;
 	fleet_settle(c);
 }
 
@@ -175,24 +177,33 @@ bool fleet_failed(struct fleet_clone *c, enum fleet_failure how, int code, const
 	return soon;
 }
 
-void fleet_again(struct fleet_clone *c)
+bool fleet_again(struct fleet_clone *c)
 {
+	if (c->leaves >= LEAVES_MAX)
+		return false;
+	c->leaves++;
 	end_attempt(c);
 	c->session = false;
 	c->asked = true;
 	c->next_try = c->last_try + SOON;
 	fleet_settle(c);
+	return true;
 }
 
 void fleet_lost(struct fleet_clone *c, int code)
 {
+	uint64_t now = loop_now(c->fleet->opt.loop);
+	bool restless = c->lost > 0 && now - c->lost < c->fleet->opt.retry_min_ms;
+
 	c->session = false;
-	if (!c->attempt && code == KC_OK) {
+	c->losses = restless ? c->losses + 1 : 0;
+	c->lost = now;
+	if (!c->attempt && code == KC_OK && c->losses <= LEAVES_MAX) {
 		/* Whatever it was waiting for may be over: the next hello tells. */
 		c->next_try = c->last_try + SOON;
 		c->hopeless = false;
 	} else if (!c->attempt) {
-		c->next_try = fleet_later(c->next_try, loop_now(c->fleet->opt.loop) + c->fleet->opt.retry_min_ms);
+		c->next_try = fleet_later(c->next_try, now + c->fleet->opt.retry_min_ms);
 	}
 	fleet_settle(c);
 }

@@ -18,6 +18,9 @@ struct fleet_clone {
 	enum fleet_state phase; /* in an attempt */
 	unsigned percent;
 	unsigned failures;
+	unsigned leaves;   /* attempts in a row that ended in good order without a result */
+	unsigned losses;   /* idle sessions in a row that it ended soon after each other */
+	uint64_t lost;	   /* monotonic: the last of these */
 	uint64_t next_try; /* monotonic; 0 = at once */
 	uint64_t last_try;
 	uint64_t urgent_until; /* a refused connection is tried again at once until then */

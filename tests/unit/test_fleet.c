@@ -392,11 +392,62 @@ static void again__session_ended_before_the_offer__due_soon_and_no_failure(void 
 	turn(&w);
 	fleet_hello(c, &h);
 	pass(&w, 100);
-	fleet_again(c);
+	assert_true(fleet_again(c));
 	assert_false(fleet_record(c)->failing);
 	assert_int_equal(wait_due(&w, 50, 10000), 150);
 	apply(c, 1);
 	assert_int_equal(fleet_state(c), FLEET_CURRENT);
+	end(&w);
+}
+
+static void again__at_every_offer__is_a_failure_in_the_end(void **state)
+{
+	struct world w;
+	struct fleet_clone *c;
+	struct fleet_hello h = hello_of(0);
+
+	(void)state;
+	begin(&w, 1, 1);
+	c = fleet_at(w.fleet, 0);
+	turn(&w);
+	for (unsigned i = 0; i < 3; i++) {
+		fleet_hello(c, &h);
+		assert_true(fleet_again(c));
+		wait_due(&w, 50, 10000);
+	}
+	fleet_hello(c, &h);
+	assert_false(fleet_again(c));
+	assert_true(fleet_in_attempt(c));
+	fleet_failed(c, FLEET_FAIL_OTHER, KC_ENET, "it leaves", false);
+	assert_in_range(wait_due(&w, 50, 100000), 5000, 10000);
+	/* what it applies makes it an honest one again */
+	apply(c, 1);
+	fleet_set_generation(w.fleet, LINEAGE, 2, wall());
+	turn(&w);
+	assert_true(fleet_again(c));
+	end(&w);
+}
+
+static void lost__again_and_again__is_no_hurry(void **state)
+{
+	struct world w;
+	struct fleet_clone *c;
+	uint64_t waited = 0;
+
+	(void)state;
+	begin(&w, 1, 1);
+	c = fleet_at(w.fleet, 0);
+	turn(&w);
+	apply(c, 1);
+	for (unsigned i = 0; i < 5; i++) {
+		struct fleet_hello h = hello_of(1);
+
+		fleet_lost(c, KC_OK);
+		waited = wait_due(&w, 50, 10000);
+		fleet_hello(c, &h);
+		fleet_idle(c);
+	}
+	assert_int_equal(waited, 5000);
 	end(&w);
 }
 
@@ -622,6 +673,8 @@ int main(void)
 		cmocka_unit_test(now__current_clone__due),
 		cmocka_unit_test(lost__in_good_order__reconnects_at_once),
 		cmocka_unit_test(again__session_ended_before_the_offer__due_soon_and_no_failure),
+		cmocka_unit_test(again__at_every_offer__is_a_failure_in_the_end),
+		cmocka_unit_test(lost__again_and_again__is_no_hurry),
 		cmocka_unit_test(heard__unreachable_clone__due_at_once),
 		cmocka_unit_test(hello__clone_has_it_already__idle_is_success),
 		cmocka_unit_test(postponed__waits_until_next_generation),
