@@ -292,6 +292,11 @@ const char *receive_session_name(const struct receive_session *s)
 	return conn_name(s->conn);
 }
 
+const char *receive_session_address(const struct receive_session *s)
+{
+	return conn_address(s->conn);
+}
+
 const struct cert_info *receive_session_cert(const struct receive_session *s)
 {
 	return conn_cert(s->conn);

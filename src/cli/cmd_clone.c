@@ -7,6 +7,8 @@
 #include "base/host.h"
 #include "base/mem.h"
 #include "cli.h"
+#include "daemon/recipients.h"
+#include "daemon/state.h"
 #include "daemon_client.h"
 
 static int print_problems(struct cli *c, struct conf_problems *p, int rc)
@@ -41,6 +43,20 @@ static int audited(struct cli *c, enum audit_event event, const char *peer)
 	if (rc == KC_OK)
 		rc = audit_write(a, &r);
 	return rc == KC_OK ? audit_sync(a) : rc;
+}
+
+/* A clone of that name is another one when it is added again: what it showed at first contact does not count. */
+static int forget(struct cli *c, const char *host, int port, const char *name)
+{
+	struct state *s = NULL;
+	int rc = recipients_forget(c->conf, name);
+
+	if (rc == KC_OK)
+		rc = state_open(&s, c->conf->state_dir, false);
+	if (rc == KC_OK)
+		rc = state_forget_clone(s, host, (uint16_t)port);
+	state_close(s);
+	return rc == KC_ENOENT ? KC_OK : rc;
 }
 
 /* The host alone is enough where it is unique; a new clone's port has a default. */
@@ -84,11 +100,13 @@ static int edit(struct cli *c, edit_fn fn, enum audit_event event, char **name, 
 	}
 	if (rc < 0)
 		rc = print_problems(c, &problems, rc);
-	/* A running daemon audits what it takes over. */
+	/* A running daemon audits what it takes over, and forgets whom it knew. */
 	if (rc == KC_OK)
 		rc = tell_daemon(told, c);
 	if (rc == KC_OK && !*told)
 		rc = audited(c, event, *name);
+	if (rc == KC_OK && !*told && event == AUDIT_CLONE_REMOVED)
+		rc = forget(c, host, port, *name);
 	conf_problems_fini(&problems);
 	free(host);
 	return rc;

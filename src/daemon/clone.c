@@ -22,6 +22,9 @@
 #include "clone_int.h"
 #include "keystore/sign.h"
 
+#define DECLINED_MS  60000
+#define DECLINED_MAX 20 /* records of declined offers in that time; more are summed */
+
 /* --- sessions --- */
 
 static int on_hello(struct receive_session *s, const struct proto_hello *master, struct proto_hello *ours, void *arg)
@@ -57,6 +60,15 @@ static int decline(struct proto_decline *why, enum proto_reason reason, const ch
 	return KC_EFAIL;
 }
 
+/* A file that the retention of backups would not know would stay for ever. */
+static bool is_backup_of(const struct proto_offer *o)
+{
+	struct store_name n;
+
+	return store_name_parse(&n, o->file) == KC_OK && n.kind == STORE_FULL && n.generation == o->generation &&
+	       strncmp(n.lineage, o->lineage, strlen(n.lineage)) == 0;
+}
+
 static int on_offer(struct receive_session *s, const struct proto_offer *o, struct proto_decline *why, void *arg)
 {
 	struct clone_role *c = arg;
@@ -68,6 +80,8 @@ static int on_offer(struct receive_session *s, const struct proto_offer *o, stru
 		    why, PROTO_R_STOPPED, "the replication task of this clone is down; 'keyclone start' there");
 	if (self->lineage[0] != '\0' && strcmp(self->lineage, o->lineage) != 0)
 		return decline(why, PROTO_R_FOREIGN, "it follows another lineage");
+	if (!is_backup_of(o))
+		return decline(why, PROTO_R_FAILED, "the file's name is not that of a full backup of this generation");
 	if (self->diverged && !self->discard)
 		return decline(why, PROTO_R_DIVERGED, self->diverged_detail);
 	if (self->lineage[0] != '\0' && o->generation == self->generation && strcmp(o->digest, self->digest) == 0)
@@ -100,6 +114,18 @@ static void on_begin(struct receive_session *s, const struct proto_offer *o, uin
 	daemon_audit(c->d, &r);
 }
 
+/* A master offers again after a pause; one that offers without any must not fill log and audit with our answers. */
+static bool is_one_too_many(struct clone_role *c)
+{
+	uint64_t now = loop_now(c->d->loop);
+
+	if (c->declined == 0 || now - c->declined_since >= DECLINED_MS) {
+		c->declined_since = now;
+		c->declined = 0;
+	}
+	return c->declined++ >= DECLINED_MAX;
+}
+
 static void on_declined(
     struct receive_session *s, const struct proto_offer *o, const struct proto_decline *why, void *arg)
 {
@@ -124,6 +150,11 @@ static void on_declined(
 	r.code = err_msg_code(why->reason == PROTO_R_NOSPC	? KC_ENOSPC
 			      : why->reason == PROTO_R_DIVERGED ? KC_EDIVERGED
 								: KC_EREFUSED);
+	if (is_one_too_many(c)) {
+		audit_stranger(
+		    c->d->audit, loop_now(c->d->loop), receive_session_address(s), r.code, "its offers are declined");
+		return;
+	}
 	daemon_audit(c->d, &r);
 	log_warn("generation %" PRIu64 " of %s: %s", o->generation, receive_session_name(s), detail);
 }

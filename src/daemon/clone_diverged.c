@@ -70,9 +70,9 @@ void clone_diverged_discard(struct clone_role *c, struct control_client *client)
 		return;
 	}
 	self->discard = true;
-	/* The same generation must come again if it was applied before the rows went astray. */
-	if (!clone_has_stored(c))
-		self->generation = self->complete = 0;
+	/* The same generation must come again if it was applied before the rows went astray; never an older one. */
+	if (!clone_has_stored(c) && self->generation > 0)
+		self->complete = --self->generation;
 	rc = daemon_save(c->d);
 	if (rc == KC_OK)
 		rc = daemon_audit(c->d, &r);

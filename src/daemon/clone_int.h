@@ -16,6 +16,8 @@ struct clone_role {
 	struct state_stored stored; /* the newest backup on disk; generation 0: none */
 	uint64_t wait_ms;
 	uint64_t restore_began;
+	uint64_t declined_since; /* monotonic; `declined` offers since then */
+	unsigned declined;
 	bool restoring; /* or finding out what an interrupted one left */
 	int broken;	/* KC_OK, or how the worker of the restore that is being found out about ended */
 	char broken_why[200];

@@ -382,6 +382,7 @@ int master_new(struct master **out, struct daemon *d)
 	int rc;
 
 	m->d = d;
+	m->knocks = (struct log_rate)LOG_RATE(10, 60000);
 	m->fleet = fleet_new(&o);
 	m->check = loop_timer_new(d->loop, on_check_due, m);
 	m->settle = loop_timer_new(d->loop, on_settle, m);

@@ -4,6 +4,7 @@
 #ifndef KC_MASTER_INT_H
 #define KC_MASTER_INT_H
 
+#include "base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/master.h"
 #include "daemon/offering.h"
@@ -50,6 +51,7 @@ struct master {
 	struct loop_timer *settle; /* what changed in this turn is looked at once, at its end */
 	struct offering *out; /* the newest backup, growing or whole; NULL: none, or none yet of the one being made */
 	struct offering *wrapping; /* a job makes travel headers for it */
+	struct log_rate knocks;
 	struct run run;
 	int64_t next_check;	 /* wall clock */
 	uint64_t backup_wait_ms; /* back-off of a failing backup */

@@ -20,7 +20,7 @@ static void on_session(struct conn *c, void *arg)
 	static const struct conn_events events = { .on_closed = on_closed };
 	struct master *m = arg;
 
-	log_info("%s: a clone is there again", conn_name(c));
+	log_limited(&m->knocks, loop_now(m->d->loop), LOG_LVL_INFO, "%s: a clone is there again", conn_name(c));
 	for (struct target *t = m->targets; t != NULL; t = t->next)
 		fleet_heard(t->clone);
 	conn_set_events(c, &events, m);

@@ -12,11 +12,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "backup/age.h"
 #include "base/base64.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/hex.h"
 #include "base/host.h"
+#include "base/ipc.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/member.h"
@@ -264,9 +266,14 @@ static void decide(struct target *t)
 	const struct proto_hello *h = push_peer_hello(t->push);
 	const struct fleet_record *r = fleet_record(t->clone);
 	const struct state_self *self = &m->d->self;
+	struct age_recipient parsed;
 	char text[400];
 
-	if (t->recipient[0] != '\0' && strcmp(t->recipient, h->recipient) != 0) {
+	if (age_recipient_parse(&parsed, h->recipient) < 0) {
+		snprintf(text, sizeof(text), "it shows no identity that backups can be encrypted for: %.250s",
+		    err_text(KC_EFORMAT));
+		failed(t, FLEET_FAIL_REFUSED, KC_EFORMAT, text, true);
+	} else if (t->recipient[0] != '\0' && strcmp(t->recipient, h->recipient) != 0) {
 		failed(t, FLEET_FAIL_REFUSED, KC_EPERM,
 		    "it shows another identity than the one pinned at first contact; if it was set up anew: "
 		    "keyclone clone remove, then clone add",
@@ -423,7 +430,8 @@ static void on_closed(struct push *p, enum push_ending how, int rc, const char *
 	} else if (how == PUSH_GOOD && !t->master->d->ending) {
 		/* It was due while the session was ending, or waited for a backup to grow, or the clone left first. */
 		audit_end(t, KC_EAGAIN, "the session ended before the offer was answered");
-		fleet_again(t->clone);
+		if (!fleet_again(t->clone))
+			failed(t, FLEET_FAIL_OTHER, KC_ENET, "it ends its sessions when it is offered a backup", false);
 	} else {
 		failed(t,
 		    how == PUSH_UNREACHABLE    ? FLEET_FAIL_UNREACHABLE
@@ -501,15 +509,11 @@ static bool lacks_end(const struct target *t)
 	       push_needs_end(t->push);
 }
 
-static void end_one(struct target *t, const json_t *headers)
+static void end_one(struct target *t, const char *travel)
 {
-	const char *travel = json_string_value(json_object_get(headers, t->recipient));
-	struct proto_end *end;
+	struct proto_end *end = mem_xalloc(sizeof(*end));
 	int rc;
 
-	if (!lacks_end(t) || travel == NULL)
-		return;
-	end = mem_xalloc(sizeof(*end));
 	*end = t->sent->end;
 	rc = base64_decode(end->travel, &end->travel_size, sizeof(end->travel), travel, strlen(travel));
 	if (rc == KC_OK)
@@ -522,18 +526,24 @@ static void end_one(struct target *t, const json_t *headers)
 static void on_wrapped(int rc, const json_t *result, void *arg)
 {
 	struct master *m = arg;
+	const json_t *headers = json_object_get(result, "headers"), *refused = json_object_get(result, "refused");
 	struct offering *file = m->wrapping;
 	char why[400];
 
 	STR_COPY(why, err_text(rc));
 	m->wrapping = NULL;
 	for (struct target *t = m->targets; t != NULL; t = t->next) {
+		const char *travel = json_string_value(json_object_get(headers, t->name));
+		const json_t *reason = json_object_get(refused, t->name);
+
 		if (t->sent != file || !lacks_end(t))
 			continue;
-		if (rc == KC_OK)
-			end_one(t, json_object_get(result, "headers"));
-		else
+		if (rc < 0)
 			push_cancel(t->push, err_set(rc, "%s", why));
+		else if (travel != NULL)
+			end_one(t, travel);
+		else if (reason != NULL) /* this one alone; else it came while the job ran */
+			push_cancel(t->push, ipc_result_code(reason));
 	}
 	offering_unref(file);
 	if (!m->d->ending)
@@ -543,22 +553,22 @@ static void on_wrapped(int rc, const json_t *result, void *arg)
 /* One job for all clones that are sent the same file; for another file when that is done. */
 void target_end_all(struct master *m)
 {
-	json_t *recipients = json_array();
+	json_t *clones = json_array();
 	struct offering *file = NULL;
 
 	for (struct target *t = m->targets; m->wrapping == NULL && t != NULL; t = t->next) {
 		if (!lacks_end(t) || (file != NULL && t->sent != file))
 			continue;
 		file = t->sent;
-		json_array_append_new(recipients, json_string(t->recipient));
+		json_array_append_new(clones, json_pack("{s:s, s:s}", "clone", t->name, "recipient", t->recipient));
 	}
 	if (file != NULL) {
 		m->wrapping = offering_ref(file);
 		jobs_add_first(m->d->jobs,
-		    json_pack("{s:s, s:s, s:O}", "verb", "wrap", "backup", file->path, "recipients", recipients), NULL,
-		    NULL, on_wrapped, m);
+		    json_pack("{s:s, s:s, s:O}", "verb", "wrap", "backup", file->path, "clones", clones), NULL, NULL,
+		    on_wrapped, m);
 	}
-	json_decref(recipients);
+	json_decref(clones);
 }
 
 void target_cancel_all(struct master *m, const struct offering *o, int rc)

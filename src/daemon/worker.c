@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "daemon/recipients.h"
 #include "worker_int.h"
 
 #define WORKER_FD 3
@@ -135,6 +136,8 @@ static int job_config(json_t *result, struct worker *w, const json_t *request)
 	(void)request;
 	if (rc == KC_OK)
 		rc = seal_password(&sealed, c);
+	if (rc == KC_OK && c->role == CONF_MASTER && file_is_dir(c->secrets_dir))
+		rc = recipients_prune(c);
 	if (rc == KC_OK) {
 		conf_free(w->conf);
 		w->conf = c;
@@ -229,20 +232,24 @@ static int job_ready(json_t *result, struct worker *w, const json_t *request)
 	return KC_OK;
 }
 
+/* A daemon asks for no more than what its role has to do. */
+enum { MASTER = 1, CLONE = 2, BOTH = 3 };
+
 static const struct verb {
 	const char *name;
 	bool needs_open;
+	unsigned roles;
 	worker_verb_fn run;
 } verbs[] = {
-	{ "config", false, job_config },
-	{ "open", false, job_open },
-	{ "ready", true, job_ready },
-	{ "check", true, worker_job_check },
-	{ "backup", true, worker_job_backup },
-	{ "wrap", true, worker_job_wrap },
-	{ "restore", true, worker_job_restore },
-	{ "resolve", true, worker_job_resolve },
-	{ "diverged", true, worker_job_diverged },
+	{ "config", false, BOTH, job_config },
+	{ "open", false, BOTH, job_open },
+	{ "ready", true, BOTH, job_ready },
+	{ "check", true, MASTER, worker_job_check },
+	{ "backup", true, MASTER, worker_job_backup },
+	{ "wrap", true, MASTER, worker_job_wrap },
+	{ "restore", true, CLONE, worker_job_restore },
+	{ "resolve", true, CLONE, worker_job_resolve },
+	{ "diverged", true, CLONE, worker_job_diverged },
 };
 
 /* A worker that was started anew gets its first job without an open before: it opens by itself. */
@@ -259,6 +266,11 @@ static int ensure_open(struct worker *w)
 	return rc;
 }
 
+static unsigned role_of(const struct conf *c)
+{
+	return c->role == CONF_MASTER ? MASTER : CLONE;
+}
+
 static int run_verb(json_t *result, struct worker *w, const json_t *request)
 {
 	const char *name = NULL;
@@ -271,6 +283,8 @@ static int run_verb(json_t *result, struct worker *w, const json_t *request)
 			continue;
 		if (verbs[i].needs_open)
 			rc = ensure_open(w);
+		if (rc == KC_OK && verbs[i].needs_open && (verbs[i].roles & role_of(w->conf)) == 0)
+			rc = err_set(KC_EPROTO, "'%s' is not for this role", name);
 		return rc < 0 ? rc : verbs[i].run(result, w, request);
 	}
 	return err_set(KC_EPROTO, "the worker does not know '%s'", name);

@@ -11,7 +11,8 @@
  *   backup      lineage, generation, host                       path, name, size, header_size, payload_size, sha256,
  *               (progress: phase, percent, bytes, path,         recovery, file_id, digest, schema, rows, room
  *                header_size, file_id, digest, room)
- *   wrap        backup (path), recipients [..]                  headers {recipient: base64}
+ *   wrap        backup (path), clones [{clone, recipient}]      headers {clone: base64}, refused {clone: {rc, error}}
+ *               (a recipient is pinned when it is first seen: recipients.h)
  *   restore     backup (path), travel, lineage, generation,     status restored|unchanged, digest, schema, rows
  *               digest (applied, "" at first contact), discard,
  *               signer; asks {"ask": "intent", …}

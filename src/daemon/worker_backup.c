@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "companion.h"
+#include "daemon/recipients.h"
 #include "worker_int.h"
 
 /* A safety backup belongs to no lineage. */
@@ -153,28 +154,45 @@ static int file_key(struct worker *w, const char *path)
 	return KC_OK;
 }
 
+/* *travel stays NULL for one that cannot or must not be served: the others shall not wait for it. */
+static int wrap_one(char **travel, struct worker *w, const json_t *who)
+{
+	const char *clone, *text;
+	struct age_recipient r;
+	int rc = worker_get_string(&clone, who, "clone");
+
+	if (rc == KC_OK)
+		rc = worker_get_string(&text, who, "recipient");
+	if (rc == KC_OK)
+		rc = recipients_check(w->conf, clone, text);
+	if (rc == KC_OK)
+		rc = age_recipient_parse(&r, text);
+	return rc == KC_OK ? backup_wrap(travel, w->key, &r, 1) : rc;
+}
+
 int worker_job_wrap(json_t *result, struct worker *w, const json_t *request)
 {
-	const json_t *list = json_object_get(request, "recipients");
-	json_t *headers = json_object();
+	const json_t *list = json_object_get(request, "clones");
+	json_t *headers = json_object(), *refused = json_object();
 	const char *path;
 	int rc = worker_get_string(&path, request, "backup");
 
 	if (rc == KC_OK)
 		rc = file_key(w, path);
 	for (size_t i = 0; rc == KC_OK && i < json_array_size(list); i++) {
-		const char *text = json_string_value(json_array_get(list, i));
-		struct age_recipient r;
+		const json_t *who = json_array_get(list, i);
+		const char *clone = json_string_value(json_object_get(who, "clone"));
 		char *travel = NULL;
+		int one = wrap_one(&travel, w, who);
 
-		rc = text == NULL ? err_set(KC_EPROTO, "a recipient is not text") : age_recipient_parse(&r, text);
-		if (rc == KC_OK)
-			rc = backup_wrap(&travel, w->key, &r, 1);
-		if (rc == KC_OK)
-			json_object_set_new(headers, text, json_string(travel));
+		if (one == KC_OK)
+			json_object_set_new(headers, clone, json_string(travel));
+		else if (clone != NULL)
+			json_object_set_new(refused, clone, ipc_result_new(one));
 		free(travel);
 	}
 	json_object_set_new(result, "headers", headers);
+	json_object_set_new(result, "refused", refused);
 	return rc;
 }
 
