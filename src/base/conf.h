@@ -150,5 +150,6 @@ void conf_diff(struct conf_list *live, struct conf_list *restart, const struct c
 
 void conf_list_add(struct conf_list *l, const char *item);
 void conf_list_fini(struct conf_list *l);
+json_t *conf_list_json(const struct conf_list *l); /* array of strings, new reference */
 
 #endif

@@ -61,15 +61,6 @@ char *conf_dump(const struct conf *c, bool all)
 	return text;
 }
 
-static json_t *list_json(const struct conf_list *l)
-{
-	json_t *a = json_array();
-
-	for (size_t i = 0; i < l->count; i++)
-		json_array_append_new(a, json_string(l->items[i]));
-	return a;
-}
-
 static json_t *row_json(const struct conf *c, const struct conf_row *row)
 {
 	const void *member = conf_member(c, row);
@@ -81,7 +72,7 @@ static json_t *row_json(const struct conf *c, const struct conf_row *row)
 	if (row->type == CONF_BOOL)
 		return json_boolean(*(const bool *)member);
 	if (row->type == CONF_LIST)
-		return list_json(member);
+		return conf_list_json(member);
 	text = conf_value_format(row, member);
 	j = text != NULL ? json_string(text) : json_null();
 	free(text);
@@ -125,7 +116,7 @@ json_t *conf_public_json(const struct conf *c)
 		json_array_append_new(
 		    clones, json_pack("{s:s,s:i}", "host", c->clones[i].host, "port", c->clones[i].port));
 	return json_pack("{s:s,s:o,s:o,s:b,s:o}", "path", c->path, "values", values, "clones", clones, "password_set",
-	    (int)c->password_set, "warnings", list_json(&c->warnings));
+	    (int)c->password_set, "warnings", conf_list_json(&c->warnings));
 }
 
 static int row_from_json(struct conf *c, const struct conf_row *row, const json_t *value)

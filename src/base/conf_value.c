@@ -26,6 +26,15 @@ void conf_list_add(struct conf_list *l, const char *item)
 	l->items[l->count] = NULL;
 }
 
+json_t *conf_list_json(const struct conf_list *l)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < l->count; i++)
+		json_array_append_new(a, json_string(l->items[i]));
+	return a;
+}
+
 void conf_list_fini(struct conf_list *l)
 {
 	for (size_t i = 0; i < l->count; i++)

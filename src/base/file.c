@@ -162,7 +162,8 @@ static int new_commit(struct file_new *f, bool excl)
 	if (rc == KC_OK && excl) {
 		/* link(2) fails where the name exists; rename would replace it. */
 		if (link(f->tmp, f->path) < 0)
-			rc = err_errno("%s", f->path);
+			rc = errno == EEXIST ? err_set(KC_EEXIST, "%s: exists already", f->path)
+					     : err_errno("%s", f->path);
 		else
 			unlink(f->tmp);
 	} else if (rc == KC_OK && rename(f->tmp, f->path) < 0) {

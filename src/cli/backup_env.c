@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "backup/store.h"
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -126,24 +125,26 @@ void backup_env_show(struct backup_env *e, const char *phase, unsigned percent)
 	e->shown = phase;
 }
 
+struct work {
+	struct backup_env *env;
+	backup_work_fn run;
+	void *arg;
+};
+
+static int run_work(struct cli *c, struct audit_record *r, void *arg)
+{
+	const struct work *w = arg;
+	int rc = w->run(w->env, r, w->arg);
+
+	(void)c;
+	backup_env_show(w->env, NULL, 0);
+	return rc;
+}
+
 int backup_env_audited(struct backup_env *e, enum audit_event event, backup_work_fn work, void *arg)
 {
-	struct audit_record r = { .event = event, .outcome = AUDIT_STARTED };
-	uint64_t begin = clock_ms();
-	struct audit *audit = NULL;
-	int rc = cli_audit(&audit, e->c);
+	struct work w = { .env = e, .run = work, .arg = arg };
+	struct audit_record r = { .event = event, .backup = e->file != NULL ? file_basename(e->file) : NULL };
 
-	if (e->file != NULL)
-		r.backup = file_basename(e->file);
-	if (rc == KC_OK)
-		rc = audit_write(audit, &r);
-	if (rc == KC_OK)
-		rc = audit_sync(audit);
-	if (rc < 0)
-		return rc;
-	rc = work(e, &r, arg);
-	backup_env_show(e, NULL, 0);
-	r.duration_ms = clock_ms() - begin + 1;
-	rc = audit_result(audit, &r, rc);
-	return rc < 0 ? rc : audit_sync(audit);
+	return cli_audited(e->c, &r, run_work, &w);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cert_text: what cmd_cert.c and cmd_trust.c show, and how they are audited. */
+/* cert_text: what cmd_cert.c and cmd_trust.c show. */
 #include "cert_text.h"
 
 #include <stdlib.h>
@@ -100,23 +100,4 @@ json_t *cert_text_export_json(const char *alias, bool with_key, const char *path
 	json_object_set_new(o, "certificate", json_string(text));
 	free(text);
 	return o;
-}
-
-int cert_text_audited(struct cli *c, enum audit_event event, const char *detail, cert_act_fn act, void *arg)
-{
-	struct audit_record record = { .event = event, .outcome = AUDIT_STARTED, .detail = detail };
-	struct audit *audit = NULL;
-	int rc = cli_audit(&audit, c);
-
-	if (rc == KC_OK)
-		rc = audit_write(audit, &record);
-	if (rc == KC_OK)
-		rc = audit_sync(audit);
-	if (rc < 0)
-		return rc;
-	rc = act(c, arg);
-	if (rc < 0)
-		record.detail = NULL; /* the reason */
-	rc = audit_result(audit, &record, rc);
-	return rc == KC_OK ? audit_sync(audit) : rc;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cert_text: certificates for people and programs, and the audit around what is done to them. */
+/* cert_text: certificates for people and programs. */
 #ifndef KC_CERT_TEXT_H
 #define KC_CERT_TEXT_H
 
@@ -20,10 +20,5 @@ char *cert_text_detail(const char *what, const char *name, const struct cert_inf
 /* The answer to an export: the path of the file, or else (NULL) the bytes themselves, text or, of DER, base64. A
  * private key goes into files only. New reference. */
 json_t *cert_text_export_json(const char *alias, bool with_key, const char *path, const struct buf *bytes, bool der);
-
-/* Between a record of the start, synced, and one of the result. `detail` may be NULL. The act fails if the first record
- * cannot be written. */
-typedef int (*cert_act_fn)(struct cli *c, void *arg);
-int cert_text_audited(struct cli *c, enum audit_event event, const char *detail, cert_act_fn act, void *arg);
 
 #endif

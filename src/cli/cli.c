@@ -155,6 +155,15 @@ int cli_quiet(struct cli *c, int code)
 	return code;
 }
 
+bool cli_problems(const struct conf_problems *p)
+{
+	for (size_t i = 0; i < p->errors.count; i++)
+		fprintf(stderr, "keyclone: %s\n", p->errors.items[i]);
+	for (size_t i = 0; i < p->warnings.count; i++)
+		fprintf(stderr, "keyclone: warning: %s\n", p->warnings.items[i]);
+	return p->errors.count > 0;
+}
+
 int cli_print_json(json_t *value)
 {
 	int rc = json_dumpf(value, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
@@ -163,6 +172,22 @@ int cli_print_json(json_t *value)
 	if (rc < 0 || putchar('\n') == EOF || fflush(stdout) != 0)
 		return err_errno("standard output");
 	return KC_OK;
+}
+
+int cli_write(const char *path, const void *data, size_t n, mode_t mode)
+{
+	struct file_new f = FILE_NEW_EMPTY;
+	int rc;
+
+	/* Not by way of stdio, whose buffer would keep a copy of a key. */
+	if (path == NULL || strcmp(path, "-") == 0)
+		return fflush(stdout) != 0 ? err_errno("standard output")
+					   : file_write_all(STDOUT_FILENO, data, n, "standard output");
+	rc = file_new_begin(&f, path, mode);
+	if (rc < 0)
+		return rc;
+	file_new_write(&f, data, n);
+	return file_new_commit_excl(&f);
 }
 
 /* --- passwords --- */

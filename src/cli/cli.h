@@ -3,7 +3,7 @@
  * cli: the command line `keyclone`. One table of commands; each command is one row with its options and its help.
  *
  * A family of commands lives in one file cmd_<family>.c and exports one array of rows, closed by a row without a
- * name, that cli.c lists in cli_families[]. A handler gets parsed options, does its work and returns KC_OK or an error
+ * name, that families.c lists. A handler gets parsed options, does its work and returns KC_OK or an error
  * code; main prints `keyclone: what: why` on standard error and turns the code into the exit status (err.h). A handler
  * that has already printed everything its user needs returns the code through cli_quiet().
  *
@@ -93,6 +93,9 @@ int cli_args(const struct cli *c, int min, int max);
 /* Return this instead of `code` when the user has been told already: main prints nothing more. */
 int cli_quiet(struct cli *c, int code);
 
+/* Errors and warnings of a configuration, a line each on standard error. True: there were errors. */
+bool cli_problems(const struct conf_problems *p);
+
 /* Print a JSON value and a newline on standard output; takes the reference. KC_ESYS if standard output is gone. */
 int cli_print_json(json_t *value);
 
@@ -103,10 +106,17 @@ int cli_print_json(json_t *value);
  */
 int cli_password(char **password, const char *file, const char *prompt, bool confirm, const char *option);
 
+/* All of `data` to standard output (`path` NULL or "-") or into a new file; KC_EEXIST: nothing is overwritten. */
+int cli_write(const char *path, const void *data, size_t n, mode_t mode);
+
 /* The audit log of c->conf, opened on first use; records of commands carry the administrator's login in `detail`. */
 int cli_audit(struct audit **audit, struct cli *c);
 
-/* The families. */
-extern const struct cli_command cmd_daemon_commands[];
+/*
+ * One audited piece of work: a record of its start, synced, then `work`, which may complete `r`, then the record of its
+ * end, of a failure with the reason in place of r's detail. The work is not begun if its start cannot be recorded.
+ */
+typedef int (*cli_work_fn)(struct cli *c, struct audit_record *r, void *arg);
+int cli_audited(struct cli *c, struct audit_record *r, cli_work_fn work, void *arg);
 
 #endif

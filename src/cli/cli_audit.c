@@ -2,6 +2,7 @@
 /* cli_audit: an administrator's command writes the same audit log as the daemon. */
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "cli.h"
@@ -23,26 +24,46 @@ static int on_head(const char *hash, uint64_t seq, void *arg)
 
 int cli_audit(struct audit **audit, struct cli *c)
 {
-	char *path, *dir;
+	char *dir;
 	int rc;
 
 	if (c->audit == NULL) {
-		struct audit_options o = { .role = c->conf->role == CONF_MASTER ? "master" : "clone",
+		struct audit_options o = { .path = c->conf->audit_log,
+			.role = c->conf->role == CONF_MASTER ? "master" : "clone",
 			.max_bytes = (uint64_t)c->conf->max_log_file_kb * 1024,
 			.max_files = (unsigned)c->conf->max_log_file_num,
 			.on_head = on_head,
 			.arg = c };
 
-		o.path = path = file_join(c->conf->log_dir, c->conf->audit_log);
-		dir = file_dirname(path);
+		dir = file_dirname(o.path);
 		rc = file_make_dirs(dir);
 		if (rc == KC_OK)
 			rc = audit_open(&c->audit, &o);
 		free(dir);
-		free(path);
 		if (rc < 0)
 			return err_prefix(rc, "audit log");
 	}
 	*audit = c->audit;
 	return KC_OK;
+}
+
+int cli_audited(struct cli *c, struct audit_record *r, cli_work_fn work, void *arg)
+{
+	uint64_t clock = clock_ms();
+	struct audit *audit = NULL;
+	int rc = cli_audit(&audit, c);
+
+	r->outcome = AUDIT_STARTED;
+	if (rc == KC_OK)
+		rc = audit_write(audit, r);
+	if (rc == KC_OK)
+		rc = audit_sync(audit);
+	if (rc < 0)
+		return rc;
+	rc = work(c, r, arg);
+	if (rc < 0)
+		r->detail = NULL; /* the reason */
+	r->duration_ms = clock_lap(&clock) + 1;
+	rc = audit_result(audit, r, rc);
+	return rc == KC_OK ? audit_sync(audit) : rc;
 }

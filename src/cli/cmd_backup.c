@@ -269,12 +269,10 @@ static const struct cli_option restore_options[] = {
 	{ "password-file", 0, CLI_STRING, "FILE", "password of the backup (-: standard input)" },
 	{ NULL },
 };
-static const struct cli_option no_options[] = { { NULL } };
-
 const struct cli_command cmd_backup_commands[] = {
 	{ "backup create", "", "make a full backup of the key database, outside the schedule", create_options, CLI_CONF,
 	    cmd_create },
-	{ "backup list", "", "list the backups in the backup folder", no_options, CLI_CONF, cmd_list },
+	{ "backup list", "", "list the backups in the backup folder", NULL, CLI_CONF, cmd_list },
 	{ "backup verify", "FILE", "open a backup and prove everything that a restore would", verify_options, CLI_CONF,
 	    cmd_verify },
 	{ "backup restore", "FILE", "restore a backup into the key database", restore_options, CLI_CONF,

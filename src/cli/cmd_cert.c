@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "cert_text.h"
 #include "families.h"
@@ -110,10 +111,11 @@ struct saving {
 	const char *alias;
 };
 
-static int act_save(struct cli *c, void *arg)
+static int work_save(struct cli *c, struct audit_record *r, void *arg)
 {
 	const struct saving *s = arg;
 
+	(void)r;
 	return identity_save(s->id, c->conf->keystore_dir, s->alias, cli_flag(c, "replace"));
 }
 
@@ -121,7 +123,7 @@ static int save(struct cli *c, enum audit_event event, const struct identity *id
 {
 	struct saving s = { .id = id, .alias = alias };
 	char *detail = cert_text_detail("alias", alias, identity_info(id));
-	int rc = cert_text_audited(c, event, detail, act_save, &s);
+	int rc = cli_audited(c, &(struct audit_record){ .event = event, .detail = detail }, work_save, &s);
 
 	free(detail);
 	return rc;
@@ -137,7 +139,7 @@ static int print_saved(const struct cli *c, const char *verb, const char *alias,
 	clock_utc(end, info->not_after);
 	printf("%s %s: %s, %s, until %s, SHA-256 %s\n", verb, alias, info->subject, info->key_type, end, info->sha256);
 	if (cert_info_days_left(info, time(NULL)) < 0)
-		fprintf(stderr, "keyclone: alias %s: the certificate expired at %s\n", alias, end);
+		log_warn("alias %s: the certificate expired at %s", alias, end);
 	return KC_OK;
 }
 
@@ -258,26 +260,15 @@ struct exporting {
 	bool secret;
 };
 
-static int act_export(struct cli *c, void *arg)
+static int work_export(struct cli *c, struct audit_record *r, void *arg)
 {
 	const char *path = cli_string(c, "output");
 	const struct exporting *x = arg;
-	struct file_new f = FILE_NEW_EMPTY;
-	int rc;
 
-	if (path == NULL || strcmp(path, "-") == 0) {
-		if (c->json)
-			return KC_OK; /* it becomes a member of the answer */
-		if (fwrite(buf_data(x->bytes), 1, buf_len(x->bytes), stdout) != buf_len(x->bytes) ||
-		    fflush(stdout) != 0)
-			return err_errno("standard output");
-		return KC_OK;
-	}
-	rc = file_new_begin(&f, path, x->secret ? 0600 : 0644);
-	if (rc < 0)
-		return rc;
-	file_new_write(&f, buf_data(x->bytes), buf_len(x->bytes));
-	return file_new_commit_excl(&f);
+	(void)r;
+	if (c->json && (path == NULL || strcmp(path, "-") == 0))
+		return KC_OK; /* it becomes a member of the answer */
+	return cli_write(path, buf_data(x->bytes), buf_len(x->bytes), x->secret ? 0600 : 0644);
 }
 
 static int read_export_options(enum identity_format *format, bool *with_key, const struct cli *c)
@@ -327,7 +318,8 @@ static int export_identity(struct cli *c, const struct identity *id, enum identi
 	rc = export_bytes(&bytes, id, format, with_key, c);
 	detail = cert_text_detail(what, identity_alias(id), identity_info(id));
 	if (rc == KC_OK)
-		rc = cert_text_audited(c, AUDIT_CERT_EXPORT, detail, act_export, &x);
+		rc = cli_audited(
+		    c, &(struct audit_record){ .event = AUDIT_CERT_EXPORT, .detail = detail }, work_export, &x);
 	if (path != NULL && strcmp(path, "-") == 0)
 		path = NULL;
 	if (rc == KC_OK && c->json)
@@ -483,8 +475,6 @@ static const struct cli_option show_options[] = {
 	{ NULL },
 };
 
-static const struct cli_option no_options[] = { { NULL } };
-
 const struct cli_command cmd_cert_commands[] = {
 	{ "cert create", "", "make a key and its certificate", create_options, CLI_CONF, cmd_create },
 	{ "cert import", "FILE", "take a key and its certificate from PEM, DER or PKCS#12", import_options, CLI_CONF,
@@ -492,6 +482,6 @@ const struct cli_command cmd_cert_commands[] = {
 	{ "cert export", "", "write a certificate, or with its key, for another machine or product", export_options,
 	    CLI_CONF, cmd_export },
 	{ "cert show", "[ALIAS]", "describe a certificate of the keystore", show_options, CLI_CONF, cmd_show },
-	{ "cert list", "", "list the certificates of the keystore", no_options, CLI_CONF, cmd_list },
+	{ "cert list", "", "list the certificates of the keystore", NULL, CLI_CONF, cmd_list },
 	{ NULL },
 };

@@ -10,13 +10,7 @@
 #include "daemon/recipients.h"
 #include "daemon/state.h"
 #include "daemon_client.h"
-
-static int print_problems(struct cli *c, struct conf_problems *p, int rc)
-{
-	for (size_t i = 0; i < p->errors.count; i++)
-		fprintf(stderr, "keyclone: %s\n", p->errors.items[i]);
-	return p->errors.count > 0 ? cli_quiet(c, rc) : rc;
-}
+#include "families.h"
 
 /* The daemon reads the file anew; one that cannot is an error: the file and what runs would differ. */
 static int tell_daemon(bool *told, struct cli *c)
@@ -99,7 +93,7 @@ static int edit(struct cli *c, edit_fn fn, enum audit_event event, char **name, 
 		rc = fn(c->conf_path, host, port, &problems);
 	}
 	if (rc < 0)
-		rc = print_problems(c, &problems, rc);
+		rc = cli_problems(&problems) ? cli_quiet(c, rc) : rc;
 	/* A running daemon audits what it takes over, and forgets whom it knew. */
 	if (rc == KC_OK)
 		rc = tell_daemon(told, c);

@@ -13,23 +13,6 @@
 #include "config_access.h"
 #include "daemon/secrets.h"
 
-static void print_problems(const struct conf_problems *p)
-{
-	for (size_t i = 0; i < p->errors.count; i++)
-		fprintf(stderr, "keyclone: %s\n", p->errors.items[i]);
-	for (size_t i = 0; i < p->warnings.count; i++)
-		fprintf(stderr, "keyclone: warning: %s\n", p->warnings.items[i]);
-}
-
-static json_t *list_json(const struct conf_list *l)
-{
-	json_t *a = json_array();
-
-	for (size_t i = 0; i < l->count; i++)
-		json_array_append_new(a, json_string(l->items[i]));
-	return a;
-}
-
 /* --- check, show, get --- */
 
 static int cmd_check(struct cli *c)
@@ -51,9 +34,9 @@ static int cmd_check(struct cli *c)
 	}
 	if (c->json) {
 		cli_print_json(json_pack("{s:s,s:b,s:o,s:o}", "file", c->conf_path, "ok", rc == KC_OK, "errors",
-		    list_json(&p.errors), "warnings", list_json(&p.warnings)));
+		    conf_list_json(&p.errors), "warnings", conf_list_json(&p.warnings)));
 	} else {
-		print_problems(&p);
+		cli_problems(&p);
 		if (rc == KC_OK)
 			printf("%s: right for a %s\n", c->conf_path, conf->role == CONF_MASTER ? "master" : "clone");
 	}
@@ -126,7 +109,7 @@ static int say_when(const struct cli *c)
 		conf_diff(&live, &restart, c->conf, now);
 	if (c->json) {
 		rc = cli_print_json(
-		    json_pack("{s:o, s:o}", "changed", list_json(&live), "restart", list_json(&restart)));
+		    json_pack("{s:o, s:o}", "changed", conf_list_json(&live), "restart", conf_list_json(&restart)));
 	} else {
 		for (size_t i = 0; i < live.count; i++)
 			printf("%s: changed; keycloned takes it over when it reloads or starts\n", live.items[i]);
@@ -173,8 +156,7 @@ static int change(struct cli *c, const struct conf_change *changes, size_t count
 	rc = conf_edit(c->conf_path, changes, count, &p);
 	/* The record of a failure carries its reason. */
 	rc = record(audit, AUDIT_CONFIG_CHANGE, rc == KC_OK ? detail : NULL, rc);
-	print_problems(&p);
-	if (p.errors.count > 0)
+	if (cli_problems(&p))
 		cli_quiet(c, rc);
 	conf_problems_fini(&p);
 	free(detail);

@@ -9,6 +9,7 @@
 #include "base/msg.h"
 #include "cli.h"
 #include "daemon_client.h"
+#include "families.h"
 #include "status_text.h"
 
 /* Without the code between the processes: for others there is the exit status. */

@@ -18,10 +18,11 @@ struct adding {
 	char *name;
 };
 
-static int act_add(struct cli *c, void *arg)
+static int work_add(struct cli *c, struct audit_record *r, void *arg)
 {
 	struct adding *a = arg;
 
+	(void)r;
 	return trust_add_file(&a->added, &a->name, c->conf->truststore_dir, cli_string(c, "alias"), c->argv[0]);
 }
 
@@ -34,7 +35,7 @@ static int cmd_add(struct cli *c)
 	if (rc < 0)
 		return rc;
 	detail = mem_xasprintf("certificates of %s", c->argv[0]);
-	rc = cert_text_audited(c, AUDIT_TRUST_ADD, detail, act_add, &a);
+	rc = cli_audited(c, &(struct audit_record){ .event = AUDIT_TRUST_ADD, .detail = detail }, work_add, &a);
 	free(detail);
 	if (rc == KC_OK && c->json)
 		rc = cli_print_json(json_pack("{sIss?}", "added", (json_int_t)a.added, "name", a.name));
@@ -46,9 +47,9 @@ static int cmd_add(struct cli *c)
 	return rc;
 }
 
-static int act_remove(struct cli *c, void *arg)
+static int work_remove(struct cli *c, struct audit_record *r, void *arg)
 {
-	(void)arg;
+	(void)r, (void)arg;
 	return trust_remove(c->conf->truststore_dir, c->argv[0]);
 }
 
@@ -57,7 +58,8 @@ static int cmd_remove(struct cli *c)
 	int rc = cli_args(c, 1, 1);
 
 	if (rc == KC_OK)
-		rc = cert_text_audited(c, AUDIT_TRUST_REMOVE, c->argv[0], act_remove, NULL);
+		rc = cli_audited(
+		    c, &(struct audit_record){ .event = AUDIT_TRUST_REMOVE, .detail = c->argv[0] }, work_remove, NULL);
 	if (rc == KC_OK && c->json)
 		return cli_print_json(json_pack("{ss}", "removed", c->argv[0]));
 	if (rc == KC_OK)
@@ -171,10 +173,11 @@ struct accepting {
 	bool added;
 };
 
-static int act_accept(struct cli *c, void *arg)
+static int work_accept(struct cli *c, struct audit_record *r, void *arg)
 {
 	struct accepting *a = arg;
 
+	(void)r;
 	return sign_pin_add(&a->added, a->list_path, &a->pub, cli_string(c, "comment"));
 }
 
@@ -192,7 +195,7 @@ static int accept_signer(struct cli *c, const char *list_path)
 	sign_public_fingerprint(fingerprint, &a.pub);
 	sign_public_number(number, &a.pub);
 	detail = mem_xasprintf("signing key %s, SHA-256 %s", number, fingerprint);
-	rc = cert_text_audited(c, AUDIT_TRUST_ADD, detail, act_accept, &a);
+	rc = cli_audited(c, &(struct audit_record){ .event = AUDIT_TRUST_ADD, .detail = detail }, work_accept, &a);
 	free(detail);
 	if (rc < 0)
 		return rc;
@@ -226,13 +229,11 @@ static const struct cli_option signer_options[] = {
 	{ NULL },
 };
 
-static const struct cli_option no_options[] = { { NULL } };
-
 const struct cli_command cmd_trust_commands[] = {
 	{ "trust add", "FILE", "trust an authority, or a self-signed certificate (PEM or DER)", add_options, CLI_CONF,
 	    cmd_add },
-	{ "trust list", "", "list what is trusted", no_options, CLI_CONF, cmd_list },
-	{ "trust remove", "NAME|SHA256", "trust it no longer", no_options, CLI_CONF, cmd_remove },
+	{ "trust list", "", "list what is trusted", NULL, CLI_CONF, cmd_list },
+	{ "trust remove", "NAME|SHA256", "trust it no longer", NULL, CLI_CONF, cmd_remove },
 	{ "trust signer", "[KEY|FILE]", "show, or accept, the signing keys whose backups are restored here",
 	    signer_options, CLI_CONF, cmd_signer },
 	{ NULL },

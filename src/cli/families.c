@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* families: every array of command rows, in the order the help shows them. A new family adds one line here. */
+/* families: every array of command rows, in the order the help shows them. */
 #include "families.h"
 
 const struct cli_command *const cli_families[] = {

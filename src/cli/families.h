@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* families: every array of command rows, in the order the help shows them. A new family adds a line to each list. */
+/* families: every array of command rows. A new one adds a line here and one in families.c. */
 #ifndef KC_CLI_FAMILIES_H
 #define KC_CLI_FAMILIES_H
 
 #include "cli.h"
 
+extern const struct cli_command cmd_daemon_commands[];
 extern const struct cli_command cmd_clone_commands[];
 extern const struct cli_command cmd_init_commands[];
 extern const struct cli_command cmd_config_commands[];

@@ -5,31 +5,15 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/base64.h"
 #include "base/err.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "key_text.h"
 
 static bool to_file(const char *output)
 {
 	return output != NULL && strcmp(output, "-") != 0;
-}
-
-static int put_file(const struct buf *text, const char *output)
-{
-	struct file_new f = FILE_NEW_EMPTY;
-	int rc;
-
-	if (file_exists(output))
-		return err_set(KC_EEXIST, "%s: exists already", output);
-	rc = file_new_begin(&f, output, 0600);
-	if (rc < 0)
-		return rc;
-	file_new_write(&f, buf_data(text), buf_len(text));
-	return file_new_commit_excl(&f);
 }
 
 /* The inside of a JSON string. PEM has nothing to escape but its line ends; the line end of others is no part of it. */
@@ -78,7 +62,7 @@ static int print_json(
 	buf_put_str(&out, "\"}\n");
 	rc = buf_status(&out);
 	if (rc == KC_OK)
-		rc = file_write_all(STDOUT_FILENO, buf_data(&out), buf_len(&out), "standard output");
+		rc = cli_write(NULL, buf_data(&out), buf_len(&out), 0600);
 	free(head);
 	buf_fini(&out);
 	return rc;
@@ -89,10 +73,8 @@ static int put_out(struct cli *c, const struct keydb_key *key, enum material_for
 	const char *output = cli_string(c, "output");
 	int rc = KC_OK;
 
-	if (to_file(output))
-		rc = put_file(text, output);
-	else if (!c->json)
-		return file_write_all(STDOUT_FILENO, buf_data(text), buf_len(text), "standard output");
+	if (to_file(output) || !c->json)
+		rc = cli_write(output, buf_data(text), buf_len(text), 0600);
 	if (rc == KC_OK && c->json)
 		rc = print_json(key, format, text, to_file(output) ? output : NULL);
 	return rc;

@@ -134,9 +134,8 @@ static int load_conf(struct cli *c)
 	if (!(c->command->flags & CLI_CONF))
 		return KC_OK;
 	rc = conf_load(&c->conf, c->conf_path, 0, &p);
-	for (size_t i = 0; i < p.errors.count; i++)
-		fprintf(stderr, "keyclone: %s\n", p.errors.items[i]);
-	if (p.errors.count > 0)
+	conf_list_fini(&p.warnings); /* `config check` and the daemon say them */
+	if (cli_problems(&p))
 		cli_quiet(c, rc);
 	else if (rc < 0 && !chosen)
 		rc = err_set(rc, "%s; another one is given with -c FILE or KEYCLONE_CONFIG", err_text(rc));

@@ -137,15 +137,6 @@ struct reload {
 	void *arg;
 };
 
-static json_t *names_json(const struct conf_list *l)
-{
-	json_t *a = json_array();
-
-	for (size_t i = 0; i < l->count; i++)
-		json_array_append_new(a, json_string(l->items[i]));
-	return a;
-}
-
 /* What needs a restart keeps its present value: `next` is made again with it. */
 static int keep_values(struct conf **next, const struct conf *now, const json_t *json, const struct conf_list *names)
 {
@@ -199,8 +190,8 @@ static int take_over(struct daemon *d, const json_t *result, json_t *answer)
 			master_reloaded(d->master);
 		else
 			clone_reloaded(d->clone);
-		json_object_set_new(answer, "changed", names_json(&live));
-		json_object_set_new(answer, "restart", names_json(&restart));
+		json_object_set_new(answer, "changed", conf_list_json(&live));
+		json_object_set_new(answer, "restart", conf_list_json(&restart));
 	} else {
 		conf_free(next);
 	}

@@ -90,15 +90,6 @@ int worker_get_number(uint64_t *value, const json_t *request, const char *name)
 
 /* --- config --- */
 
-static json_t *list_json(const struct conf_list *l)
-{
-	json_t *a = json_array();
-
-	for (size_t i = 0; i < l->count; i++)
-		json_array_append_new(a, json_string(l->items[i]));
-	return a;
-}
-
 /* The plain password goes out of the file as soon as it was read. A file that cannot be written is a warning. */
 static int seal_password(bool *sealed, const struct conf *c)
 {
@@ -144,7 +135,7 @@ static int job_config(json_t *result, struct worker *w, const json_t *request)
 		json_object_set_new(result, "conf", conf_public_json(c));
 		json_object_set_new(result, "sealed", json_boolean(sealed));
 	} else {
-		json_object_set_new(result, "errors", list_json(&problems.errors));
+		json_object_set_new(result, "errors", conf_list_json(&problems.errors));
 		conf_free(c);
 	}
 	conf_problems_fini(&problems);
