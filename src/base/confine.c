@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -197,9 +199,26 @@ static int deny_namespaces(scmp_filter_ctx ctx)
 	return rc == 0 ? seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) : rc;
 }
 
-static int load_filter(scmp_filter_ctx ctx)
+/* Keys that the terminal's shell would take for its user's. */
+static int deny_typing(scmp_filter_ctx ctx)
 {
-	int rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
+	static const unsigned long requests[] = { TIOCSTI, TIOCLINUX };
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]) && rc == 0; i++)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
+		    SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, requests[i]));
+	return rc;
+}
+
+static int deny_network(scmp_filter_ctx ctx)
+{
+	return seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+}
+
+static int deny_programs(scmp_filter_ctx ctx)
+{
+	int rc = 0;
 
 	for (size_t i = 0; i < sizeof(denied) / sizeof(denied[0]) && rc == 0; i++) {
 		int nr = seccomp_syscall_resolve_name(denied[i]);
@@ -211,17 +230,23 @@ static int load_filter(scmp_filter_ctx ctx)
 	}
 	if (rc == 0)
 		rc = deny_namespaces(ctx);
-	return rc == 0 ? seccomp_load(ctx) : rc;
+	if (rc == 0)
+		rc = deny_typing(ctx);
+	return rc;
 }
 
-int confine_syscalls(void)
+static int filter(int (*deny)(scmp_filter_ctx ctx))
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
 	int rc;
 
 	if (ctx == NULL)
 		return err_set(KC_ESYS, "cannot make a seccomp filter");
-	rc = load_filter(ctx);
+	rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
+	if (rc == 0)
+		rc = deny(ctx);
+	if (rc == 0)
+		rc = seccomp_load(ctx);
 	seccomp_release(ctx);
 	if (rc == -EINVAL || rc == -ENOSYS || rc == -ECANCELED) {
 		log_warn("system calls are not confined: %s", strerror(-rc));
@@ -232,4 +257,14 @@ int confine_syscalls(void)
 		return err_errno("cannot confine system calls");
 	}
 	return KC_OK;
+}
+
+int confine_syscalls(void)
+{
+	return filter(deny_programs);
+}
+
+int confine_network(void)
+{
+	return filter(deny_network);
 }

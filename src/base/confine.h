@@ -36,8 +36,12 @@ int confine_landlock_abi(void); /* 0: not available */
 /*
  * Deny (EPERM) what a network daemon never needs: executing programs, tracing and reading other processes, mounts and
  * namespaces, kernel modules, kexec, bpf, perf, key rings, userfaultfd, io_uring, changes of identity, time and
- * system. All threads. Forking and threads still work.
+ * system, typing into the terminal it was started from. All threads. Forking and threads still work.
  */
 int confine_syscalls(void);
+
+/* No socket but a local one (EACCES otherwise), here and in all children: a process that holds secrets and serves nobody
+ * cannot send them anywhere. */
+int confine_network(void);
 
 #endif

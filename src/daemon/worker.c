@@ -346,7 +346,7 @@ static void worker_fini(struct worker *w)
 int worker_main(const char *conf_path)
 {
 	struct worker w = { .conf_path = conf_path, .fd = WORKER_FD };
-	int keep[] = { WORKER_FD }, status;
+	int keep[] = { WORKER_FD }, rc, status;
 
 	fcntl(WORKER_FD, F_SETFD, FD_CLOEXEC);
 	proc_close_inherited(keep, 1);
@@ -359,7 +359,10 @@ int worker_main(const char *conf_path)
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	log_init("keycloned worker", LOG_LVL_INFO);
-	status = serve(&w);
+	rc = confine_network();
+	if (rc < 0)
+		log_err("%s", err_text(rc));
+	status = rc < 0 ? 1 : serve(&w);
 	worker_fini(&w);
 	return status;
 }

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -168,6 +169,15 @@ static void *thread(void *arg)
 	return arg;
 }
 
+static bool makes_socket(int family)
+{
+	int fd = socket(family, family == AF_PACKET || family == AF_NETLINK ? SOCK_RAW : SOCK_STREAM, 0);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0 || errno == EAFNOSUPPORT; /* the machine may have no IPv6 */
+}
+
 static int confined_syscalls(void)
 {
 	pthread_t t;
@@ -185,12 +195,29 @@ static int confined_syscalls(void)
 	EXPECT(ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0 && errno == EPERM);
 #endif
 	EXPECT(setuid(getuid()) < 0 && errno == EPERM);
+	EXPECT(ioctl(0, TIOCSTI, "x") < 0 && errno == EPERM);
+	EXPECT(makes_socket(AF_INET) && makes_socket(AF_INET6) && makes_socket(AF_UNIX));
 	/* forking and threads go on */
 	EXPECT(pthread_create(&t, NULL, thread, NULL) == 0 && pthread_join(t, NULL) == 0);
 	pid = fork();
 	if (pid == 0)
 		_exit(7);
 	EXPECT(pid > 0 && waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 7);
+	return 0;
+}
+
+static int confined_offline(void)
+{
+	int pair[2];
+
+	EXPECT(proc_harden() == KC_OK);
+	EXPECT(confine_network() == KC_OK && confine_syscalls() == KC_OK);
+	EXPECT(!makes_socket(AF_INET) && errno == EACCES);
+	EXPECT(!makes_socket(AF_INET6) && errno == EACCES);
+	EXPECT(!makes_socket(AF_NETLINK) && errno == EACCES);
+	EXPECT(!makes_socket(AF_PACKET) && errno == EACCES);
+	EXPECT(makes_socket(AF_UNIX) && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	EXPECT(use_sqlite(allowed, "WAL") == SQLITE_OK);
 	return 0;
 }
 
@@ -262,6 +289,12 @@ static void confine__system_calls__are_denied(void **state)
 	assert_int_equal(in_child(confined_syscalls), 0);
 }
 
+static void confine__without_network__has_local_sockets_only(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(confined_offline), 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -271,6 +304,7 @@ int main(void)
 		T(confine__files_at_version_1__still_work),
 		T(confine__missing_folder__is_an_error),
 		T(confine__system_calls__are_denied),
+		T(confine__without_network__has_local_sockets_only),
 	};
 
 	return cmocka_run_group_tests_name("confine", tests, NULL, NULL);
