@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* master_int: what the files of the master's role share: master.c (checks, backups), target.c (clones), wait.c (who
- * waits). */
+/* master_int: what the files of the master's role share: master.c (checks, backups), target.c (clones), target_push.c
+ * (their sessions), wait.c (who waits). */
 #ifndef KC_MASTER_INT_H
 #define KC_MASTER_INT_H
 
@@ -75,8 +75,15 @@ int master_listen(struct master *m);
 int target_load_all(struct master *m); /* clones of the configuration with what the state database knows of them */
 int target_reconfigure(struct master *m);
 void target_free_all(struct master *m);
-void target_due(struct fleet_clone *c, void *arg);						   /* fleet_due_fn */
 void target_changed(struct fleet_clone *c, enum fleet_state from, enum fleet_state to, void *arg); /* fleet_change_fn */
+int target_store_dirty(struct master *m);
+struct target *target_find(const struct master *m, const char *host_port);
+json_t *target_json(const struct target *t);
+bool target_settled(const struct target *t);
+bool target_has_newest(const struct target *t);
+
+/* target_push.c */
+void target_due(struct fleet_clone *c, void *arg); /* fleet_due_fn */
 /* The backup begins to grow: who waits for it is offered it. */
 void target_offer_all(struct master *m);
 void target_grow_all(struct master *m);
@@ -85,11 +92,8 @@ void target_end_all(struct master *m);
 /* Break off what sends `o`. */
 void target_cancel_all(struct master *m, const struct offering *o, int rc);
 void target_renew_all(struct master *m); /* new credentials: sessions end in good order and are made again */
-int target_store_dirty(struct master *m);
-struct target *target_find(const struct master *m, const char *host_port);
-json_t *target_json(const struct target *t);
-bool target_settled(const struct target *t);
-bool target_has_newest(const struct target *t);
+/* What it was offered has come to its end: the record of it. */
+void target_over(struct target *t, int rc, const char *text);
 
 /* wait.c */
 /* The outcome of the look under way is known: what was asked for before it began goes to the fleet. */

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * target_push: the session with one clone: what is decided when the clone is due, and what came of it. The fleet says
+ * when, push how; this file knows what to send.
+ *
+ *   due → no session: connect → hello → decide;   session idle: decide
+ *   decide → nothing lacking: idle | cannot be helped: failed | offer → data … end → result → applied | failed
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backup/age.h"
+#include "base/base64.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/hex.h"
+#include "base/ipc.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "keystore/cert.h"
+#include "master_int.h"
+
+/* --- attempts --- */
+
+/* What it was offered has come to its end. */
+void target_over(struct target *t, int rc, const char *text)
+{
+	struct audit_record r = { .event = AUDIT_PUSH_END,
+		.lineage = t->master->d->self.lineage,
+		.peer = t->name,
+		.bytes = t->push != NULL ? push_sent(t->push) : 0,
+		.duration_ms = loop_now(t->master->d->loop) - t->offered_at + 1 };
+
+	if (t->offering) {
+		r.generation = t->sent->generation;
+		r.backup = t->sent->name;
+		if (rc < 0)
+			err_set(rc, "%s", text);
+		audit_result(t->master->d->audit, &r, rc);
+	}
+	t->offering = false;
+	t->waiting = false;
+	offering_unref(t->sent);
+	t->sent = NULL;
+}
+
+static void failed(struct target *t, enum fleet_failure how, int code, const char *text, bool keep)
+{
+	bool again;
+
+	target_over(t, code, text);
+	again = fleet_failed(t->clone, how, code, text, keep);
+	if (!again)
+		t->awaited = false;
+	master_settle_soon(t->master);
+}
+
+static void idle(struct target *t)
+{
+	t->awaited = false;
+	fleet_idle(t->clone);
+	master_settle_soon(t->master);
+}
+
+static void make_receipt(char receipt[PROTO_LINEAGE])
+{
+	uint8_t r[16];
+
+	mem_random(r, sizeof(r));
+	hex_encode(receipt, r, sizeof(r));
+}
+
+static void offer(struct target *t)
+{
+	struct master *m = t->master;
+	const struct offering *o = m->out;
+	struct push_file f = { .path = o->part != NULL ? o->part : o->path, .valid = o->valid };
+	struct audit_record r = { .event = AUDIT_PUSH_START,
+		.outcome = AUDIT_STARTED,
+		.generation = o->generation,
+		.lineage = m->d->self.lineage,
+		.peer = t->name,
+		.backup = o->name };
+	int rc;
+
+	STR_COPY(f.offer.lineage, m->d->self.lineage);
+	f.offer.generation = o->generation;
+	f.offer.kind = PROTO_FULL;
+	STR_COPY(f.offer.file, o->name);
+	STR_COPY(f.offer.file_id, o->file_id);
+	STR_COPY(f.offer.digest, o->digest);
+	f.offer.header_size = o->header_size;
+	/* The file may be as large as the database, which is unpacked beside it. */
+	f.offer.room =
+	    (o->complete ? o->end.size + o->header_size : o->database_size + o->database_size / 64 + 262144) +
+	    o->database_size;
+	make_receipt(f.offer.receipt);
+	rc = daemon_audit(m->d, &r);
+	t->sent = offering_ref(m->out);
+	t->offering = rc == KC_OK;
+	t->offered_at = loop_now(m->d->loop);
+	if (rc == KC_OK)
+		rc = push_offer(t->push, &f);
+	if (rc == KC_ENOENT && o->part != NULL) {
+		/* It has just got its name; the worker's word of it is on its way. */
+		f.path = o->path;
+		rc = push_offer(t->push, &f);
+	}
+	if (rc == KC_ENOENT && o->complete) {
+		/* Somebody removed it: make another. */
+		m->want_full = true;
+		master_look(m, true);
+	}
+	if (rc < 0) {
+		failed(t, FLEET_FAIL_OTHER, rc, err_text(rc), true);
+		return;
+	}
+	fleet_offered(t->clone, o->generation);
+	fleet_phase(t->clone, FLEET_PUSHING, 0);
+	if (o->complete)
+		target_end_all(m);
+}
+
+/* A session is there and the clone is due: what does it lack? */
+static void decide(struct target *t)
+{
+	struct master *m = t->master;
+	const struct proto_hello *h = push_peer_hello(t->push);
+	const struct fleet_record *r = fleet_record(t->clone);
+	const struct state_self *self = &m->d->self;
+	struct age_recipient parsed;
+	char text[400];
+
+	if (age_recipient_parse(&parsed, h->recipient) < 0) {
+		snprintf(text, sizeof(text), "it shows no identity that backups can be encrypted for: %.250s",
+		    err_text(KC_EFORMAT));
+		failed(t, FLEET_FAIL_REFUSED, KC_EFORMAT, text, true);
+	} else if (t->recipient[0] != '\0' && strcmp(t->recipient, h->recipient) != 0) {
+		failed(t, FLEET_FAIL_REFUSED, KC_EPERM,
+		    "it shows another identity than the one pinned at first contact; if it was set up anew: "
+		    "keyclone clone remove, then clone add",
+		    true);
+	} else if (h->diverged) {
+		failed(t, FLEET_FAIL_DIVERGED, KC_EDIVERGED,
+		    "it has rows that are not from this master; run 'keyclone diverged list' there", true);
+	} else if (strcmp(h->applied_lineage, self->lineage) == 0 && r->applied > self->generation) {
+		snprintf(text, sizeof(text),
+		    "it has applied generation %" PRIu64 ", this master made %" PRIu64
+		    " at most: was this machine rolled back?",
+		    r->applied, self->generation);
+		failed(t, FLEET_FAIL_OTHER, KC_ESTALE, text, true);
+	} else if (m->out == NULL && m->making) {
+		t->waiting = true;
+	} else if (m->out == NULL || r->applied >= m->out->generation) {
+		STR_COPY(t->recipient, h->recipient);
+		idle(t);
+	} else {
+		STR_COPY(t->recipient, h->recipient);
+		t->dirty = true;
+		offer(t);
+	}
+}
+
+static void on_ready(struct push *p, const struct proto_hello *h, void *arg)
+{
+	struct target *t = arg;
+	bool ours = strcmp(h->applied_lineage, t->master->d->self.lineage) == 0;
+	bool stored = strcmp(h->stored_lineage, t->master->d->self.lineage) == 0;
+	const struct cert_info *cert = push_cert(p);
+	struct fleet_hello f = { .applied = ours ? h->applied_generation : 0,
+		.stored = stored ? h->stored_generation : 0,
+		.not_after = cert != NULL ? (int64_t)cert->not_after : 0,
+		.clock_offset = push_clock_offset(p) };
+
+	STR_COPY(t->digest, h->applied_digest);
+	fleet_hello(t->clone, &f);
+	decide(t);
+}
+
+static void on_accepted(struct push *p, uint64_t offset, void *arg)
+{
+	struct target *t = arg;
+
+	(void)p;
+	if (offset > 0)
+		log_info("clone %s: the transfer goes on at byte %" PRIu64, t->name, offset);
+}
+
+static void on_declined(struct push *p, const struct proto_decline *d, void *arg)
+{
+	struct target *t = arg;
+	uint64_t had;
+	char text[400];
+
+	(void)p;
+	if (d->reason == PROTO_R_HAVE) {
+		had = t->sent->generation;
+		target_over(t, KC_OK, NULL);
+		t->awaited = false;
+		fleet_applied(t->clone, had);
+		return;
+	}
+	if (d->reason == PROTO_R_NOSPC)
+		snprintf(text, sizeof(text), "it has no room: %" PRIu64 " bytes are free, %" PRIu64 " are needed",
+		    d->have, d->need);
+	else
+		snprintf(
+		    text, sizeof(text), "%.300s", d->message[0] != '\0' ? d->message : proto_reason_name(d->reason));
+	switch (d->reason) {
+	case PROTO_R_DIVERGED:
+		failed(t, FLEET_FAIL_DIVERGED, KC_EDIVERGED, text, true);
+		break;
+	case PROTO_R_NOSPC:
+		failed(t, FLEET_FAIL_DECLINED, KC_ENOSPC, text, true);
+		break;
+	case PROTO_R_FOREIGN:
+		failed(t, FLEET_FAIL_REFUSED, KC_EFOREIGN, text, true);
+		break;
+	case PROTO_R_STALE:
+		failed(t, FLEET_FAIL_DECLINED, KC_ESTALE, text, true);
+		break;
+	default:
+		failed(t, FLEET_FAIL_DECLINED, KC_EBUSY, text, true);
+	}
+}
+
+static void on_sent(struct push *p, uint64_t bytes, void *arg)
+{
+	struct target *t = arg;
+	const struct offering *o = t->sent;
+	uint64_t total = o->complete ? o->end.size : 0;
+
+	(void)p;
+	/* While the file grows its size is not known: the share of what there is, in the share of the backup that is
+	 * made. */
+	if (total == 0 && o->valid > o->header_size)
+		total = (o->valid - o->header_size) * 100 / (t->master->run.percent > 0 ? t->master->run.percent : 1);
+	fleet_phase(t->clone, FLEET_PUSHING, total > 0 && bytes < total ? (unsigned)(bytes * 100 / total) : 99);
+	master_settle_soon(t->master);
+}
+
+static void on_restoring(struct push *p, const struct proto_progress *progress, void *arg)
+{
+	struct target *t = arg;
+
+	(void)p;
+	fleet_stored(t->clone, t->sent->generation);
+	fleet_phase(t->clone, FLEET_RESTORING, progress->percent);
+	master_settle_soon(t->master);
+}
+
+static void on_result(struct push *p, const struct proto_result *r, void *arg)
+{
+	struct target *t = arg;
+	int code;
+
+	(void)p;
+	switch (r->status) {
+	case PROTO_RESTORED:
+	case PROTO_UNCHANGED:
+		STR_COPY(t->digest, r->digest);
+		target_over(t, KC_OK, NULL);
+		t->awaited = false;
+		fleet_stored(t->clone, r->generation);
+		fleet_applied(t->clone, r->generation);
+		break;
+	case PROTO_STORED:
+		target_over(t, KC_OK, NULL);
+		t->awaited = false;
+		fleet_stored(t->clone, r->generation);
+		fleet_postponed(t->clone, r->generation, 0);
+		break;
+	case PROTO_DIVERGED:
+		failed(t, FLEET_FAIL_DIVERGED, KC_EDIVERGED, r->message, true);
+		break;
+	default:
+		code = err_from_name(r->error);
+		failed(t, FLEET_FAIL_OTHER, code == KC_OK ? KC_EFAIL : code, r->message, true);
+	}
+	master_settle_soon(t->master);
+}
+
+static void on_closed(struct push *p, enum push_ending how, int rc, const char *text, void *arg)
+{
+	struct target *t = arg;
+
+	if (how == PUSH_UNAUTHORISED || (rc == KC_EPROTO && !t->offering))
+		daemon_refused(t->master->d, t->name, push_verdict(p), rc, text);
+	t->push = NULL;
+	if (!fleet_in_attempt(t->clone)) {
+		fleet_lost(t->clone, how == PUSH_GOOD ? KC_OK : rc);
+	} else if (how == PUSH_GOOD && !t->master->d->ending) {
+		/* It was due while the session was ending, or waited for a backup to grow, or the clone left first. */
+		target_over(t, KC_EAGAIN, "the session ended before the offer was answered");
+		if (!fleet_again(t->clone))
+			failed(t, FLEET_FAIL_OTHER, KC_ENET, "it ends its sessions when it is offered a backup", false);
+	} else {
+		failed(t,
+		    how == PUSH_UNREACHABLE    ? FLEET_FAIL_UNREACHABLE
+		    : how == PUSH_UNAUTHORISED ? FLEET_FAIL_REFUSED
+					       : FLEET_FAIL_OTHER,
+		    rc, text, false);
+	}
+	push_free(p);
+	master_settle_soon(t->master);
+}
+
+static void connect_to(struct target *t)
+{
+	static const struct push_events events = { on_ready, on_accepted, on_declined, on_sent, on_restoring, on_result,
+		on_closed };
+	struct daemon *d = t->master->d;
+	const struct fleet_record *r = fleet_record(t->clone);
+	struct proto_hello *h = mem_xalloc(sizeof(*h));
+	struct push_options o = { .creds = d->creds,
+		.host = r->host,
+		.port = r->port,
+		.cns = (const char *const *)d->conf->authorized_cns.items,
+		.hello = h,
+		.timeout_ms = d->conf->timeout_ms,
+		.progress_ms = 200 };
+
+	STR_COPY(h->product, PACKAGE_NAME " " PACKAGE_VERSION);
+	STR_COPY(h->lineage, d->self.lineage);
+	STR_COPY(h->host, d->host);
+	STR_COPY(h->signing_key, d->signer);
+	h->fleet = (uint32_t)fleet_count(t->master->fleet);
+	h->interval = d->conf->check_frequency_ms / 1000;
+	t->push = push_start(d->loop, &o, &events, t);
+	free(h);
+}
+
+void target_due(struct fleet_clone *c, void *arg)
+{
+	struct target *t = fleet_arg(c);
+
+	(void)arg;
+	if (t->push == NULL)
+		connect_to(t);
+	else if (push_state(t->push) == PUSH_IDLE)
+		decide(t);
+	/* Else it is ending, and on_closed says so to the fleet. */
+}
+
+/* --- the beginning and the end of a backup --- */
+
+void target_offer_all(struct master *m)
+{
+	for (struct target *t = m->targets; t != NULL; t = t->next) {
+		if (!t->waiting)
+			continue;
+		t->waiting = false;
+		if (t->push != NULL && push_state(t->push) == PUSH_IDLE)
+			decide(t);
+	}
+}
+
+void target_grow_all(struct master *m)
+{
+	for (struct target *t = m->targets; t != NULL; t = t->next)
+		if (t->push != NULL && t->sent == m->out)
+			push_grow(t->push, m->out->valid);
+}
+
+/* Everything of its file is known, but it was not told yet. */
+static bool lacks_end(const struct target *t)
+{
+	enum push_state s = t->push != NULL ? push_state(t->push) : PUSH_OVER;
+
+	return t->sent != NULL && t->sent->complete && (s == PUSH_OFFERED || s == PUSH_SENDING) &&
+	       push_needs_end(t->push);
+}
+
+static void end_one(struct target *t, const char *travel)
+{
+	struct proto_end *end = mem_xalloc(sizeof(*end));
+	int rc;
+
+	*end = t->sent->end;
+	rc = base64_decode(end->travel, &end->travel_size, sizeof(end->travel), travel, strlen(travel));
+	if (rc == KC_OK)
+		rc = push_end(t->push, end);
+	if (rc < 0)
+		push_cancel(t->push, rc);
+	free(end);
+}
+
+static void on_wrapped(int rc, const json_t *result, void *arg)
+{
+	struct master *m = arg;
+	const json_t *headers = json_object_get(result, "headers"), *refused = json_object_get(result, "refused");
+	struct offering *file = m->wrapping;
+	char why[400];
+
+	STR_COPY(why, err_text(rc));
+	m->wrapping = NULL;
+	for (struct target *t = m->targets; t != NULL; t = t->next) {
+		const char *travel = json_string_value(json_object_get(headers, t->name));
+		const json_t *reason = json_object_get(refused, t->name);
+
+		if (t->sent != file || !lacks_end(t))
+			continue;
+		if (rc < 0)
+			push_cancel(t->push, err_set(rc, "%s", why));
+		else if (travel != NULL)
+			end_one(t, travel);
+		else if (reason != NULL) /* this one alone; else it came while the job ran */
+			push_cancel(t->push, ipc_result_code(reason));
+	}
+	offering_unref(file);
+	if (!m->d->ending)
+		target_end_all(m); /* who came while the job ran */
+}
+
+/* One job for all clones that are sent the same file; for another file when that is done. */
+void target_end_all(struct master *m)
+{
+	json_t *clones = json_array();
+	struct offering *file = NULL;
+
+	for (struct target *t = m->targets; m->wrapping == NULL && t != NULL; t = t->next) {
+		if (!lacks_end(t) || (file != NULL && t->sent != file))
+			continue;
+		file = t->sent;
+		json_array_append_new(clones, json_pack("{s:s, s:s}", "clone", t->name, "recipient", t->recipient));
+	}
+	if (file != NULL) {
+		m->wrapping = offering_ref(file);
+		jobs_add_first(m->d->jobs,
+		    json_pack("{s:s, s:s, s:O}", "verb", "wrap", "backup", file->path, "clones", clones), NULL, NULL,
+		    on_wrapped, m);
+	}
+	json_decref(clones);
+}
+
+void target_cancel_all(struct master *m, const struct offering *o, int rc)
+{
+	char why[400];
+
+	STR_COPY(why, err_text(rc));
+	for (struct target *t = m->targets; t != NULL; t = t->next)
+		if (o != NULL && t->sent == o && t->push != NULL)
+			push_cancel(t->push, err_set(rc, "%s", why));
+}
+
+void target_renew_all(struct master *m)
+{
+	for (struct target *t = m->targets; t != NULL; t = t->next)
+		if (t->push != NULL)
+			push_stop(t->push);
+}
