@@ -11,16 +11,22 @@
 #include "base/mem.h"
 #include "base/member.h"
 #include "base/str.h"
+#include "columns.h"
 
-#define CLONES_MAX 20
-#define BAR_MAX	   40
+#define CLONES_MAX    20
+#define BAR_MAX	      40
+#define BAR_MIN	      5
+#define STATE_WIDTH   11
+#define PERCENT_WIDTH 5
 
 struct bars {
 	FILE *out;
 	bool silent;
 	bool terminal;
-	unsigned lines; /* drawn by the last update */
-	unsigned columns;
+	unsigned lines;		/* drawn by the last update */
+	unsigned columns, rows; /* of the terminal */
+	unsigned name, bar;	/* widths */
+	unsigned best[CLONES_MAX];
 	char phase[32];
 	char last[CLONES_MAX][24]; /* state last said of each clone */
 };
@@ -76,52 +82,126 @@ static const char *phase_text(const json_t *progress)
 					    : "making a backup";
 }
 
-static void put_line(struct bars *b, const char *line)
-{
-	int width = b->columns > 0 ? (int)b->columns - 1 : 79;
+/* --- on a terminal --- */
 
-	fprintf(b->out, "\r%.*s\033[K\n", width, line);
+/* The phases of a restore count anew; to who waits it goes forward only. */
+static unsigned forward(struct bars *b, size_t i, const json_t *clone)
+{
+	unsigned now = share(clone);
+
+	if (i >= CLONES_MAX)
+		return now;
+	if (strcmp(member_text(clone, "state"), "restoring") != 0 || now > b->best[i])
+		b->best[i] = now;
+	return b->best[i];
+}
+
+static void measure(struct bars *b, const json_t *clones)
+{
+	struct winsize w = { 0 };
+	unsigned rest;
+
+	(void)ioctl(fileno(b->out), TIOCGWINSZ, &w);
+	b->columns = w.ws_col >= 20 ? w.ws_col : 80;
+	b->rows = w.ws_row >= 5 ? w.ws_row : 24;
+	b->name = columns_for_names(clones, 15, b->columns < 60 ? b->columns * 3 / 8 : b->columns / 3);
+	rest = b->name + STATE_WIDTH + PERCENT_WIDTH + 6; /* blanks, brackets, the last column */
+	b->bar = b->columns < rest + BAR_MIN ? 0 : b->columns - rest;
+	if (b->bar > BAR_MAX)
+		b->bar = BAR_MAX;
+}
+
+static void put_line(struct bars *b, const char *line, bool whole)
+{
+	fprintf(b->out, "\r%.*s\033[K\n", (int)(whole ? strlen(line) : columns_cut(line, b->columns - 1)), line);
 	b->lines++;
 }
 
-static void draw_bar(struct bars *b, const json_t *clone)
+static void draw_clone(struct bars *b, size_t i, const json_t *clone, bool last)
 {
-	char bar[BAR_MAX + 1], line[600], *name = name_of(clone);
-	const char *state = member_text(clone, "state"), *error = member_text(clone, "last_error");
-	unsigned width = b->columns > 90 ? BAR_MAX : b->columns > 60 ? 20 : 10, full = share(clone) * width / 100;
+	char bar[BAR_MAX + 1] = "", *plain = name_of(clone), *name = columns_fit(plain, b->name), *line;
+	const char *state = member_text(clone, "state");
+	unsigned percent = forward(b, i, clone);
+	bool failed = is_final(state) && percent < 100;
 
-	memset(bar, '.', width);
-	memset(bar, '#', full);
-	bar[width] = '\0';
-	if (is_final(state) && share(clone) < 100)
-		snprintf(line, sizeof(line), "%-24s %-11s %s", name, state, error);
+	memset(bar, '.', b->bar);
+	memset(bar, '#', percent * b->bar / 100);
+	if (failed)
+		line = mem_xasprintf("%s %-*s %s", name, STATE_WIDTH, state, member_text(clone, "last_error"));
+	else if (b->bar == 0)
+		line = mem_xasprintf("%s %-*s %3u %%", name, STATE_WIDTH, state, percent);
 	else
-		snprintf(line, sizeof(line), "%-24s %-11s [%s] %3u %%", name, state, bar, share(clone));
-	put_line(b, line);
+		line = mem_xasprintf("%s %-*s [%s] %3u %%", name, STATE_WIDTH, state, bar, percent);
+	put_line(
+	    b, line, last && failed); /* nothing is drawn over the last picture: why something failed is said whole */
+	free(line);
 	free(name);
+	free(plain);
 }
 
-static void draw(struct bars *b, const json_t *progress)
+/* Those that are done give way where the terminal is too low for all. */
+static void draw_some(struct bars *b, const json_t *clones, size_t room)
 {
-	struct winsize w;
+	size_t i, n = json_array_size(clones), done = 0, left[2];
 	char line[100];
-	size_t i;
 	json_t *clone;
 
-	b->columns = ioctl(fileno(b->out), TIOCGWINSZ, &w) == 0 ? w.ws_col : 80;
+	json_array_foreach(clones, i, clone)
+		done += share(clone) == 100;
+	left[false] = n - done < room ? n - done : room;
+	left[true] = room - left[false];
+	json_array_foreach(clones, i, clone) {
+		size_t *budget = &left[share(clone) == 100];
+
+		if (*budget > 0) {
+			draw_clone(b, i, clone, false);
+			--*budget;
+		}
+	}
+	snprintf(line, sizeof(line), "… and %zu more; %zu of %zu are done", n - room, done, n);
+	put_line(b, line, false);
+}
+
+static unsigned overall(const struct bars *b, const json_t *progress, const json_t *clones)
+{
+	unsigned sum = 0;
+	size_t i, n = json_array_size(clones);
+
+	if (strcmp(member_text(progress, "phase"), "push") != 0 || n == 0)
+		return (unsigned)member_u64(progress, "percent");
+	for (i = 0; i < n && i < CLONES_MAX; i++)
+		sum += b->best[i];
+	return sum / (unsigned)n;
+}
+
+static void draw(struct bars *b, const json_t *progress, bool last)
+{
+	const json_t *clones = json_object_get(progress, "clones");
+	size_t i, n = json_array_size(clones);
+	char line[100];
+	json_t *clone;
+
+	measure(b, clones);
 	if (b->lines > 0)
 		fprintf(b->out, "\033[%uA", b->lines);
 	b->lines = 0;
+	json_array_foreach(clones, i, clone)
+		forward(b, i, clone);
 	if (member_text(progress, "phase")[0] != '\0') {
-		snprintf(
-		    line, sizeof(line), "%-36s %3d %%", phase_text(progress), (int)member_int(progress, "percent"));
-		put_line(b, line);
+		snprintf(line, sizeof(line), "%-24s %3u %%", phase_text(progress), overall(b, progress, clones));
+		put_line(b, line, false);
 	}
-	json_array_foreach(json_object_get(progress, "clones"), i, clone)
-		draw_bar(b, clone);
+	if (last || n + 2 <= b->rows) {
+		json_array_foreach(clones, i, clone)
+			draw_clone(b, i, clone, last);
+	} else {
+		draw_some(b, clones, b->rows - 3);
+	}
 	fputs("\033[J", b->out); /* lines of an earlier, longer picture */
 	fflush(b->out);
 }
+
+/* --- elsewhere --- */
 
 static void say(struct bars *b, const json_t *progress)
 {
@@ -151,14 +231,19 @@ static void say(struct bars *b, const json_t *progress)
 	fflush(b->out);
 }
 
-void bars_update(struct bars *b, const json_t *progress)
+static void update(struct bars *b, const json_t *progress, bool last)
 {
 	if (b->silent)
 		return;
 	if (b->terminal)
-		draw(b, progress);
+		draw(b, progress, last);
 	else
 		say(b, progress);
+}
+
+void bars_update(struct bars *b, const json_t *progress)
+{
+	update(b, progress, false);
 }
 
 void bars_finish(struct bars *b, const json_t *result, bool no_wait)
@@ -173,7 +258,7 @@ void bars_finish(struct bars *b, const json_t *result, bool no_wait)
 		fputs("The replication has begun; 'keyclone status' shows how it goes.\n", b->out);
 		return;
 	}
-	bars_update(b, result);
+	update(b, result, true);
 	json_array_foreach(clones, i, clone)
 		done += share(clone) == 100;
 	if (json_array_size(clones) == 0)

@@ -5,12 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/host.h"
 #include "base/member.h"
+#include "columns.h"
 
 #define EXPIRING_DAYS 30
 
@@ -65,13 +68,25 @@ int status_verdict(const json_t *status)
 	return KC_OK;
 }
 
-static void print_clone(const json_t *c, long long generation)
+/* A terminal shows a line a clone; elsewhere no name is shortened. */
+static unsigned name_width(const json_t *clones)
 {
-	char at[40], retry[40], behind[400] = "–", *name;
+	struct winsize w;
+	unsigned max = 1000;
+
+	if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col >= 20)
+		max = w.ws_col / 3 > 24 ? w.ws_col / 3 : 24;
+	return columns_for_names(clones, 16, max);
+}
+
+static void print_clone(const json_t *c, unsigned width, long long generation)
+{
+	char at[40], retry[40], behind[400] = "–", *plain, *name;
 	const char *host = member_text(c, "host"), *state = member_text(c, "state");
 	long long lacks = generation - member_int(c, "applied");
 
-	name = host_port_format(host, (int)member_int(c, "port"));
+	plain = host_port_format(host, (int)member_int(c, "port"));
+	name = columns_fit(plain, width);
 	if (lacks > 0)
 		snprintf(behind, sizeof(behind), "%lld", lacks);
 	if (is_bad(state) && member_text(c, "last_error")[0] != '\0')
@@ -80,9 +95,10 @@ static void print_clone(const json_t *c, long long generation)
 	if (member_text(c, "retry_at")[0] != '\0')
 		snprintf(behind + strlen(behind), sizeof(behind) - strlen(behind), ", next try %s",
 		    local_time(retry, sizeof(retry), member_text(c, "retry_at")));
-	printf("%-24s %-11s %-6lld %-16s %-7lld %s\n", name, state, member_int(c, "applied"),
+	printf("%s %-11s %-6lld %-16s %-7lld %s\n", name, state, member_int(c, "applied"),
 	    local_time(at, sizeof(at), member_text(c, "applied_at")), member_int(c, "stored"), behind);
 	free(name);
+	free(plain);
 }
 
 static void print_self(const json_t *status)
@@ -113,6 +129,7 @@ void status_print(const json_t *status)
 {
 	const json_t *clones = json_object_get(status, "clones");
 	char at[40];
+	unsigned width;
 	size_t i;
 	json_t *j;
 
@@ -131,7 +148,8 @@ void status_print(const json_t *status)
 	print_self(status);
 	if (json_array_size(clones) == 0)
 		return;
-	printf("\n%-24s %-11s %-23s %-7s %s\n", "CLONE", "STATE", "APPLIED", "STORED", "BEHIND");
+	width = name_width(clones);
+	printf("\n%-*s %-11s %-23s %-7s %s\n", (int)width, "CLONE", "STATE", "APPLIED", "STORED", "BEHIND");
 	json_array_foreach(clones, i, j)
-		print_clone(j, member_int(status, "generation"));
+		print_clone(j, width, member_int(status, "generation"));
 }
