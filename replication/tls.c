@@ -41,7 +41,8 @@ struct tls {
 	struct tls_creds *creds;
 	int fd;
 	bool server;
-	bool looked;   /* at the peer's first byte */
+	bool heard;    /* the peer's first byte has come */
+	bool foreign;  /* and it does not begin a TLS record */
 	bool verified; /* `info` holds */
 	struct cert_info info;
 	tls_judge_fn judge;
@@ -295,6 +296,37 @@ static bool is_dns_name(const char *host)
 	return host != NULL && host[strspn(host, "0123456789.")] != '\0' && strchr(host, ':') == NULL;
 }
 
+/* What GnuTLS reads from the network. A peer that does not begin with a TLS record is told apart here, by the very
+ * first byte of all: GnuTLS would only say that a length is odd. */
+static ssize_t pull(gnutls_transport_ptr_t ptr, void *data, size_t n)
+{
+	struct tls *t = ptr;
+	ssize_t r = recv(t->fd, data, n, 0);
+	int e = errno;
+
+	if (r > 0 && !t->heard) {
+		t->heard = true;
+		t->foreign =
+		    *(const unsigned char *)data != RECORD_HANDSHAKE && *(const unsigned char *)data != RECORD_ALERT;
+	}
+	if (t->foreign) {
+		r = -1;
+		e = EPROTO;
+	}
+	if (r < 0)
+		gnutls_transport_set_errno(t->session, e);
+	errno = e;
+	return r;
+}
+
+/* Nothing is waited for here: the loop says when there is something. */
+static int pull_at_once(gnutls_transport_ptr_t ptr, unsigned ms)
+{
+	(void)ptr;
+	(void)ms;
+	return 1;
+}
+
 static int set_up(struct tls *t, const char *host)
 {
 	static const gnutls_datum_t alpn = { (unsigned char *)PROTO_ALPN, sizeof(PROTO_ALPN) - 1 };
@@ -313,7 +345,9 @@ static int set_up(struct tls *t, const char *host)
 	gnutls_session_set_ptr(t->session, t);
 	gnutls_session_set_verify_function(t->session, on_verify);
 	gnutls_handshake_set_timeout(t->session, 0); /* conn has the deadline */
-	gnutls_transport_set_int(t->session, t->fd);
+	gnutls_transport_set_ptr2(t->session, t, (gnutls_transport_ptr_t)(intptr_t)t->fd);
+	gnutls_transport_set_pull_function(t->session, pull);
+	gnutls_transport_set_pull_timeout_function(t->session, pull_at_once);
 	return KC_OK;
 }
 
@@ -353,18 +387,6 @@ void tls_free(struct tls *t)
 	free(t);
 }
 
-/* A peer that does not begin with a TLS record is told apart here; GnuTLS would only say that a length is odd. */
-static bool begins_with_tls(struct tls *t)
-{
-	unsigned char first;
-	ssize_t n = t->looked ? 0 : recv(t->fd, &first, 1, MSG_PEEK | MSG_DONTWAIT);
-
-	if (n != 1)
-		return true;
-	t->looked = true;
-	return first == RECORD_HANDSHAKE || first == RECORD_ALERT;
-}
-
 static void describe(struct tls *t)
 {
 	const char *version = gnutls_protocol_get_name(gnutls_protocol_get_version(t->session));
@@ -380,12 +402,10 @@ enum tls_result tls_handshake(struct tls *t)
 	gnutls_datum_t chosen;
 	int e;
 
-	if (!begins_with_tls(t))
-		return refuse(t, PEER_NO_TLS, -1);
 	do
 		e = gnutls_handshake(t->session);
 	while (e == GNUTLS_E_INTERRUPTED || e == GNUTLS_E_WARNING_ALERT_RECEIVED);
-	if (e == GNUTLS_E_AGAIN && !begins_with_tls(t))
+	if (t->foreign)
 		return refuse(t, PEER_NO_TLS, -1);
 	if (e < 0)
 		return t->rc != KC_OK ? TLS_FAILED : result_of(t, e);
