@@ -19,7 +19,6 @@
 #ifndef KC_BACKUP_AGE_H
 #define KC_BACKUP_AGE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

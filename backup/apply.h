@@ -10,7 +10,6 @@
 #define KC_BACKUP_APPLY_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "backup/manifest.h"
 #include "backup/source.h"

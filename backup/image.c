@@ -3,7 +3,6 @@
 #include "backup/image.h"
 
 #include <fcntl.h>
-#include <gnutls/gnutls.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -14,8 +14,6 @@
 #ifndef KC_BACKUP_IMAGE_H
 #define KC_BACKUP_IMAGE_H
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "backup/age.h"

@@ -9,7 +9,6 @@
 #ifndef KC_BACKUP_MANIFEST_H
 #define KC_BACKUP_MANIFEST_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>

@@ -4,7 +4,6 @@
  * the member that is missing or of the wrong type; the bounds are those that building checks.
  */
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>

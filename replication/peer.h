@@ -16,7 +16,6 @@
 #define KC_PEER_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 #include "replication/proto.h"
 

@@ -24,7 +24,6 @@
 #define KC_PUSH_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "base/loop.h"

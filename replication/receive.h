@@ -25,7 +25,6 @@
 #define KC_RECEIVE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "base/loop.h"

@@ -29,7 +29,6 @@
 #ifndef KC_AUDIT_H
 #define KC_AUDIT_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "audit_events.h"

@@ -5,7 +5,6 @@
  */
 #include "conf.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

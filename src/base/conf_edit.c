@@ -3,7 +3,6 @@
  * conf_edit: changes of a configuration file: locked, checked before they are written, in one step, with its mode and
  * owner kept. The lock is on the directory: the file itself is replaced.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +16,6 @@
 #include "err.h"
 #include "file.h"
 #include "host.h"
-#include "mem.h"
 
 struct edit {
 	char *path; /* links resolved */

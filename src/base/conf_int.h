@@ -10,7 +10,6 @@
 #define KC_CONF_INT_H
 
 #include <libconfig.h>
-#include <stdarg.h>
 
 #include "buf.h"
 #include "conf.h"

@@ -6,13 +6,10 @@
  * neither: it joins the next line, without its leading blanks. Reading in pairs from the left is the rule of the odd
  * number of backslashes.
  */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "conf_int.h"
 #include "err.h"
-#include "mem.h"
 
 struct reader {
 	const char *text;

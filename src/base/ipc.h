@@ -13,7 +13,6 @@
 #define KC_IPC_H
 
 #include <jansson.h>
-#include <stdint.h>
 
 #include "loop.h"
 

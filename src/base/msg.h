@@ -13,8 +13,6 @@
 #ifndef KC_MSG_H
 #define KC_MSG_H
 
-#include <stddef.h>
-
 #include "buf.h"
 #include "msg_table.h"
 

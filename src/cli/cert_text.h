@@ -4,10 +4,8 @@
 #define KC_CERT_TEXT_H
 
 #include <jansson.h>
-#include <time.h>
 
 #include "base/buf.h"
-#include "cli.h"
 #include "keystore/cert.h"
 
 /* Everything of `info` with stable names, and `name_key`: name. New reference. */

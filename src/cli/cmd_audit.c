@@ -2,7 +2,6 @@
 /* audit: shows the audit log, follows it, and verifies its chain. Needs no daemon and never writes. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 

@@ -5,7 +5,6 @@
 
 #include "base/err.h"
 #include "base/host.h"
-#include "base/mem.h"
 #include "cli.h"
 #include "daemon/recipients.h"
 #include "daemon/state.h"

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "cli.h"
 #include "config_access.h"

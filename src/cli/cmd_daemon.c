@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_daemon: what is asked of a running daemon: start, stop, replicate-now, status, reload, diverged. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "bars.h"
 #include "base/err.h"
-#include "base/mem.h"
 #include "base/msg.h"
 #include "cli.h"
 #include "daemon_client.h"

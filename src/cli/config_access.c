@@ -2,7 +2,6 @@
 /* config_access: proves access without changing anything. */
 #include "config_access.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>

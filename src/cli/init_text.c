@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* init_text: the properties file of a new master or clone, with the comments that a first reader needs. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"

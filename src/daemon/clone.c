@@ -12,15 +12,12 @@
 #include "backup/store.h"
 #include "base/base64.h"
 #include "base/err.h"
-#include "base/file.h"
 #include "base/ipc.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/member.h"
-#include "base/msg.h"
 #include "base/str.h"
 #include "clone_int.h"
-#include "keystore/sign.h"
 
 #define DECLINED_MS  60000
 #define DECLINED_MAX 20 /* records of declined offers in that time; more are summed */

@@ -3,17 +3,14 @@
  * time. */
 #include "control.h"
 
-#include <grp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/file.h"
 #include "base/ipc.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "daemon/clone.h"
 #include "daemon/daemon.h"

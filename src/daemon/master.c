@@ -4,18 +4,15 @@
  * a backup job, which compares digests first and reserves a generation only when something changed. Never two at a
  * time.
  */
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "backup/store.h"
 #include "base/err.h"
-#include "base/file.h"
 #include "base/ipc.h"
 #include "base/log.h"
 #include "base/mem.h"

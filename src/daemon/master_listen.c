@@ -5,7 +5,6 @@
  * there again, so that whatever waits for the next try of an unreachable address is tried at once. Nothing else is
  * taken.
  */
-#include "base/err.h"
 #include "base/log.h"
 #include "master_int.h"
 

@@ -2,11 +2,8 @@
 /* secrets: opens, and makes where missing, what backups are sealed, signed and opened with. */
 #include "secrets.h"
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/err.h"
 #include "base/file.h"

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/clock.h"
 #include "base/member.h"
 #include "daemon/clone.h"
 #include "daemon/daemon.h"

@@ -14,7 +14,6 @@
 #include "backup/age.h"
 #include "base/base64.h"
 #include "base/err.h"
-#include "base/file.h"
 #include "base/hex.h"
 #include "base/ipc.h"
 #include "base/log.h"

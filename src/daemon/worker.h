@@ -23,9 +23,6 @@
 #define KC_WORKER_H
 
 #include <jansson.h>
-#include <stdint.h>
-
-#include "base/conf.h"
 
 struct worker;
 

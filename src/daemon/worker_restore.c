@@ -2,11 +2,9 @@
 /* worker_restore: the clone's jobs: restore a stored backup, resolve an intent after a crash, list diverged rows. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "backup/restore.h"
 #include "base/err.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "worker_int.h"
 

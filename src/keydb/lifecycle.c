@@ -3,7 +3,6 @@
 #include "lifecycle.h"
 
 #include <ctype.h>
-#include <stddef.h>
 
 #include "base/err.h"
 

@@ -2,7 +2,6 @@
 /* master: reads and makes the master key file. The keys are in locked memory from the first byte on. */
 #include "master.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -9,7 +9,6 @@
 #ifndef KC_MASTER_H
 #define KC_MASTER_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 #define MASTER_KEY_SIZE 32

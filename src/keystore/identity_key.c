@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* identity_key: private keys as encrypted PKCS#8, and the putting together of key and chain. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"

@@ -10,7 +10,6 @@
 #define KC_ISSUE_H
 
 #include <stddef.h>
-#include <time.h>
 
 #include "base/buf.h"
 #include "cert.h"

@@ -12,7 +12,6 @@
 #ifndef KC_TRUST_H
 #define KC_TRUST_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <time.h>
 

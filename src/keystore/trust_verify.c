@@ -12,7 +12,6 @@
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/mem.h"
 #include "trust_priv.h"
 
 #define CHAIN_MAX      16 /* certificates a peer may show */

@@ -9,15 +9,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backup/verify.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/mem.h"
 
 static struct fixture fix;
 static int countdown = -1; /* 0: the next call fails; negative: off */

@@ -11,7 +11,6 @@
 #include "backup/manifest.h"
 #include "backup/pack.h"
 #include "base/err.h"
-#include "base/mem.h"
 
 #define OUTPUT_MAX (4u << 20)
 

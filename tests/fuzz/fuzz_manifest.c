@@ -7,7 +7,6 @@
 #include "backup/archive.h"
 #include "backup/manifest.h"
 #include "base/err.h"
-#include "base/mem.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

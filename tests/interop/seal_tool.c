@@ -7,7 +7,6 @@
  *     seal_tool encrypt RECIPIENT < PLAIN > AGE                            any age file for an X25519 recipient
  *     seal_tool decrypt password|identity SECRETFILE AGE > PLAIN           any age file
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -13,7 +13,6 @@
 
 #include "base/err.h"
 #include "base/file.h"
-#include "base/mem.h"
 #include "rig.h"
 
 #define MIB (1024u * 1024)

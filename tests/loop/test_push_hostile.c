@@ -17,8 +17,6 @@
 #include <cmocka.h>
 
 #include "base/err.h"
-#include "base/file.h"
-#include "base/mem.h"
 #include "rig.h"
 
 #define MIB (1024u * 1024)

@@ -18,7 +18,6 @@
 #include "backup/create.h"
 #include "backup/restore.h"
 #include "backup/source.h"
-#include "backup/verify.h"
 #include "base/err.h"
 
 #define FIX_LINEAGE  "0123456789abcdef0123456789abcdef"

@@ -10,13 +10,10 @@
 
 #include <cmocka.h>
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/conf_int.h"
 #include "base/err.h"
-#include "base/file.h"
 #include "base/mem.h"
 
 #define PROPS "/nowhere/keyclone.properties"

@@ -2,14 +2,13 @@
 /* Unit tests of create and verify. */
 #include "backup_fixture.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backup/verify.h"
 #include "base/file.h"
 #include "base/mem.h"
 

@@ -4,11 +4,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "backup/diverged.h"
 #include "base/file.h"
-#include "base/mem.h"
 
 static struct fixture fix;
 static const struct fix_kind usual = { "wal", 4096, "UTF-8", 0 };

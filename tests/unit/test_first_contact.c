@@ -2,15 +2,9 @@
 /* Unit tests of the first restore into a database: missing, empty, of another layout, not empty. */
 #include "backup_fixture.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include "base/file.h"
-#include "base/mem.h"
 
 static struct fixture fix;
 static const struct fix_kind usual = { "wal", 4096, "UTF-8", 0 };

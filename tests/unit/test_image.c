@@ -2,7 +2,6 @@
 /* Unit tests of image, and of restores that end badly: damaged, hostile, killed. */
 #include "backup_fixture.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "backup/seal.h"
+#include "backup/verify.h"
 #include "base/file.h"
 #include "base/mem.h"
 

@@ -2,8 +2,6 @@
 /* Unit tests of restore: readers, locks, divergence. */
 #include "backup_fixture.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
