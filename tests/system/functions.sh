@@ -133,20 +133,35 @@ finish()
 	say "passed"
 }
 
-# A port that nobody listens on now, below the range that the kernel gives to clients, and not given twice.
-TAKEN=" "
-free_port()
+# Tests that run side by side take ports from blocks of their own, below the range that the kernel gives to clients. A
+# block is taken as long as descriptor 8 is open.
+PORT_NEXT= PORT_END=
+take_ports()
 {
-	local p i
+	local block dir i
 
-	for ((i = 0; i < 1000; i++)); do
-		p=$((10000 + (RANDOM * 32768 + RANDOM) % 22000))
-		case $TAKEN in *" $p "*) continue ;; esac
-		if ! (exec 3<>"/dev/tcp/127.0.0.1/$p") 2>/dev/null; then
-			TAKEN+="$p "
-			PORT=$p
+	dir="/tmp/kc-ports.$(id -u)"
+	mkdir -p "$dir"
+	for ((i = 0; i < 500; i++)); do
+		block=$((RANDOM % 110))
+		exec 8>"$dir/$block"
+		if flock -n 8; then
+			PORT_NEXT=$((10000 + block * 200))
+			PORT_END=$((PORT_NEXT + 200))
 			return 0
 		fi
+	done
+	fail "no free block of ports"
+}
+
+# The next port in PORT: nobody listens on it, and it is not given twice.
+free_port()
+{
+	[ -n "$PORT_NEXT" ] || take_ports
+	while [ "$PORT_NEXT" -lt "$PORT_END" ]; do
+		PORT=$PORT_NEXT
+		PORT_NEXT=$((PORT_NEXT + 1))
+		(exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null || return 0
 	done
 	fail "no free port"
 }
@@ -200,7 +215,7 @@ start_daemon()
 {
 	local dir=$1 deadline=$((SECONDS + 30))
 
-	keycloned -c "$dir/keyclone.properties" >>"$T/${dir//\//-}.log" 2>&1 9>&- &
+	keycloned -c "$dir/keyclone.properties" >>"$T/${dir//\//-}.log" 2>&1 8>&- 9>&- &
 	DAEMON_PID[$dir]=$!
 	until answers "$dir"; do
 		kill -0 "${DAEMON_PID[$dir]}" 2>/dev/null || fail "the daemon of $dir ended at its start"
