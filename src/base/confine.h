@@ -40,8 +40,8 @@ int confine_landlock_abi(void); /* 0: not available */
  */
 int confine_syscalls(void);
 
-/* No socket but a local one (EACCES otherwise), here and in all children: a process that holds secrets and serves nobody
- * cannot send them anywhere. */
+/* No socket but a local one (EACCES otherwise), here and in all children: a process that holds secrets and serves
+ * nobody cannot send them anywhere. */
 int confine_network(void);
 
 #endif
