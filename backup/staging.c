@@ -54,35 +54,35 @@ void staging_end(struct staging *st)
 	errno = saved;
 }
 
-static int clean_one(const char *path)
+static int clean_one(int parent, const char *name)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), rc = KC_OK;
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), rc = KC_OK;
 
 	if (fd < 0)
-		return errno == ENOENT ? KC_OK : file_remove(path);
+		return errno == ENOENT ? KC_OK : file_remove_tree_at(parent, name);
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-		rc = file_remove_tree(path);
+		rc = file_remove_tree_at(parent, name);
 	close(fd);
 	return rc;
 }
 
+/* Everything in it goes: a link in its place would lead to somebody else's files. */
 int staging_clean(const char *parent)
 {
-	DIR *d = opendir(parent);
+	int fd = -1, rc = file_open(&fd, parent, O_RDONLY | O_DIRECTORY, 0);
 	struct dirent *e;
-	int rc = KC_OK;
+	DIR *d;
 
-	if (d == NULL)
-		return errno == ENOENT ? KC_OK : err_errno("%s", parent);
-	while (rc == KC_OK && (e = readdir(d)) != NULL) {
-		char *path;
-
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		path = file_join(parent, e->d_name);
-		rc = clean_one(path);
-		free(path);
+	if (rc < 0)
+		return rc == KC_ENOENT ? KC_OK : rc;
+	d = fdopendir(fd);
+	if (d == NULL) {
+		close(fd);
+		return err_errno("%s", parent);
 	}
+	while (rc == KC_OK && (e = readdir(d)) != NULL)
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			rc = clean_one(fd, e->d_name);
 	closedir(d);
 	return rc;
 }

@@ -80,8 +80,12 @@ static int open_file(struct audit *a)
 	}
 	if (a->fd < 0)
 		rc = err_errno("%s: cannot open the audit log", a->path);
-	else if (rc == KC_OK && fstat(a->fd, &st) == 0 && !S_ISREG(st.st_mode))
+	else if (rc == KC_OK && fstat(a->fd, &st) < 0)
+		rc = err_errno("%s", a->path);
+	else if (rc == KC_OK && !S_ISREG(st.st_mode))
 		rc = err_set(KC_EPERM, "%s: the audit log is not a regular file", a->path);
+	else if (rc == KC_OK && st.st_nlink > 1)
+		rc = err_set(KC_EPERM, "%s: the audit log has a second name, it may be somebody else's file", a->path);
 	free(dir);
 	if (rc < 0)
 		close_file(a);

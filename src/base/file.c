@@ -246,6 +246,11 @@ int file_remove_tree(const char *path)
 	return remove_below(AT_FDCWD, path, path);
 }
 
+int file_remove_tree_at(int dirfd, const char *name)
+{
+	return remove_below(dirfd, name, name);
+}
+
 int file_write_all(int fd, const void *data, size_t n, const char *name)
 {
 	const uint8_t *p = data;
@@ -317,6 +322,25 @@ int file_read_secret(struct buf *b, const char *path)
 	return rc;
 }
 
+/* One directory in another that is held open: nobody can put a link in the way between making it and giving it away. */
+static int make_dir_at(int parent, const char *name, const char *path)
+{
+	struct stat st;
+	int fd, rc = KC_OK;
+
+	if (mkdirat(parent, name, 0700) < 0)
+		return errno == EEXIST && file_is_dir(path) ? KC_OK
+							    : err_errno("%s: cannot create the directory", path);
+	if (geteuid() != 0)
+		return KC_OK;
+	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(parent, &st) < 0 || fchown(fd, st.st_uid, st.st_gid) < 0)
+		rc = err_errno("%s: cannot give the new directory to its owner", path);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
 int file_make_dirs(const char *path)
 {
 	char *parent;
@@ -326,23 +350,48 @@ int file_make_dirs(const char *path)
 		return KC_OK;
 	parent = file_dirname(path);
 	rc = strcmp(parent, path) == 0 ? KC_OK : file_make_dirs(parent);
-	if (rc == KC_OK && mkdir(path, 0700) < 0 && (errno != EEXIST || !file_is_dir(path)))
+	fd = rc == KC_OK ? open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (rc == KC_OK && fd < 0)
 		rc = err_errno("%s: cannot create the directory", path);
-	if (rc == KC_OK && geteuid() == 0 && (fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0) {
-		rc = file_give_to_owner_of(fd, parent);
+	else if (rc == KC_OK && file_basename(path)[0] != '\0')
+		rc = make_dir_at(fd, file_basename(path), path);
+	if (fd >= 0)
 		close(fd);
-	}
 	free(parent);
+	return rc;
+}
+
+int file_open_own(int *fd, const char *path, int flags)
+{
+	char *dir;
+	struct stat st;
+	int f = -1, rc = file_open(&f, path, flags | O_NONBLOCK, 0600);
+
+	if (rc < 0)
+		return rc;
+	if (fstat(f, &st) < 0)
+		rc = err_errno("%s", path);
+	else if (!S_ISREG(st.st_mode))
+		rc = err_set(KC_EPERM, "%s: not a regular file", path);
+	else if (st.st_nlink > 1)
+		rc = err_set(KC_EPERM, "%s: has %ju names, it may be somebody else's", path, (uintmax_t)st.st_nlink);
+	dir = file_dirname(path);
+	if (rc == KC_OK && st.st_uid == 0)
+		rc = file_give_to_owner_of(f, dir);
+	free(dir);
+	if (rc < 0)
+		close(f);
+	else
+		*fd = f;
 	return rc;
 }
 
 int file_lock(int *fd, const char *path)
 {
 	char pid[32] = "";
-	char *dir;
 	int f, rc, n;
 
-	rc = file_open(&f, path, O_RDWR | O_CREAT, 0600);
+	rc = file_open_own(&f, path, O_RDWR | O_CREAT);
 	if (rc < 0)
 		return rc;
 	if (flock(f, LOCK_EX | LOCK_NB) < 0) {
@@ -354,9 +403,6 @@ int file_lock(int *fd, const char *path)
 		close(f);
 		return rc;
 	}
-	dir = file_dirname(path);
-	rc = file_give_to_owner_of(f, dir);
-	free(dir);
 	n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
 	if (rc == KC_OK && (ftruncate(f, 0) < 0 || pwrite(f, pid, (size_t)n, 0) != n))
 		rc = err_errno("%s: cannot write", path);

@@ -46,10 +46,16 @@ int file_rename(const char *from, const char *to);
 int file_remove(const char *path);
 /* Remove a directory and everything below it; does not follow links; no error where it does not exist. */
 int file_remove_tree(const char *path);
+/* The same, or a file, by its name in an open directory. */
+int file_remove_tree_at(int dirfd, const char *name);
 int file_sync_dir(const char *dir);
 
 /* open(2) with O_CLOEXEC|O_NOFOLLOW and an error message; `flags` as for open. */
 int file_open(int *fd, const char *path, int flags, mode_t mode);
+/* A file of ours at a fixed name in a directory that may be somebody else's, for writing: never through a link, a
+ * regular file with this one name only (else KC_EPERM); one that root makes is given to the directory's owner. With
+ * O_CREAT it is made, 0600. */
+int file_open_own(int *fd, const char *path, int flags);
 
 /* Read all of a file, at most b->cap bytes (else KC_ELIMIT), onto the end of b. */
 int file_read(struct buf *b, const char *path);

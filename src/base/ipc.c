@@ -382,13 +382,12 @@ int ipc_listen(int *fd, const char *path, mode_t mode)
 	if (rc == KC_OK && unlink(path) < 0 && errno != ENOENT)
 		rc = err_errno("%s: cannot replace", path);
 	if (rc == KC_OK) {
-		old = umask(0777);
+		/* The mode is that of its birth: a chmod afterwards could be led elsewhere by a link. */
+		old = umask(0777 & ~mode);
 		if (bind(f, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(f, 64) < 0)
 			rc = err_errno("%s: cannot listen", path);
 		umask(old);
 	}
-	if (rc == KC_OK && chmod(path, mode) < 0)
-		rc = err_errno("%s: cannot set the mode", path);
 	if (dirfd >= 0)
 		close(dirfd);
 	if (rc < 0) {

@@ -344,14 +344,12 @@ static int prepare_schema(struct state *s)
 }
 
 /* SQLite makes files with the umask's mode and root's owner: make ours first. */
-static int make_file(const char *path, const char *dir)
+static int make_file(const char *path)
 {
-	int fd = -1, rc = file_open(&fd, path, O_RDWR | O_CREAT, 0600);
+	int fd = -1, rc = file_open_own(&fd, path, O_RDWR | O_CREAT);
 
-	if (rc < 0)
-		return rc;
-	rc = file_give_to_owner_of(fd, dir);
-	close(fd);
+	if (fd >= 0)
+		close(fd);
 	return rc;
 }
 
@@ -362,7 +360,7 @@ int state_open(struct state **out, const char *dir, bool create)
 
 	s->path = file_join(dir, "state.db");
 	if (create && (rc = file_make_dirs(dir)) == KC_OK)
-		rc = make_file(s->path, dir);
+		rc = make_file(s->path);
 	else if (!create && !file_exists(s->path))
 		rc = err_set(KC_ENOENT, "%s: there is no state database yet", s->path);
 	if (rc == KC_OK && sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)

@@ -7,8 +7,7 @@
 
 #include <cmocka.h>
 
-#include <cmocka.h>
-
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,6 +192,54 @@ static void file__lock_held__is_refused_with_the_holder(void **state)
 	free(path);
 }
 
+/* What somebody else may have prepared in his directory, before root comes along. */
+static void file__own__takes_no_link_and_no_second_name(void **state)
+{
+	char *victim = file_join(dir, "victim"), *path = file_join(dir, "mine");
+	struct stat st;
+	int fd = -1;
+
+	(void)state;
+	assert_int_equal(file_replace(victim, "precious", 8, 0644), KC_OK);
+	assert_int_equal(symlink(victim, path), 0);
+	assert_int_not_equal(file_open_own(&fd, path, O_RDWR | O_CREAT), KC_OK);
+	assert_int_not_equal(file_lock(&fd, path), KC_OK);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(link(victim, path), 0);
+	assert_int_equal(file_open_own(&fd, path, O_RDWR | O_CREAT), KC_EPERM);
+	assert_int_equal(file_lock(&fd, path), KC_EPERM);
+	assert_int_equal(stat(victim, &st), 0);
+	assert_int_equal(st.st_size, 8);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_not_equal(file_open_own(&fd, path, O_RDWR | O_CREAT), KC_OK); /* and does not wait */
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(file_open_own(&fd, path, O_RDWR | O_CREAT), KC_OK);
+	close(fd);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(unlink(victim), 0);
+	free(victim);
+	free(path);
+}
+
+static void ipc__listen__has_its_mode_from_the_beginning(void **state)
+{
+	char *path = file_join(dir, "control.sock");
+	struct stat st;
+	mode_t before = umask(022);
+	int fd = -1;
+
+	(void)state;
+	assert_int_equal(ipc_listen(&fd, path, 0660), KC_OK);
+	assert_int_equal(umask(before), 022);
+	assert_int_equal(lstat(path, &st), 0);
+	assert_true(S_ISSOCK(st.st_mode));
+	assert_int_equal(st.st_mode & 07777, 0660);
+	close(fd);
+	assert_int_equal(unlink(path), 0);
+	free(path);
+}
+
 static void count(void *arg)
 {
 	++*(int *)arg;
@@ -303,6 +350,8 @@ int main(void)
 		cmocka_unit_test(buf__consume_and_refill__keeps_order),
 		cmocka_unit_test(file__replace__leaves_no_litter_and_the_mode),
 		cmocka_unit_test(file__lock_held__is_refused_with_the_holder),
+		cmocka_unit_test(file__own__takes_no_link_and_no_second_name),
+		cmocka_unit_test(ipc__listen__has_its_mode_from_the_beginning),
 		cmocka_unit_test(loop__fake_clock__fires_in_order_and_only_when_due),
 		cmocka_unit_test(ipc__messages_and_close__arrive),
 		cmocka_unit_test(ipc__garbage__closes),

@@ -199,6 +199,31 @@ static void clean__parts__removed_but_for_the_kept(void **state)
 	assert_true(there(N("aaaaaaaa", "03", "full", "20260103T000000Z")));
 }
 
+/* It removes all there is: as root beside somebody else's database it must not be led elsewhere. */
+static void clean_staging__link_in_its_place__is_not_followed(void **state)
+{
+	char *db = file_join(dir, "keys.db"), *other = file_join(dir, "other"),
+	     *precious = file_join(other, "precious"), *ours = file_join(dir, ".keyclone"),
+	     *parent = file_join(ours, "staging");
+
+	(void)state;
+	assert_int_equal(file_make_dirs(other), KC_OK);
+	assert_int_equal(file_make_dirs(ours), KC_OK);
+	assert_int_equal(file_replace(precious, "x", 1, 0600), KC_OK);
+	assert_int_equal(symlink(other, parent), 0);
+	assert_int_not_equal(store_clean_staging(db), KC_OK);
+	assert_true(file_exists(precious));
+	assert_int_equal(file_remove_tree(ours), KC_OK);
+	assert_int_equal(symlink(other, ours), 0);
+	assert_int_equal(store_clean_staging(db), KC_EPERM);
+	assert_true(file_exists(precious));
+	free(db);
+	free(other);
+	free(precious);
+	free(ours);
+	free(parent);
+}
+
 static void clean_staging__held_folder__stays(void **state)
 {
 	struct staging held = STAGING_EMPTY;
@@ -229,6 +254,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(prune__keeps_newest_and_used_and_safety, setup, teardown),
 		cmocka_unit_test_setup_teardown(clean__parts__removed_but_for_the_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(clean_staging__held_folder__stays, setup, teardown),
+		cmocka_unit_test_setup_teardown(clean_staging__link_in_its_place__is_not_followed, setup, teardown),
 	};
 
 	if (mem_init() < 0)
