@@ -39,6 +39,7 @@
 #define CONF_PASSWORD_MIN   8 /* bytes */
 
 #define CONF_STATE LOCALSTATEDIR "/lib/keyclone"
+#define CONF_STATE_KEYDB CONF_STATE "/keydb.sqlite"
 #define CONF_LOGS  LOCALSTATEDIR "/log/keyclone"
 #define CONF_RUN   RUNSTATEDIR "/keyclone"
 
@@ -114,7 +115,7 @@ K(timeout_ms, DURATION, "replication.Timeout", "60s", NULL, "", 1, 86400, MC, 0,
   "how long a peer may be silent") \
 K(job_stall_timeout_ms, DURATION, "replication.JobStallTimeout", "10m", NULL, "", 1, 604800, MC, 0, LIVE, \
   "how long the worker may make no progress") \
-K(keydb_path, PATH, "keydb.Path", "keydb.sqlite", CONF_STATE "/keydb.sqlite", "", 0, 0, MC, F_EXIST, RESTART, \
+K(keydb_path, PATH, "keydb.Path", "keydb.sqlite", CONF_STATE_KEYDB, "", 0, 0, MC, F_EXIST, RESTART, \
   "the key database") \
 K(master_key_file, PATH, "keydb.MasterKeyFile", "keystore/keydb.key", CONF_STATE "/keystore/keydb.key", "", 0, 0, MC, 0, \
   RESTART, "wraps key material in the built-in key database; replicated with it") \

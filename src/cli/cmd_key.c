@@ -13,11 +13,13 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/host.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "cli.h"
 #include "key_export.h"
 #include "key_text.h"
 #include "keydb/keydb.h"
+#include "keydb/master.h"
 #include "keydb/material.h"
 
 #define FILE_SIZE_MAX (2 * KEYDB_MATERIAL_MAX)
@@ -45,6 +47,32 @@ static int check_role(struct cli *c)
 
 /* --- changes --- */
 
+/* Where no file names another, the first keys of a master begin the built-in database, as `init` would have. */
+static int begin_keydb(const struct conf *conf)
+{
+	char *local = file_join(conf->dir, file_basename(CONF_STATE_KEYDB)), *dir = file_dirname(conf->keydb_path),
+	     *key_dir = file_dirname(conf->master_key_file);
+	bool unnamed = strcmp(conf->keydb_path, local) == 0 || strcmp(conf->keydb_path, CONF_STATE_KEYDB) == 0;
+	int rc = KC_OK;
+
+	if (unnamed && conf->role == CONF_MASTER && !file_exists(conf->keydb_path)) {
+		rc = file_make_dirs(dir);
+		if (rc == KC_OK)
+			rc = file_make_dirs(key_dir);
+		if (rc == KC_OK && !file_exists(conf->master_key_file))
+			rc = master_create(conf->master_key_file);
+		if (rc == KC_OK)
+			rc = keydb_create(conf->keydb_path);
+		if (rc == KC_OK)
+			log_warn("there was no key database: made %s, its keys wrapped under %s", conf->keydb_path,
+			    conf->master_key_file);
+	}
+	free(key_dir);
+	free(dir);
+	free(local);
+	return rc;
+}
+
 /* One audited transaction. `work` makes the change and says what it was in *detail (heap). */
 typedef int (*change_fn)(struct cli *c, struct keydb *db, char **detail, void *arg);
 
@@ -59,6 +87,8 @@ static int change(struct cli *c, enum audit_event event, change_fn work, void *a
 	rc = check_role(c);
 	if (rc == KC_OK)
 		rc = cli_audit(&audit, c);
+	if (rc == KC_OK && (event == AUDIT_KEY_GENERATE || event == AUDIT_KEY_IMPORT))
+		rc = begin_keydb(c->conf);
 	if (rc == KC_OK)
 		rc = open_keydb(&db, c);
 	if (rc == KC_OK)

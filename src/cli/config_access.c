@@ -103,7 +103,10 @@ static void check_keydb(const struct access *a)
 	if (rc < 0) {
 		say(a, true, "keydb.Path", err_text(rc));
 	} else if (!file_exists(path)) {
-		reason = mem_xasprintf("%s does not exist yet", path);
+		reason = mem_xasprintf("%s does not exist yet%s", path,
+		    a->conf->role == CONF_MASTER
+			? "; 'keyclone key generate' makes the built-in one, keydb.Path names another"
+			: "");
 		say(a, false, "keydb.Path", reason);
 		free(reason);
 	} else if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) < 0) {

@@ -153,6 +153,10 @@ static int open_database(struct worker *w)
 {
 	struct source_options o = { .create = w->conf->role == CONF_CLONE, .alive = worker_alive, .arg = w };
 
+	if (!o.create && !file_exists(w->conf->keydb_path))
+		return err_set(KC_ENOENT,
+		    "%s is not there; 'keyclone key generate' makes the built-in one, keydb.Path names another",
+		    w->conf->keydb_path);
 	return source_open(&w->source, w->conf->keydb_path, &o);
 }
 
