@@ -70,13 +70,10 @@ static int convert(struct apply *a, uint32_t page_size)
 
 static int check_room(const struct apply *a, const struct source_info *info)
 {
-	uint64_t room, need = a->m->size + (a->m->size > info->size ? a->m->size - info->size : 0);
+	uint64_t need = a->m->size + (a->m->size > info->size ? a->m->size - info->size : 0);
 	char *dir = file_dirname(a->live->path);
-	int rc = file_free_space(&room, dir);
+	int rc = file_need_space(dir, need, "a restore");
 
-	if (rc == KC_OK && room < need)
-		rc = err_set(KC_ENOSPC, "%s: a restore may need %llu bytes, %llu are free", dir,
-		    (unsigned long long)need, (unsigned long long)room);
 	free(dir);
 	return rc;
 }

@@ -181,12 +181,8 @@ static void choose_name(struct creation *c)
 static int check_room(const struct creation *c)
 {
 	char *dir = file_dirname(c->result.path);
-	uint64_t room, need = c->snap.info.size + ROOM_FOR_REST;
-	int rc = file_free_space(&room, dir);
+	int rc = file_need_space(dir, c->snap.info.size + ROOM_FOR_REST, "a backup");
 
-	if (rc == KC_OK && room < need)
-		rc = err_set(KC_ENOSPC, "%s: a backup may need %llu bytes, %llu are free", dir,
-		    (unsigned long long)need, (unsigned long long)room);
 	free(dir);
 	return rc;
 }
@@ -247,8 +243,6 @@ static int finish(struct creation *c)
 		rc = file_rename(c->part, c->result.path);
 	if (rc == KC_OK) {
 		c->made = false;
-		c->result.header = mem_xalloc(buf_len(&header));
-		memcpy(c->result.header, buf_data(&header), buf_len(&header));
 		c->result.key = c->prepared->key;
 		c->prepared->key = NULL;
 	}
@@ -323,7 +317,6 @@ void create_result_fini(struct create_result *r)
 {
 	free(r->path);
 	free(r->name);
-	free(r->header);
 	age_key_free(r->key);
 	memset(r, 0, sizeof(*r));
 }

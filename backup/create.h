@@ -44,8 +44,6 @@ struct create_options {
 	const char *dir;     /* the backup folder; exists */
 	const char *output;  /* or: exactly this file, KC_EEXIST if it is there (its `.part` grows beside it) */
 	const char *lineage; /* 32 hex digits */
-	const char *parent;  /* NULL or "": none */
-	uint64_t fork;
 	/* The generation, or 0 with a function that reserves it once it is clear that a backup will be made (after the
 	 * digest). Without a function 0 is the generation (a backup before the first replication). */
 	uint64_t generation;
@@ -74,7 +72,6 @@ struct create_result {
 	uint64_t size;		 /* of the file */
 	uint64_t header_size;	 /* H */
 	char payload_sha256[65]; /* of everything from H on */
-	uint8_t *header;	 /* heap: the recovery header, H bytes */
 	char file_id[33];
 	char content[SOURCE_DIGEST_LEN + 1];
 	char schema[SOURCE_DIGEST_LEN + 1];

@@ -62,12 +62,6 @@ static bool list_has(const struct name_list *l, const char *name)
 	return false;
 }
 
-static void list_add(struct name_list *l, const char *name)
-{
-	l->names = mem_xrealloc(l->names, (l->n + 1) * sizeof(*l->names));
-	l->names[l->n++] = mem_xstrdup(name);
-}
-
 /* What people know a row by. */
 static int key_columns(struct name_list *keys, const struct side *s, const char *table, const struct name_list *columns)
 {
@@ -81,14 +75,14 @@ static int key_columns(struct name_list *keys, const struct side *s, const char 
 	sqlite3_free(sql);
 	while (rc == KC_OK && sqlite3_step(st) == SQLITE_ROW)
 		if (sqlite3_column_int(st, 5) > 0 && sqlite3_column_int(st, 6) == 0)
-			list_add(keys, (const char *)sqlite3_column_text(st, 1));
+			name_list_add(keys, (const char *)sqlite3_column_text(st, 1));
 	sqlite3_finalize(st);
 	for (i = 0; rc == KC_OK && keys->n == 0 && i < sizeof(usual) / sizeof(usual[0]); i++)
 		if (list_has(columns, usual[i]))
-			list_add(keys, usual[i]);
+			name_list_add(keys, usual[i]);
 	for (i = 0; rc == KC_OK && keys->n == 0 && i < sizeof(rowids) / sizeof(rowids[0]); i++)
 		if (!list_has(columns, rowids[i]))
-			list_add(keys, rowids[i]);
+			name_list_add(keys, rowids[i]);
 	return rc;
 }
 

@@ -22,7 +22,6 @@ struct image {
 	struct staging staging;
 	char *database;
 	char **companions; /* paths, in the order of the manifest */
-	char file_id[33];
 };
 
 /* One opening. */
@@ -51,9 +50,8 @@ static int open_travel(struct opening *op)
 	char id[33];
 	int rc = KC_OK;
 
-	op->offset = o->payload_offset;
 	/* The recovery header is the last thing to come: where it is missing, its size is known. */
-	if (op->offset == 0 && unseal_identify(&op->offset, id, op->fd, o->file) < 0)
+	if (unseal_identify(&op->offset, id, op->fd, o->file) < 0)
 		op->offset = age_scrypt_header_size();
 	header = mem_xalloc(n);
 	rc = base64_decode(header, &n, n, o->travel, n);
@@ -95,7 +93,8 @@ static int judge_manifest(const struct opening *op)
 {
 	const struct manifest *m = &op->img->manifest;
 	const struct image_options *o = op->o;
-	uint64_t need = m->db.size, room;
+	uint64_t need = m->db.size;
+	char *what;
 	size_t i;
 	int rc;
 
@@ -106,10 +105,9 @@ static int judge_manifest(const struct opening *op)
 		    (unsigned long long)m->generation, (unsigned long long)o->generation);
 	for (i = 0; i < m->n_companions; i++)
 		need += m->companions[i].size;
-	rc = file_free_space(&room, o->staging);
-	if (rc == KC_OK && room < need)
-		rc = err_set(KC_ENOSPC, "%s: unpacking %s needs %llu bytes, %llu are free", o->staging, o->file,
-		    (unsigned long long)need, (unsigned long long)room);
+	what = mem_xasprintf("unpacking %s", o->file);
+	rc = file_need_space(o->staging, need, what);
+	free(what);
 	return rc;
 }
 
@@ -169,8 +167,6 @@ static int unpack(struct opening *op, struct archive_reader *r)
 	}
 	if (rc < 0)
 		return rc;
-	if (op->o->verify != NULL)
-		return named(op, archive_reader_finish(r, op->o->verify, op->o->verify_arg));
 	return named(op, archive_reader_finish(r, verify_pins, (void *)op->o->pins));
 }
 
@@ -188,7 +184,6 @@ static int open_all(struct opening *op)
 {
 	const struct image_options *o = op->o;
 	struct stat st;
-	uint64_t offset;
 	int rc = file_open(&op->fd, o->file, O_RDONLY, 0);
 
 	if (rc < 0)
@@ -199,26 +194,15 @@ static int open_all(struct opening *op)
 		return err_set(KC_EFORMAT, "%s: not a regular file", o->file);
 	op->size = (uint64_t)st.st_size;
 	rc = open_key(op);
-	offset = op->offset;
 	if (rc == KC_OK)
 		rc = staging_begin(&op->img->staging, o->staging);
 	if (rc == KC_OK)
-		rc = unseal_new(&op->unseal, op->key, op->fd, offset, on_read, op);
+		rc = unseal_new(&op->unseal, op->key, op->fd, op->offset, on_read, op);
 	if (rc == KC_OK)
 		rc = unpack(op, unseal_archive(op->unseal));
 	if (rc == KC_OK)
 		rc = prove(op);
 	return rc;
-}
-
-static int read_id(struct opening *op)
-{
-	uint8_t nonce[AGE_NONCE_SIZE];
-
-	if (pread(op->fd, nonce, sizeof(nonce), (off_t)op->offset) != (ssize_t)sizeof(nonce))
-		return err_set(KC_ETRUNCATED, "%s: ends inside its header", op->o->file);
-	age_id_text(op->img->file_id, nonce);
-	return KC_OK;
 }
 
 int image_open(struct image **out, const struct image_options *o)
@@ -227,17 +211,10 @@ int image_open(struct image **out, const struct image_options *o)
 	struct opening op = { .o = o, .img = img, .fd = -1 };
 	int rc;
 
-	if (o->verify == NULL && o->pins == NULL)
-		rc = err_set(KC_ESIGNATURE, "%s: no signer is known here", o->file);
-	else
-		rc = KC_OK;
 	img->file = mem_xstrdup(o->file);
 	img->staging = (struct staging)STAGING_EMPTY;
 	manifest_init(&img->manifest);
-	if (rc == KC_OK)
-		rc = open_all(&op);
-	if (rc == KC_OK)
-		rc = read_id(&op);
+	rc = open_all(&op);
 	unseal_free(op.unseal);
 	age_key_free(op.key);
 	if (op.fd >= 0)

@@ -27,15 +27,10 @@ struct image_options {
 	const char *file; /* path of the backup */
 	/* What opens it: the password, with the recovery header in the file, … */
 	const char *password;
-	/* … or a travel header (base64) with this machine's identity. The payload begins at payload_offset of the file;
-	 * 0: behind the header region that the file begins with. */
+	/* … or a travel header (base64) with this machine's identity. */
 	const char *travel;
 	const struct age_identity *identity;
-	uint64_t payload_offset;
-	/* Who may have signed it: one of the pins, or what the function says (archive_verify_fn). One must be given. */
-	const struct sign_pins *pins;
-	archive_verify_fn verify;
-	void *verify_arg;
+	const struct sign_pins *pins; /* who may have signed it */
 	/* Refuse another lineage (KC_EFOREIGN) or generation (KC_ESTALE); NULL, 0: any. */
 	const char *lineage;
 	uint64_t generation;

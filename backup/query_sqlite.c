@@ -263,7 +263,7 @@ void name_list_fini(struct name_list *l)
 	l->n = 0;
 }
 
-static void name_list_add(struct name_list *l, const char *name)
+void name_list_add(struct name_list *l, const char *name)
 {
 	l->names = mem_xrealloc(l->names, (l->n + 1) * sizeof(*l->names));
 	l->names[l->n++] = mem_xstrdup(name);

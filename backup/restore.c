@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "backup/apply.h"
+#include "backup/staging.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -77,7 +78,7 @@ static int check_companions(const struct restoring *x)
 {
 	size_t i;
 
-	for (i = 0; !x->o->ignore_companions && i < x->m->n_companions; i++) {
+	for (i = 0; i < x->m->n_companions; i++) {
 		const char *name = x->m->companions[i].name;
 
 		if (strcmp(name, IMAGE_MASTER_KEY_FILE) != 0 || x->o->master_key_file == NULL)
@@ -95,7 +96,7 @@ static int open_image(struct restoring *x)
 	struct image_options io = x->o->image;
 	char *staging = NULL;
 	size_t i;
-	int rc = source_staging(&staging, source_path(x->o->live));
+	int rc = staging_parent(&staging, source_path(x->o->live));
 
 	if (rc < 0)
 		return rc;
@@ -143,7 +144,7 @@ static int list_rows(struct restoring *x)
 	int rc = KC_EFAIL;
 
 	diverged_list_fini(&x->r->diverged);
-	if (io.file != NULL && source_staging(&staging, source_path(x->o->live)) == KC_OK) {
+	if (io.file != NULL && staging_parent(&staging, source_path(x->o->live)) == KC_OK) {
 		io.staging = staging;
 		io.progress = NULL;
 		rc = diverged_find_backup(x->o->live, &io, true, diverged_list_add, &x->r->diverged);
@@ -288,7 +289,7 @@ static int place_companions(struct restoring *x)
 	struct buf keys;
 	int rc;
 
-	if (from == NULL || to == NULL || x->o->ignore_companions)
+	if (from == NULL || to == NULL)
 		return report(x, RESTORE_COMPANION, 100);
 	buf_init(&keys, COMPANION_LIMIT);
 	rc = file_read(&keys, from);

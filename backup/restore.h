@@ -58,8 +58,7 @@ struct restore_options {
 	/* Must make a backup of the live database. Only called with discard, if rows would vanish. */
 	int (*safety)(void *arg);
 	const char *master_key_file; /* where companion MasterKeyFile goes; NULL: a backup that has it is refused
-					(KC_ECONF) unless ignore_companions */
-	bool ignore_companions;
+					(KC_ECONF) */
 	/* The commit is durable in the write-ahead log; bringing that into the database file can wait until somebody
 	 * has been told: the caller calls source_checkpoint() afterwards. */
 	bool defer_checkpoint;

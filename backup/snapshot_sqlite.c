@@ -7,6 +7,7 @@
 
 #include "backup/snapshot.h"
 #include "backup/source_sqlite.h"
+#include "backup/staging.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -61,17 +62,6 @@ out:
 	return rc;
 }
 
-static int check_room(const char *dir, uint64_t need)
-{
-	uint64_t room;
-	int rc = file_free_space(&room, dir);
-
-	if (rc == KC_OK && room < need)
-		rc = err_set(KC_ENOSPC, "%s: a snapshot needs %llu bytes, %llu are free", dir, (unsigned long long)need,
-		    (unsigned long long)room);
-	return rc;
-}
-
 static int snapshot_info(struct snapshot *snap)
 {
 	char mode[sizeof(snap->info.journal_mode)];
@@ -98,9 +88,9 @@ int snapshot_take(struct snapshot *out, struct source *s)
 	if (rc == KC_OK)
 		rc = source_info(&snap.info, s);
 	if (rc == KC_OK)
-		rc = source_staging(&staging, s->path);
+		rc = staging_parent(&staging, s->path);
 	if (rc == KC_OK)
-		rc = check_room(staging, snap.info.size);
+		rc = file_need_space(staging, snap.info.size, "a snapshot");
 	if (rc == KC_OK)
 		rc = staging_begin(&snap.staging, staging);
 	free(staging);

@@ -109,7 +109,4 @@ int source_known(char content[SOURCE_DIGEST_LEN + 1], struct source *s);
 /* Bring what a restore left in the write-ahead log into the database file. Best effort, bounded; readers go on. */
 void source_checkpoint(struct source *s);
 
-/* Our private folder beside the database `path`: "<dir>/.keyclone/staging", made 0700 where it is missing. Heap. */
-int source_staging(char **dir, const char *path);
-
 #endif

@@ -430,18 +430,3 @@ int source_stamp_locked(struct source_stamp *stamp, struct source *s, const stru
 	stamp->wal = mode->wal;
 	return mode->wal ? source_data_version(&stamp->value, s, s->r) : change_counter(&stamp->value, s);
 }
-
-int source_staging(char **out, const char *path)
-{
-	char *real = realpath(path, NULL), *dir = file_dirname(real != NULL ? real : path);
-	char *staging = mem_xasprintf("%s/.keyclone/staging", dir);
-	int rc = file_make_dirs(staging);
-
-	free(dir);
-	free(real);
-	if (rc < 0)
-		free(staging);
-	else
-		*out = staging;
-	return rc;
-}

@@ -52,7 +52,6 @@ int sqlite_quick_check(sqlite3 *db, const char *path);
 int sqlite_digest(struct source_digest *d, sqlite3 *db, const char *path, int (*alive)(void *arg),
     void *arg); /* in one transaction */
 int sqlite_schema_digest(char out[SOURCE_DIGEST_LEN + 1], sqlite3 *db, const char *path);
-/* A digest of what is in memory, hex. */
 
 /* A failed call on the source's connections; prefers the reason why a wait was broken off. */
 int source_fail(struct source *s, sqlite3 *db, int rc, const char *what);
@@ -102,6 +101,7 @@ struct name_list {
 	char **names;
 	size_t n;
 };
+void name_list_add(struct name_list *l, const char *name);
 void name_list_fini(struct name_list *l);
 int sqlite_tables(struct name_list *tables, sqlite3 *db, const char *path, bool with_sequence);
 int sqlite_columns(struct name_list *columns, sqlite3 *db, const char *path, const char *table);

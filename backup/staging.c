@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -67,7 +68,7 @@ static int clean_one(int parent, const char *name)
 }
 
 /* Everything in it goes: a link in its place would lead to somebody else's files. */
-int staging_clean(const char *parent)
+static int clean_all(const char *parent)
 {
 	int fd = -1, rc = file_open(&fd, parent, O_RDONLY | O_DIRECTORY, 0);
 	struct dirent *e;
@@ -84,5 +85,41 @@ int staging_clean(const char *parent)
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
 			rc = clean_one(fd, e->d_name);
 	closedir(d);
+	return rc;
+}
+
+/* Through links: what is beside the file itself is on its file system. */
+static char *folder_of(const char *keydb_path)
+{
+	char *real = realpath(keydb_path, NULL), *dir = file_dirname(real != NULL ? real : keydb_path);
+	char *ours = file_join(dir, ".keyclone");
+
+	free(dir);
+	free(real);
+	return ours;
+}
+
+int staging_parent(char **parent, const char *keydb_path)
+{
+	char *ours = folder_of(keydb_path), *staging = file_join(ours, "staging");
+	int rc = file_make_dirs(staging);
+
+	free(ours);
+	if (rc < 0)
+		free(staging);
+	else
+		*parent = staging;
+	return rc;
+}
+
+int staging_clean(const char *keydb_path)
+{
+	char *ours = folder_of(keydb_path), *staging = file_join(ours, "staging");
+	struct stat st;
+	int rc = lstat(ours, &st) == 0 && !S_ISDIR(st.st_mode) ? err_set(KC_EPERM, "%s: not a directory", ours)
+							       : clean_all(staging);
+
+	free(ours);
+	free(staging);
 	return rc;
 }

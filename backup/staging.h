@@ -15,11 +15,13 @@ struct staging {
 	{                \
 		.fd = -1 \
 	}
+/* Where they are: "<folder of the database>/.keyclone/staging", made 0700 where it is missing. Heap. */
+int staging_parent(char **parent, const char *keydb_path);
 /* Makes "<parent>/<random>", 0700. */
 int staging_begin(struct staging *st, const char *parent);
 /* Removes it with all that is in it. An empty one is a no-op. errno survives; a failure is logged. */
 void staging_end(struct staging *st);
-/* Removes what nobody holds. No error where `parent` does not exist. */
-int staging_clean(const char *parent);
+/* Removes what a crash left there: what nobody holds. KC_EPERM if somebody else's thing is in its place. */
+int staging_clean(const char *keydb_path);
 
 #endif

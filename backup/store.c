@@ -327,18 +327,3 @@ int store_clean(const char *dir, bool (*keep)(void *arg, const char *name), void
 	closedir(d);
 	return rc;
 }
-
-int store_clean_staging(const char *keydb_path)
-{
-	char *real = realpath(keydb_path, NULL), *dir = file_dirname(real != NULL ? real : keydb_path);
-	char *ours = mem_xasprintf("%s/.keyclone", dir), *staging = mem_xasprintf("%s/staging", ours);
-	struct stat st;
-	int rc = lstat(ours, &st) == 0 && !S_ISDIR(st.st_mode) ? err_set(KC_EPERM, "%s: not a directory", ours)
-							       : staging_clean(staging);
-
-	free(ours);
-	free(staging);
-	free(dir);
-	free(real);
-	return rc;
-}

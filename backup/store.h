@@ -68,10 +68,8 @@ struct store_prune {
 int store_prune(const struct store_prune *p);
 
 /*
- * At the start: removes .part files that nobody will go on with (`keep` says which to leave: name without .part;
- * NULL: none). And the staging folder of the key database, which a crash may have left full.
+ * Removes .part files that nobody will go on with (`keep` says which to leave: name without .part; NULL: none).
  */
 int store_clean(const char *dir, bool (*keep)(void *arg, const char *name), void *arg);
-int store_clean_staging(const char *keydb_path);
 
 #endif

@@ -5,9 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -33,7 +31,6 @@ static int describe(struct verify_result *r, const struct image *img, const char
 	r->host = mem_xstrdup(m->host);
 	r->size = (uint64_t)st.st_size;
 	r->database = m->db.size;
-	r->companions = m->n_companions;
 	for (i = 0; i < m->n_tables; i++)
 		r->rows += m->tables[i].rows;
 	return KC_OK;
@@ -41,7 +38,6 @@ static int describe(struct verify_result *r, const struct image *img, const char
 
 int backup_verify(struct verify_result *r, const struct image_options *o)
 {
-	uint64_t clock = clock_ms();
 	struct image *img = NULL;
 	int rc = image_open(&img, o);
 
@@ -49,8 +45,6 @@ int backup_verify(struct verify_result *r, const struct image_options *o)
 		rc = image_recount(img);
 	if (rc == KC_OK)
 		rc = describe(r, img, o->file);
-	if (rc == KC_OK)
-		r->ms = clock_lap(&clock);
 	image_close(img);
 	return rc;
 }

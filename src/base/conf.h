@@ -125,6 +125,9 @@ struct conf_change {
 };
 int conf_edit(const char *path, const struct conf_change *changes, size_t count, struct conf_problems *p);
 
+/* Is a password of backups long enough? KC_EUSAGE with both figures. */
+int conf_check_password(const char *password);
+
 /* May this property be changed by hand? KC_EUSAGE for a secret (naming --password-file), KC_ECONF for an unknown one.
  */
 int conf_check_name(const char *name);

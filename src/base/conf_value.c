@@ -223,6 +223,15 @@ static int parse_text(char **out, const struct conf_row *row, const char *text)
 	return KC_OK;
 }
 
+int conf_check_password(const char *password)
+{
+	size_t n = strlen(password);
+
+	return n >= CONF_PASSWORD_MIN
+		   ? KC_OK
+		   : err_set(KC_EUSAGE, "the password has %zu bytes, at least %d are needed", n, CONF_PASSWORD_MIN);
+}
+
 static int parse_secret(char **out, const struct conf_row *row, const char *text)
 {
 	if ((int64_t)strlen(text) < row->min)

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -422,6 +423,16 @@ int file_free_space(uint64_t *bytes, const char *path)
 		return err_errno("%s", path);
 	*bytes = (uint64_t)v.f_bavail * v.f_frsize;
 	return KC_OK;
+}
+
+int file_need_space(const char *dir, uint64_t need, const char *what)
+{
+	uint64_t room;
+	int rc = file_free_space(&room, dir);
+
+	if (rc == KC_OK && room < need)
+		rc = err_set(KC_ENOSPC, "%s: %s needs %" PRIu64 " bytes, %" PRIu64 " are free", dir, what, need, room);
+	return rc;
 }
 
 int file_read_password_fd(char **password, int fd, const char *name)

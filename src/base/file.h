@@ -82,6 +82,8 @@ int file_lock(int *fd, const char *path);
 
 /* Free bytes for us on the file system of `path`. */
 int file_free_space(uint64_t *bytes, const char *path);
+/* KC_ENOSPC, "DIR: WHAT needs 500 bytes, 400 are free", if there are less than `need` in `dir`. */
+int file_need_space(const char *dir, uint64_t need, const char *what);
 
 /* "dir/name", heap. `name` absolute: a copy of name. dir "" or NULL: a copy of name. */
 char *file_join(const char *dir, const char *name);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "backup/restore.h"
+#include "backup/staging.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -69,7 +70,7 @@ static void tidy(const char *target)
 {
 	char *staging = NULL, *parent;
 
-	if (source_staging(&staging, target) < 0)
+	if (staging_parent(&staging, target) < 0)
 		return;
 	parent = file_dirname(staging);
 	if (rmdir(staging) == 0)

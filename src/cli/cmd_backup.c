@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backup/create.h"
+#include "backup/staging.h"
 #include "backup/store.h"
 #include "backup/verify.h"
 #include "backup_env.h"
@@ -200,7 +201,7 @@ static int work_verify(struct backup_env *e, struct audit_record *r, void *arg)
 {
 	struct verifying *x = arg;
 	char *staging = NULL;
-	int rc = source_staging(&staging, e->c->conf->keydb_path);
+	int rc = staging_parent(&staging, e->c->conf->keydb_path);
 
 	x->image.staging = staging;
 	x->image.progress = on_verify;

@@ -182,9 +182,8 @@ static int set_password(struct cli *c, const char *file)
 
 	if (rc == KC_OK)
 		rc = cli_password(&password, file, "Password of backups", true, "password-file");
-	if (rc == KC_OK && strlen(password) < CONF_PASSWORD_MIN)
-		rc = err_set(KC_EUSAGE, "the password has %zu bytes, at least %d are needed", strlen(password),
-		    CONF_PASSWORD_MIN);
+	if (rc == KC_OK)
+		rc = conf_check_password(password);
 	if (rc == KC_OK)
 		rc = cli_audit(&audit, c);
 	if (rc == KC_OK)

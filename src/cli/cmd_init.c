@@ -92,9 +92,8 @@ static int take_passwords(struct init *in)
 	/* A clone needs none: its travel headers open without. */
 	if (in->master || file != NULL)
 		rc = cli_password(&in->password, file, "Password of backups", true, "password-file");
-	if (rc == KC_OK && in->password != NULL && strlen(in->password) < CONF_PASSWORD_MIN)
-		rc = err_set(KC_EUSAGE, "the password has %zu bytes, at least %d are needed", strlen(in->password),
-		    CONF_PASSWORD_MIN);
+	if (rc == KC_OK && in->password != NULL)
+		rc = conf_check_password(in->password);
 	if (rc == KC_OK && in->p12 != NULL)
 		rc = cli_password(&in->p12_password, cli_string(c, "p12-password-file"), "Password of the PKCS#12 file",
 		    false, "p12-password-file");

@@ -141,9 +141,8 @@ static int read_password(char **password, const char *path)
 {
 	int rc = file_read_password(password, path);
 
-	if (rc == KC_OK && strlen(*password) < CONF_PASSWORD_MIN)
-		rc = err_set(KC_ECONF, "%s: the password has %zu bytes, at least %d are needed", path,
-		    strlen(*password), CONF_PASSWORD_MIN);
+	if (rc == KC_OK && (rc = conf_check_password(*password)) < 0)
+		err_prefix(rc, "%s", path);
 	return rc;
 }
 

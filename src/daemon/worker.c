@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "backup/staging.h"
 #include "base/clock.h"
 #include "base/confine.h"
 #include "base/err.h"
@@ -198,7 +199,7 @@ static int job_open(json_t *result, struct worker *w, const json_t *request)
 	if (rc == KC_OK && master && w->password == NULL)
 		rc = err_set(KC_ECONF, "%s: backup.EncryptionPassword is not set", w->conf->path);
 	if (rc == KC_OK)
-		rc = store_clean_staging(w->conf->keydb_path);
+		rc = staging_clean(w->conf->keydb_path);
 	if (rc == KC_OK)
 		rc = open_database(w);
 	if (rc == KC_OK)

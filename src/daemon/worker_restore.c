@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backup/restore.h"
+#include "backup/staging.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "worker_int.h"
@@ -11,7 +12,6 @@
 struct restoring {
 	struct worker *worker;
 	struct sign_pins pins;
-	char *staging;
 	int last_percent;
 };
 
@@ -87,7 +87,6 @@ static void set_image(struct image_options *o, struct restoring *r, const char *
 	o->travel = travel;
 	o->identity = r->worker->secrets.identity;
 	o->pins = &r->pins;
-	o->staging = r->staging;
 }
 
 static json_t *rows_json(const struct diverged_list *l)
@@ -147,8 +146,6 @@ int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
 	if (rc == KC_OK)
 		rc = worker_get_number(&o.image.generation, request, "generation");
 	if (rc == KC_OK)
-		rc = source_staging(&r.staging, w->conf->keydb_path);
-	if (rc == KC_OK)
 		rc = open_pins(&r, request);
 	if (rc < 0)
 		goto out;
@@ -178,7 +175,6 @@ int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
 	restore_result_fini(&res);
 out:
 	sign_pins_fini(&r.pins);
-	free(r.staging);
 	return rc;
 }
 
@@ -205,6 +201,7 @@ int worker_job_diverged(json_t *result, struct worker *w, const json_t *request)
 {
 	struct restoring r = { .worker = w };
 	struct image_options o = { 0 };
+	char *staging = NULL;
 	struct diverged_list list;
 	struct source_digest digest = { 0 };
 	const char *file, *travel, *applied;
@@ -216,7 +213,7 @@ int worker_job_diverged(json_t *result, struct worker *w, const json_t *request)
 	if (rc == KC_OK)
 		rc = worker_get_string(&applied, request, "applied");
 	if (rc == KC_OK)
-		rc = source_staging(&r.staging, w->conf->keydb_path);
+		rc = staging_parent(&staging, w->conf->keydb_path);
 	if (rc == KC_OK)
 		rc = open_pins(&r, request);
 	source_set_alive(w->source, worker_alive, w);
@@ -225,6 +222,7 @@ int worker_job_diverged(json_t *result, struct worker *w, const json_t *request)
 	/* What was applied is what is there: nothing to list. */
 	if (rc == KC_OK && strcmp(digest.content, applied) != 0) {
 		set_image(&o, &r, file, travel);
+		o.staging = staging;
 		rc = diverged_find_backup(w->source, &o, true, diverged_list_add, &list);
 	}
 	if (rc == KC_OK)
@@ -232,6 +230,6 @@ int worker_job_diverged(json_t *result, struct worker *w, const json_t *request)
 	diverged_list_fini(&list);
 	source_digest_fini(&digest);
 	sign_pins_fini(&r.pins);
-	free(r.staging);
+	free(staging);
 	return rc;
 }

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backup/staging.h"
 #include "backup/verify.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -243,7 +244,7 @@ static void restore__nth_call_fails__old_or_new(void **state)
 				restore_result_fini(&result);
 				source_close(live);
 				/* The next start. */
-				ok(store_clean_staging(fix.clone));
+				ok(staging_clean(fix.clone));
 				live = fix_open(fix.clone, true);
 				ok(restore_resolve(&outcome, live, old, r.content, r.schema));
 				if (rc == KC_OK)

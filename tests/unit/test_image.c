@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "backup/seal.h"
+#include "backup/staging.h"
 #include "backup/verify.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -197,7 +198,7 @@ static void restore__killed_at_each_step__old_or_new(void **state)
 			fix_digest(now, fix.clone);
 			assert_string_equal(now, at < RESTORE_COMMITTED * 1000 ? old : r.content);
 			assert_string_equal(fix_query(fix.clone, "PRAGMA integrity_check"), "ok");
-			ok(store_clean_staging(fix.clone));
+			ok(staging_clean(fix.clone));
 			live = fix_open(fix.clone, true);
 			ok(restore_resolve(&outcome, live, old, r.content, r.schema));
 			assert_int_equal(

@@ -211,11 +211,11 @@ static void clean_staging__link_in_its_place__is_not_followed(void **state)
 	assert_int_equal(file_make_dirs(ours), KC_OK);
 	assert_int_equal(file_replace(precious, "x", 1, 0600), KC_OK);
 	assert_int_equal(symlink(other, parent), 0);
-	assert_int_not_equal(store_clean_staging(db), KC_OK);
+	assert_int_not_equal(staging_clean(db), KC_OK);
 	assert_true(file_exists(precious));
 	assert_int_equal(file_remove_tree(ours), KC_OK);
 	assert_int_equal(symlink(other, ours), 0);
-	assert_int_equal(store_clean_staging(db), KC_EPERM);
+	assert_int_equal(staging_clean(db), KC_EPERM);
 	assert_true(file_exists(precious));
 	free(db);
 	free(other);
@@ -231,10 +231,10 @@ static void clean_staging__held_folder__stays(void **state)
 	     *parent = file_join(dir, ".keyclone/staging");
 
 	(void)state;
-	assert_int_equal(store_clean_staging(db), KC_OK); /* nothing there yet */
+	assert_int_equal(staging_clean(db), KC_OK); /* nothing there yet */
 	assert_int_equal(staging_begin(&held, parent), KC_OK);
 	assert_int_equal(file_make_dirs(left), KC_OK);
-	assert_int_equal(store_clean_staging(db), KC_OK);
+	assert_int_equal(staging_clean(db), KC_OK);
 	assert_false(file_exists(left));
 	assert_true(file_exists(held.dir));
 	staging_end(&held);
