@@ -112,7 +112,9 @@ static void say_state(struct target *t, enum fleet_state to, const struct fleet_
 	t->said_generation = generation;
 	STR_COPY(t->said_error, error);
 	if (bad)
-		log_warn("clone %s: %s: %s", t->name, fleet_state_name(to), error);
+		/* Busy with what it was sent before is a state of affairs, not a fault. */
+		(r->last_code == KC_EAGAIN ? log_info : log_warn)(
+		    "clone %s: %s: %s", t->name, fleet_state_name(to), error);
 	else
 		log_info("clone %s: current, generation %" PRIu64, t->name, generation);
 }

@@ -221,6 +221,9 @@ static void on_declined(struct push *p, const struct proto_decline *d, void *arg
 	case PROTO_R_STALE:
 		failed(t, FLEET_FAIL_DECLINED, KC_ESTALE, text, true);
 		break;
+	case PROTO_R_BUSY:
+		failed(t, FLEET_FAIL_DECLINED, KC_EAGAIN, text, true);
+		break;
 	default:
 		failed(t, FLEET_FAIL_DECLINED, KC_EBUSY, text, true);
 	}
