@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzz target: what a client of the control socket, or a worker, can send. Input: the bytes of the stream. Both ways to
- * read it, from the loop and blocking, must find the same messages.
+ * Fuzz target: what a client of the control socket, or a worker, can send. Input: the bytes of the stream, or, if it
+ * begins with '{', the body of one message. Both ways to read it, from the loop and blocking, must find the same.
  */
 #include <jansson.h>
 #include <stdbool.h>
@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/ipc.h"
 #include "base/loop.h"
@@ -101,10 +102,19 @@ static unsigned by_waiting(const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static bool ready;
+	struct buf b;
 
 	if (!ready)
 		ready = mem_init() == KC_OK;
-	if (size > 0 && size <= INPUT_MAX)
-		must(by_loop(data, size) == by_waiting(data, size));
+	if (size == 0 || size > INPUT_MAX - 5)
+		return 0;
+	buf_init(&b, INPUT_MAX);
+	if (data[0] == '{') {
+		buf_put_u32(&b, (uint32_t)size + 1);
+		buf_put_u8(&b, IPC_REQUEST);
+	}
+	buf_put(&b, data, size);
+	must(by_loop(buf_data(&b), buf_len(&b)) == by_waiting(buf_data(&b), buf_len(&b)));
+	buf_fini(&b);
 	return 0;
 }

@@ -4,6 +4,8 @@
 . "${TOP_SRCDIR:-.}/tests/system/functions.sh"
 begin secrets python3 openssl sqlite3
 
+# the sanitizers trace themselves, and keep what was freed
+sanitized=$(grep -c '^#define KC_WITH_SANITIZER' "$TOP_BUILDDIR/config.h" || true)
 FIND="$TOP_SRCDIR/tests/system/find_secrets.py"
 mkdir tmp hidden
 export TMPDIR="$T/tmp"
@@ -14,6 +16,48 @@ needle()
 	printf '%s %s\n' "$1" "$(od -An -v -tx1 | tr -d ' \n')" >>hidden/needles
 }
 
+say "what is planted is found"
+printf 'planted secret \001\002\003\004\005 of some length' | needle planted
+mkdir garden
+for shift in '' a ab; do
+	{ printf '%s' "$shift"; printf 'planted secret \001\002\003\004\005 of some length'; } | base64 -w 0 >"garden/base64$shift"
+done
+printf 'planted secret \001\002\003\004\005 of some length' | od -An -v -tx1 | tr -d ' \n' >garden/hex
+{ head -c 100000 /dev/zero; printf 'planted secret \001\002\003\004\005 of some length'; } >garden/raw
+equal "$({ python3 "$FIND" hidden/needles files garden || true; } | sort | tr '\n' ' ')" \
+	"garden/base64: planted in base64 garden/base64a: planted in base64 garden/base64ab: planted in base64 garden/hex: planted in hex garden/raw: planted " \
+	"planted in files"
+printf 'planted argument' | needle argument
+printf 'planted variable' | needle variable
+(
+	exec 5<>garden/nameless
+	printf 'planted variable' >&5
+	rm garden/nameless
+	VARIABLE='planted variable' exec sleep 1000.0 5<&5 9>&- </dev/null
+) &
+HELPERS+=("$!")
+(VARIABLE='planted variable' exec -a 'planted argument' sleep 1000.0 9>&- </dev/null) &
+gardener=$!
+HELPERS+=("$gardener")
+planted()
+{
+	local found
+
+	found=$(python3 "$FIND" hidden/needles processes $$ || true)
+	grep -q 'cmdline: argument' <<<"$found" && grep -q 'environ: variable' <<<"$found" &&
+		grep -q 'nameless (deleted): variable' <<<"$found"
+}
+wait_for 10 "what is planted in processes" planted
+if [ "$(id -u)" = 0 ]; then
+	found=$(python3 "$FIND" hidden/needles memory "$gardener" || true)
+	grep -q ': argument' <<<"$found" || fail "memory is not searched"
+fi
+for pid in "${HELPERS[@]}"; do
+	end_process "$pid"
+done
+HELPERS=()
+rm -r garden hidden/needles
+
 make_master m
 make_clone c1
 printf 'correct horse battery' | needle password
@@ -23,6 +67,11 @@ for label in '' 'EC ' 'RSA ' 'OPENSSH '; do
 	printf -- '-----BEGIN %sPRIVATE KEY-----' "$label" | needle private-key
 done
 cut -d ' ' -f 2 m/keystore/keydb.key | base64 -d | needle master-key
+for name in m c1; do
+	needle "seal-key-of-$name" <"$name/secrets/seal.key"
+	head -c 64 "$name/keystore/tls.secret" | needle "tls-secret-of-$name"
+done
+head -c 64 m/secrets/authority.secret | needle authority-secret
 
 # where these may be: what the operator wrote, the master key file, and the file that was asked for
 mv pw hidden/pw
@@ -51,6 +100,7 @@ watch()
 {
 	while [ -d "$T/hidden" ] && [ ! -e "$T/hidden/stop" ]; do
 		python3 "$FIND" hidden/needles processes "${DAEMON_PID[m]}" "${DAEMON_PID[c1]}" >>hidden/seen || true
+		python3 "$FIND" hidden/needles files m c1 tmp >>hidden/seen-in-files || true
 	done
 }
 watch &
@@ -65,6 +115,22 @@ kc c1 key list >/dev/null
 touch hidden/stop
 wait "$watcher"
 equal "$(sort -u hidden/seen)" "" "secrets in arguments or environment"
+# at home, and the companion file in its staging folder
+expected='^[a-z0-9]*/(keystore/keydb\.key: master-key|\.keyclone/staging/[0-9a-f]*/[^/]*: master-key|secrets/seal\.key: seal-key-of|keystore/tls\.secret: tls-secret-of|secrets/authority\.secret: authority-secret)'
+equal "$(grep -v -E "$expected" hidden/seen-in-files | sed '/^$/d' | sort -u)" "" "secrets in files while it ran"
+
+if [ "$(id -u)" = 0 ] && [ "$sanitized" = 0 ]; then
+	say "search memory: the daemon has no secret of keys or backups, nor has its starter"
+	grep -v -E '^(private-key|transport-password) ' hidden/needles >hidden/memory
+	for name in m c1; do
+		starter=$(pgrep -P "${DAEMON_PID[$name]}" -x keyclone-start)
+		worker=$(pgrep -P "${DAEMON_PID[$name]}" -x keyclone-work)
+		equal "$(python3 "$FIND" hidden/memory memory "${DAEMON_PID[$name]}" "$starter" || true)" "" "secrets in memory of $name"
+		# the worker: passwords and the keys that seal are out of reach of core dumps
+		grep -E '^(password|age-identity|seal-key-of|authority)' hidden/needles >hidden/worker
+		equal "$(python3 "$FIND" hidden/worker dumpable "$worker" || true)" "" "dumpable secrets of $name's worker"
+	done
+fi
 
 say "wrong passwords stay out of messages"
 printf 'quite another password\n' >hidden/wrong
@@ -78,13 +144,46 @@ for name in m c1; do
 	done
 done
 
+# One user may look into his own processes: environ is as closed as memory is, and needs no debugger to try.
+if [ "$(id -u)" = 0 ] && [ "$sanitized" = 0 ] && command -v setpriv >/dev/null; then
+	say "not even a process of the same user looks in"
+	mkdir -m 755 "$T/open"
+	install -m 755 "$TOP_BUILDDIR/keyclone" "$TOP_BUILDDIR/keycloned" open/
+	chmod 711 "$T"
+	other=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+	mkfifo -m 666 open/fifo
+	install -d -o 65534 -g 65534 open/m
+	# a command that waits for a password, and a daemon
+	free_port
+	printf 'correct horse battery\n' | "${other[@]}" open/keyclone init master --dir "$T/open/m/d" --port "$PORT" --password-file - >/dev/null
+	"${other[@]}" open/keycloned -c "$T/open/m/d/keyclone.properties" >open.log 2>&1 9>&- &
+	HELPERS+=("$!")
+	daemon=$!
+	"${other[@]}" open/keyclone -c "$T/open/m/d/keyclone.properties" backup create --output "$T/open/m/x" --password-file open/fifo 9>&- &
+	HELPERS+=("$!")
+	command=$!
+	wait_for 20 "the daemon" test -S open/m/d/run/control.sock
+	wait_for 20 "the command" grep -q '^Max core file size *0 ' "/proc/$command/limits"
+	for pid in "$daemon" "$command" $(ps -o pid= --ppid "$daemon"); do
+		equal "$(sed -n 's/^Uid:[[:space:]]*\([0-9]*\).*/\1/p' "/proc/$pid/status")" 65534 "user of process $pid"
+		[ "$(stat -c %u "/proc/$pid/environ")" = 0 ] || fail "process $pid belongs to its user: $(tr '\0' ' ' <"/proc/$pid/cmdline")"
+		if "${other[@]}" cat "/proc/$pid/environ" >/dev/null 2>&1; then
+			fail "process $pid can be looked into: $(tr '\0' ' ' <"/proc/$pid/cmdline")"
+		fi
+		grep -q '^Max core file size *0 ' "/proc/$pid/limits" || fail "process $pid may write core files"
+	done
+	end_process "$command"
+	end_process "$daemon"
+	HELPERS=()
+	chmod 700 "$T"
+fi
+
 say "search the files"
 stop_daemon m
 stop_daemon c1
 places=(m c1 tmp copy.age wrong.out ./*.log)
 python3 "$FIND" hidden/needles files "${places[@]}" >hidden/found || true
-# the one place for the master key, on both machines
-unexpected=$(grep -v -E '^(m|c1)/keystore/keydb\.key: master-key' hidden/found | sed '/^$/d' || true)
+unexpected=$(grep -v -E "$expected" hidden/found | sed '/^$/d' || true)
 equal "$unexpected" "" "secrets in files"
 grep -q 'c1/keystore/keydb.key: master-key' hidden/found || fail "the search does not even find the master key"
 equal "$(ls -A tmp)" "" "temporary files left behind"
