@@ -33,6 +33,7 @@ struct ipc_peer {
 	void *arg;
 	struct buf in;
 	struct buf out;
+	size_t in_max;
 	int fd;
 	bool closed;
 	bool finish;
@@ -230,7 +231,7 @@ static bool take_message(struct ipc_peer *p)
 	buf_view(&head, buf_data(&p->in), HEADER_BYTES);
 	n = buf_get_u32(&head);
 	type = buf_get_u8(&head);
-	if (n < 1 || n > IPC_MAX || !known_type(type)) {
+	if (n < 1 || n > p->in_max || !known_type(type)) {
 		mark_closed(p);
 		return false;
 	}
@@ -283,6 +284,7 @@ struct ipc_peer *ipc_peer_new(struct loop *l, int fd, ipc_msg_fn on_msg, ipc_clo
 	p->on_msg = on_msg;
 	p->on_close = on_close;
 	p->arg = arg;
+	p->in_max = IPC_MAX;
 	buf_init(&p->in, IPC_MAX + HEADER_BYTES + 16384);
 	buf_init(&p->out, 64u * 1024 * 1024);
 	p->watch = loop_fd_new(l, fd, on_ready, p);
@@ -306,6 +308,12 @@ void ipc_peer_finish(struct ipc_peer *p)
 {
 	p->finish = true;
 	flush_out(p);
+}
+
+void ipc_peer_limit(struct ipc_peer *p, size_t in_max, size_t out_max)
+{
+	p->in_max = in_max;
+	p->out.cap = out_max;
 }
 
 int ipc_peer_fd(const struct ipc_peer *p)

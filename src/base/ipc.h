@@ -41,6 +41,9 @@ void ipc_peer_send(struct ipc_peer *p, enum ipc_type type, const json_t *body);
 /* Close once everything queued is sent (a control client's last answer). */
 void ipc_peer_finish(struct ipc_peer *p);
 int ipc_peer_fd(const struct ipc_peer *p);
+/* For peers that are not trusted: a message of more than `in_max` bytes ends it, and so does one to send when it has
+ * not taken those before and more than `out_max` would wait. Otherwise the limits are IPC_MAX and 64 MiB. */
+void ipc_peer_limit(struct ipc_peer *p, size_t in_max, size_t out_max);
 void ipc_peer_free(struct ipc_peer *p); /* NULL is a no-op; allowed inside its callbacks */
 
 /* A connected pair, close-on-exec. */

@@ -17,6 +17,8 @@
 #include "daemon/master.h"
 
 #define CLIENTS_MAX 64
+#define REQUEST_MAX 65536
+#define WAITING_MAX (IPC_MAX + 65536u) /* of answers that a client does not take */
 
 struct control {
 	struct daemon *daemon;
@@ -203,6 +205,18 @@ static void on_msg(struct ipc_peer *p, enum ipc_type type, json_t *body, void *a
 	control_answer(c, ipc_result_new(err_set(KC_EUSAGE, "unknown request '%s'", name)));
 }
 
+/* Room for one more: whoever has been here for longest without asking anything goes. */
+static void drop_idle(struct control *ctl)
+{
+	struct control_client *oldest = NULL;
+
+	for (struct control_client *c = ctl->clients; c != NULL; c = c->next)
+		if (!c->busy)
+			oldest = c;
+	if (oldest != NULL)
+		client_free(oldest);
+}
+
 static void on_client(int fd, int events, void *arg)
 {
 	struct control *ctl = arg;
@@ -215,6 +229,8 @@ static void on_client(int fd, int events, void *arg)
 	(void)events;
 	if (s < 0)
 		return;
+	if (ctl->count >= CLIENTS_MAX)
+		drop_idle(ctl);
 	if (ctl->count >= CLIENTS_MAX || ipc_peer_user(&uid, &gid, &pid, s) < 0) {
 		close(s);
 		return;
@@ -224,6 +240,7 @@ static void on_client(int fd, int events, void *arg)
 	c->may_change = uid == 0 || uid == geteuid();
 	snprintf(c->who, sizeof(c->who), uid == 0 ? "by root" : "by user id %u", (unsigned)uid);
 	c->peer = ipc_peer_new(ctl->daemon->loop, s, on_msg, on_close, c);
+	ipc_peer_limit(c->peer, REQUEST_MAX, WAITING_MAX);
 	c->next = ctl->clients;
 	ctl->clients = c;
 	ctl->count++;

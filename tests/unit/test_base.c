@@ -338,6 +338,48 @@ static void ipc__garbage__closes(void **state)
 	loop_free(l);
 }
 
+/* A request of 1000 bytes is answered by as much. Answers are not read. */
+static void ipc__limits__end_who_takes_nothing_and_who_says_too_much(void **state)
+{
+	struct loop *l = loop_new();
+	struct echo e = { 0 };
+	char text[1000];
+	json_t *j, *large;
+	int fds[2];
+
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	j = json_pack("{s:s}", "verb", text);
+	assert_int_equal(ipc_pair(fds), KC_OK);
+	e.peer = ipc_peer_new(l, fds[0], on_msg, on_close, &e);
+	ipc_peer_limit(e.peer, 2000, 100000);
+	for (int i = 0; i < 2000 && !e.closed; i++) {
+		if (ipc_send(fds[1], IPC_REQUEST, j) < 0)
+			break;
+		loop_turn(l, 0);
+	}
+	for (int i = 0; i < 10 && !e.closed; i++)
+		loop_turn(l, 100);
+	assert_int_equal(e.closed, 1);
+	assert_in_range(e.messages, 100, 1999);
+	close(fds[1]);
+	e = (struct echo){ 0 };
+	assert_int_equal(ipc_pair(fds), KC_OK);
+	e.peer = ipc_peer_new(l, fds[0], on_msg, on_close, &e);
+	ipc_peer_limit(e.peer, 2000, 100000);
+	large = json_pack("{s:s, s:s, s:s}", "a", text, "b", text, "c", text);
+	assert_int_equal(ipc_send(fds[1], IPC_REQUEST, large), KC_OK);
+	for (int i = 0; i < 10 && !e.closed; i++)
+		loop_turn(l, 100);
+	assert_int_equal(e.closed, 1);
+	assert_int_equal(e.messages, 0);
+	close(fds[1]);
+	json_decref(large);
+	json_decref(j);
+	loop_free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -355,6 +397,7 @@ int main(void)
 		cmocka_unit_test(loop__fake_clock__fires_in_order_and_only_when_due),
 		cmocka_unit_test(ipc__messages_and_close__arrive),
 		cmocka_unit_test(ipc__garbage__closes),
+		cmocka_unit_test(ipc__limits__end_who_takes_nothing_and_who_says_too_much),
 	};
 
 	return cmocka_run_group_tests_name("base", tests, setup, teardown);
