@@ -184,6 +184,8 @@ static int print_restored(const struct restoring *x)
 	else
 		printf("%s: restored, generation %llu, %llu rows\n", x->target, (unsigned long long)r->generation,
 		    (unsigned long long)r->rows);
+	if (x->to && file_exists(x->master_key_file))
+		printf("what unwraps its keys is in %s\n", x->master_key_file);
 	if (x->safety != NULL)
 		printf("what was discarded is in %s\n", x->safety);
 	return KC_OK;

@@ -149,9 +149,9 @@ static int cmd_diverged_list(struct cli *c)
 			    json_string_value(json_object_get(row, "key")));
 		if ((long long)shown < here + there)
 			printf("… and %lld more\n", here + there - (long long)shown);
-		printf("%lld rows only here, %lld rows only in the master's backup.\n"
+		printf("%lld row%s only here, %lld row%s only in the master's backup.\n"
 		       "'keyclone diverged discard' lets the next restore replace them, after a safety backup.\n",
-		    here, there);
+		    here, here == 1 ? "" : "s", there, there == 1 ? "" : "s");
 	}
 	json_decref(result);
 	return here + there > 0 ? cli_quiet(c, KC_EFOUND) : KC_OK;

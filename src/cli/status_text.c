@@ -15,7 +15,8 @@
 #include "base/member.h"
 #include "columns.h"
 
-#define EXPIRING_DAYS 30
+#define EXPIRING_DAYS	  30
+#define CLOCK_OFFSET_SAID 60 /* seconds */
 
 /* RFC 3339 UTC to local: the time alone today, the weekday within a week, else the date. */
 static const char *local_time(char *out, size_t size, const char *utc)
@@ -125,6 +126,28 @@ static void print_self(const json_t *status)
 		    member_text(self, "diverged_detail"));
 }
 
+/* Order comes from generations, not from clocks; but certificates and a tired reader do look at them. */
+static void print_clock(const json_t *c)
+{
+	long long offset = member_int(c, "clock_offset_seconds"), s = offset < 0 ? -offset : offset;
+	char *name;
+
+	if (s < CLOCK_OFFSET_SAID)
+		return;
+	name = host_port_format(member_text(c, "host"), (int)member_int(c, "port"));
+	printf("The clock of %s is %lld %s %s this one.\n", name,
+	    s >= 172800 ? s / 86400
+	    : s >= 7200 ? s / 3600
+	    : s >= 120	? s / 60
+			: s,
+	    s >= 172800 ? "days"
+	    : s >= 7200 ? "hours"
+	    : s >= 120	? "minutes"
+			: "seconds",
+	    offset > 0 ? "ahead of" : "behind");
+	free(name);
+}
+
 void status_print(const json_t *status)
 {
 	const json_t *clones = json_object_get(status, "clones");
@@ -152,4 +175,6 @@ void status_print(const json_t *status)
 	printf("\n%-*s %-11s %-23s %-7s %s\n", (int)width, "CLONE", "STATE", "APPLIED", "STORED", "BEHIND");
 	json_array_foreach(clones, i, j)
 		print_clone(j, width, member_int(status, "generation"));
+	json_array_foreach(clones, i, j)
+		print_clock(j);
 }

@@ -262,6 +262,18 @@ static void restored(struct clone_role *c, const json_t *result, struct proto_re
 	clone_fill_result(c, answer, same ? PROTO_UNCHANGED : PROTO_RESTORED, KC_OK, "");
 }
 
+static void audit_failed(struct clone_role *c, int rc, const char *why)
+{
+	struct audit_record r = { .event = AUDIT_RESTORE_END,
+		.generation = c->stored.generation,
+		.lineage = c->stored.lineage,
+		.peer = c->peer,
+		.backup = c->stored.backup,
+		.duration_ms = loop_now(c->d->loop) - c->restore_began + 1 };
+
+	audit_result(c->d->audit, &r, err_set(rc, "%s", why));
+}
+
 static void diverged(struct clone_role *c, const json_t *result, struct proto_result *answer)
 {
 	struct state_self *self = &c->d->self;
@@ -278,6 +290,7 @@ static void diverged(struct clone_role *c, const json_t *result, struct proto_re
 	state_clear_intent(c->d->state);
 	daemon_save(c->d);
 	daemon_audit(c->d, &r);
+	audit_failed(c, KC_EDIVERGED, self->diverged_detail);
 	log_err("generation %" PRIu64 " is not restored, nothing was written: this machine's database has rows %s; see "
 		"'keyclone diverged list'",
 	    c->stored.generation, self->diverged_detail);
@@ -286,15 +299,8 @@ static void diverged(struct clone_role *c, const json_t *result, struct proto_re
 
 static void restore_failed(struct clone_role *c, int rc, const char *why, struct proto_result *answer)
 {
-	struct audit_record r = { .event = AUDIT_RESTORE_END,
-		.generation = c->stored.generation,
-		.lineage = c->stored.lineage,
-		.peer = c->peer,
-		.backup = c->stored.backup,
-		.duration_ms = loop_now(c->d->loop) - c->restore_began + 1 };
-
 	log_err("generation %" PRIu64 " is not restored: %s", c->stored.generation, why);
-	audit_result(c->d->audit, &r, err_set(rc, "%s", why));
+	audit_failed(c, rc, why);
 	clone_fill_result(c, answer, PROTO_FAILED, rc, why);
 	c->wait_ms = daemon_back_off(c->d, c->wait_ms);
 	if (err_retryable(rc)) {

@@ -131,6 +131,7 @@ expect 2 kc m status >/dev/null
 expect 2 kc c1 diverged list >list 2>&1
 grep -q '999999' list || fail "diverged list does not show the row: $(cat list)"
 audited c1 clone.diverged failure 'keys id=999999' || fail "no audit record of the divergence"
+audited c1 restore.end failure 'keys id=999999' || fail "the restore that found it has no end in the audit log"
 change 5
 expect 1 kc m replicate-now --clone "$(address_of c1)" >/dev/null 2>&1
 equal "$(contents c1)" "$before" "a diverged clone was written to"
