@@ -149,7 +149,7 @@ void fleet_set_unreplicated(struct fleet *f, int64_t since);
 
 /* An operator asks: `c`, or every clone (NULL), is due now, even if current, even while the task is
  * down; back-off forgotten. An attempt under way is joined. For RetryMin from now a refused connection is tried again
- * every 250 ms. */
+ * every 250 ms, and a clone that declines because it is busy (KC_EAGAIN) every second as long as it says so. */
 void fleet_now(struct fleet *f, struct fleet_clone *c);
 /* The clone was heard (it reported, it joined): if it waits for a retry of an unreachable address, it is due now. */
 void fleet_heard(struct fleet_clone *c);

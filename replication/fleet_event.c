@@ -12,6 +12,7 @@
 #include "base/mem.h"
 
 #define SOON	   250
+#define BUSY	   1000
 #define LEAVES_MAX 3 /* in a row; a clone that comes and goes for ever is not worth a hurry */
 
 static const char *const state_names[] = {
@@ -153,7 +154,10 @@ static uint64_t back_off(const struct fleet_clone *c)
 bool fleet_failed(struct fleet_clone *c, enum fleet_failure how, int code, const char *text, bool keep_session)
 {
 	uint64_t now = loop_now(c->fleet->opt.loop);
-	bool soon = code == KC_EREFUSED && how == FLEET_FAIL_UNREACHABLE && now + SOON <= c->urgent_until;
+	bool refused = code == KC_EREFUSED && how == FLEET_FAIL_UNREACHABLE && now + SOON <= c->urgent_until;
+	/* At work on what it was sent before: who asked for it now goes on waiting as long as it says so. */
+	bool busy = code == KC_EAGAIN && how == FLEET_FAIL_DECLINED && now <= c->urgent_until;
+	bool soon = refused || busy;
 
 	end_attempt(c);
 	c->session = c->session && keep_session;
@@ -163,9 +167,11 @@ bool fleet_failed(struct fleet_clone *c, enum fleet_failure how, int code, const
 	memset(c->rec.last_error, 0, sizeof(c->rec.last_error));
 	snprintf(c->rec.last_error, sizeof(c->rec.last_error), "%s", text);
 	c->hopeless = false;
+	if (busy)
+		c->urgent_until = now + BUSY + c->fleet->opt.retry_min_ms;
 	if (soon) {
 		c->asked = true;
-		c->next_try = now + SOON;
+		c->next_try = now + (busy ? BUSY : SOON);
 	} else if (err_retryable(code)) {
 		c->failures++;
 		c->next_try = now + back_off(c);

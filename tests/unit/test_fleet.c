@@ -339,6 +339,25 @@ static void now__back_off__due_at_once_and_refused_tried_soon(void **state)
 	end(&w);
 }
 
+static void now__busy_clone__tried_as_long_as_it_says_so(void **state)
+{
+	struct world w;
+	struct fleet_clone *c;
+
+	(void)state;
+	begin(&w, 1, 0);
+	c = fleet_at(w.fleet, 0);
+	turn(&w);
+	assert_false(fleet_failed(c, FLEET_FAIL_DECLINED, KC_EAGAIN, "it restores right now", true));
+	fleet_now(w.fleet, NULL);
+	assert_int_equal(wait_due(&w, 50, 10000), 0);
+	for (unsigned i = 0; i < 60; i++) {
+		assert_true(fleet_failed(c, FLEET_FAIL_DECLINED, KC_EAGAIN, "it restores right now", true));
+		assert_int_equal(wait_due(&w, 50, 10000), 1000);
+	}
+	end(&w);
+}
+
 static void now__current_clone__due(void **state)
 {
 	struct world w;
@@ -670,6 +689,7 @@ int main(void)
 		cmocka_unit_test(failed__hopeless__waits_for_next_generation),
 		cmocka_unit_test(failed__retryable_and_new_generation__back_off_stays),
 		cmocka_unit_test(now__back_off__due_at_once_and_refused_tried_soon),
+		cmocka_unit_test(now__busy_clone__tried_as_long_as_it_says_so),
 		cmocka_unit_test(now__current_clone__due),
 		cmocka_unit_test(lost__in_good_order__reconnects_at_once),
 		cmocka_unit_test(again__session_ended_before_the_offer__due_soon_and_no_failure),
