@@ -407,8 +407,16 @@ enum tls_result tls_handshake(struct tls *t)
 	while (e == GNUTLS_E_INTERRUPTED || e == GNUTLS_E_WARNING_ALERT_RECEIVED);
 	if (t->foreign)
 		return refuse(t, PEER_NO_TLS, -1);
-	if (e < 0)
+	if (e == GNUTLS_E_AGAIN)
+		return result_of(t, e);
+	if (e < 0) {
+		/* Whose certificate it was is only known when it was proved: anybody can show anybody's. */
+		if (peer_may_speak(t->verdict)) {
+			t->verdict = PEER_UNDECIDED;
+			t->verified = false;
+		}
 		return t->rc != KC_OK ? TLS_FAILED : result_of(t, e);
+	}
 	if (gnutls_alpn_get_selected_protocol(t->session, &chosen) != GNUTLS_E_SUCCESS)
 		return refuse(t, PEER_NO_ALPN, GNUTLS_A_NO_APPLICATION_PROTOCOL);
 	/* A resumed session would have skipped the verification. There are no tickets; be certain. */

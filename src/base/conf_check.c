@@ -104,6 +104,7 @@ static void check_password(struct conf_ctx *x, unsigned flags)
 {
 	const struct conf_row *file = ROW(password_file), *plain = ROW(password), *sealed = ROW(sealed_password);
 	struct conf *c = x->c;
+	struct stat st;
 
 	check_sealed(x);
 	c->password_set = c->password != NULL || c->sealed_password != NULL || c->password_file != NULL;
@@ -113,6 +114,10 @@ static void check_password(struct conf_ctx *x, unsigned flags)
 	if ((flags & CONF_START) && c->role == CONF_MASTER && line_of(x, plain) == 0 && line_of(x, sealed) == 0 &&
 	    line_of(x, file) == 0)
 		conf_note(x, true, 0, plain->name, "is required on a master");
+	if ((flags & CONF_START) && c->password_file != NULL && stat(c->password_file, &st) == 0 &&
+	    S_ISREG(st.st_mode) && (st.st_mode & 07) != 0)
+		conf_note(x, false, line_of(x, file), file->name, "%s has mode %04o: everybody may read it",
+		    c->password_file, (unsigned)st.st_mode & 07777);
 }
 
 /* --- paths --- */
