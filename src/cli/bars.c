@@ -56,7 +56,7 @@ static bool is_final(const char *state)
 {
 	return strcmp(state, "current") == 0 || strcmp(state, "postponed") == 0 || strcmp(state, "failed") == 0 ||
 	       strcmp(state, "unreachable") == 0 || strcmp(state, "refused") == 0 || strcmp(state, "diverged") == 0 ||
-	       strcmp(state, "held") == 0;
+	       strcmp(state, "held") == 0 || strcmp(state, "stopped") == 0;
 }
 
 /* A push is the first half of the way, the restore the second. */
@@ -67,6 +67,11 @@ static unsigned share(const json_t *clone)
 
 	if (strcmp(state, "current") == 0 || strcmp(state, "postponed") == 0)
 		return 100;
+	/* The task is down; what was forced came through all the same. */
+	if (strcmp(state, "stopped") == 0)
+		return member_u64(clone, "applied") > 0 && member_u64(clone, "applied") >= member_u64(clone, "offered")
+			   ? 100
+			   : 0;
 	if (strcmp(state, "pushing") == 0)
 		return percent / 2;
 	return strcmp(state, "restoring") == 0 ? 50 + percent * 49 / 100 : 0;
@@ -266,6 +271,8 @@ void bars_finish(struct bars *b, const json_t *result, bool no_wait)
 		    "Generation %lld: backup only, no clone is configured ('keyclone clone add HOST:PORT').\n",
 		    member_int(result, "generation"));
 	else
-		fprintf(b->out, "Generation %lld: %zu of %zu clones have it.\n", member_int(result, "generation"), done,
-		    json_array_size(clones));
+		fprintf(b->out, "%s %lld: %zu of %zu clones have it.\n",
+		    strncmp(member_text(result, "check"), "failed", 6) == 0 ? "No new backup was made. Generation"
+									    : "Generation",
+		    member_int(result, "generation"), done, json_array_size(clones));
 }

@@ -60,4 +60,12 @@ kc m replicate-now
 same_keys m c1
 ! grep -q 'EncryptionPassword=password' m/keyclone.properties || fail "the password is still readable"
 
+say "also while the task is down, where somebody says so"
+kc m stop
+kc m key generate
+kc m replicate-now >out
+grep -q '1 of 1 clones have it' out || fail "it says: $(cat out)"
+same_keys m c1
+kc m start
+
 finish
