@@ -77,6 +77,10 @@ int backup_env_password(struct backup_env *e, bool confirm)
 		rc = configured_password(e);
 	if (rc == KC_OK && e->password == NULL)
 		rc = cli_password(&e->password, file, "password of the backup", confirm, "password-file");
+	/* Whoever makes one is held to the rule of the property; to open one, any will do that opens it. */
+	if (rc == KC_OK && confirm && strlen(e->password) < CONF_PASSWORD_MIN)
+		rc = err_set(KC_EUSAGE, "the password has %zu bytes, at least %d are needed", strlen(e->password),
+		    CONF_PASSWORD_MIN);
 	return rc;
 }
 

@@ -224,7 +224,10 @@ static int start_attempts(struct daemon *d)
 
 static int start_credentials(struct daemon *d)
 {
-	return credentials_load(&d->creds, &d->certificate, d->conf);
+	int rc = credentials_load(&d->creds, &d->certificate, d->conf);
+
+	/* What the configuration names and is not there: the same again would end the same. */
+	return rc == KC_ENOENT ? err_set(KC_ECONF, "%s", err_text(rc)) : rc;
 }
 
 static void stop_credentials(struct daemon *d)

@@ -81,6 +81,23 @@ void secrets_fini(struct secrets *s)
 	memset(s, 0, sizeof(*s));
 }
 
+/* What a file says is held to the rule of the property. */
+static int password_of_file(char **password, const char *path)
+{
+	char *text = NULL;
+	int rc = file_read_password(&text, path);
+
+	if (rc == KC_OK && strlen(text) < CONF_PASSWORD_MIN) {
+		rc = err_set(KC_ECONF, "%s: the password has %zu bytes, at least %d are needed", path, strlen(text),
+		    CONF_PASSWORD_MIN);
+		mem_secret_free(text);
+		return rc;
+	}
+	if (rc == KC_OK)
+		*password = text;
+	return rc;
+}
+
 int secrets_password(char **password, const struct secrets *s, const struct conf *c)
 {
 	char *text = NULL;
@@ -93,7 +110,7 @@ int secrets_password(char **password, const struct secrets *s, const struct conf
 	else if (c->sealed_password != NULL)
 		rc = secret_unseal(&sealed, &size, s->box, SECRET_BACKUP_PASSWORD, c->sealed_password);
 	else if (c->password_file != NULL)
-		rc = file_read_password(&text, c->password_file);
+		rc = password_of_file(&text, c->password_file);
 	if (rc == KC_OK)
 		*password = sealed != NULL ? sealed : text;
 	return rc;

@@ -31,7 +31,7 @@ say "each message says what is missing"
 kc m config check 2>err
 grep -q 'backup.TLSCertAlias: alias ssl_cert: not in the keystore' err || fail "it says: $(cat err)"
 grep -q "keyclone key generate" err || fail "it says: $(cat err)"
-asks 1 'alias ssl_cert: not in the keystore' keycloned -c m/keyclone.properties
+asks 78 'alias ssl_cert: not in the keystore' keycloned -c m/keyclone.properties
 asks 78 'has no certificate with a private key' keycloned -c c1/keyclone.properties
 kc m cert create --alias ssl_cert --cn localhost
 asks 1 'keyclone key generate' keycloned -c m/keyclone.properties

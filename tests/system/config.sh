@@ -127,6 +127,19 @@ expect 78 kc m config check 2>err
 grep -q 'text.sqlite: not an SQLite database' err || fail "it says: $(cat err)"
 kc m config unset keydb.Path >/dev/null
 
+say "a password in a file of its own is held to the same rule"
+cp "$f" before
+printf 'short\n' >m/short
+sed -i '/^backup.Obfuscated/d' "$f"
+printf 'backup.EncryptionPasswordFile=short\n' >>"$f"
+expect 78 kc m config check 2>err
+grep -q 'the password has 5 bytes' err || fail "it says: $(cat err)"
+expect 78 timeout 60 keycloned -c "$f" 2>err
+grep -q 'the password has 5 bytes' err || fail "it says: $(cat err)"
+expect 64 kc m backup create --password-file m/short 2>err
+grep -q 'the password has 5 bytes' err || fail "it says: $(cat err)"
+cp before "$f"
+
 say "the other syntax"
 mkdir x
 cat >x/keyclone.cfg <<-END
