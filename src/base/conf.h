@@ -150,6 +150,9 @@ int conf_replace_password(const char *path, const char *sealed);
 /* What of `next` is not what `now` has: names of properties that `reload` takes over, and of those that need a restart.
  * The caller owns both lists: conf_list_fini. */
 void conf_diff(struct conf_list *live, struct conf_list *restart, const struct conf *now, const struct conf *next);
+/* What needs a restart stays as it is: `next` gets it from `now`, which is left with what `next` had and is good for
+ * conf_free only. A secret that `now` does not have is left alone. */
+void conf_keep(struct conf *next, struct conf *now);
 
 void conf_list_add(struct conf_list *l, const char *item);
 void conf_list_fini(struct conf_list *l);

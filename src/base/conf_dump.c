@@ -250,3 +250,40 @@ void conf_diff(struct conf_list *live, struct conf_list *restart, const struct c
 	if (!same_clones(now, next))
 		conf_list_add(live, CONF_CLIENT_IP "n");
 }
+
+static size_t size_of(const struct conf_row *row)
+{
+	static const size_t sizes[] = {
+		[CONF_INT] = sizeof(int),
+		[CONF_BOOL] = sizeof(bool),
+		[CONF_ENUM] = sizeof(int),
+		[CONF_DURATION] = sizeof(uint64_t),
+		[CONF_STR] = sizeof(char *),
+		[CONF_HOST] = sizeof(char *),
+		[CONF_ADDRESS] = sizeof(char *),
+		[CONF_PATH] = sizeof(char *),
+		[CONF_LIST] = sizeof(struct conf_list),
+		[CONF_SECRET] = sizeof(char *),
+	};
+
+	return sizes[row->type];
+}
+
+void conf_keep(struct conf *next, struct conf *now)
+{
+	for (size_t i = 0; i < conf_row_count; i++) {
+		const struct conf_row *row = &conf_rows[i];
+		void *a, *b;
+		union conf_any other;
+
+		if (row->later || row->live)
+			continue;
+		a = conf_member(next, row);
+		b = conf_member(now, row);
+		if (conf_is_secret(row) && *(char **)b == NULL)
+			continue;
+		memcpy(&other, a, size_of(row));
+		memcpy(a, b, size_of(row));
+		memcpy(b, &other, size_of(row));
+	}
+}

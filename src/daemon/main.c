@@ -56,7 +56,9 @@ static void on_worker_event(const char *why, bool fatal, void *arg)
 	}
 	log_warn("%s; it is started again", why);
 	/* It may have left a copy of the database behind; the new one cleans up first of all. */
-	jobs_add_first(d->jobs, json_pack("{s:s}", "verb", "ready"), NULL, NULL, NULL, NULL);
+	if (d->conf != NULL)
+		jobs_add_first(d->jobs, json_pack("{s:s, s:o}", "verb", "ready", "conf", conf_public_json(d->conf)),
+		    NULL, NULL, NULL, NULL);
 }
 
 static int start_worker(struct daemon *d)

@@ -48,13 +48,18 @@ void target_over(struct target *t, int rc, const char *text)
 
 static void failed(struct target *t, enum fleet_failure how, int code, const char *text, bool keep)
 {
+	struct master *m = t->master;
+	/* Somebody asked for a newer backup in the middle of this attempt: its failure says nothing about that one. */
+	bool overtaken = t->awaited && t->sent != NULL && m->out != NULL && t->sent != m->out;
 	bool again;
 
 	target_over(t, code, text);
 	again = fleet_failed(t->clone, how, code, text, keep);
-	if (!again)
+	if (overtaken)
+		fleet_now(m->fleet, t->clone);
+	else if (!again)
 		t->awaited = false;
-	master_settle_soon(t->master);
+	master_settle_soon(m);
 }
 
 static void idle(struct target *t)

@@ -131,9 +131,11 @@ static int job_config(json_t *result, struct worker *w, const json_t *request)
 	if (rc == KC_OK && c->role == CONF_MASTER && file_is_dir(c->secrets_dir))
 		rc = recipients_prune(c);
 	if (rc == KC_OK) {
+		json_object_set_new(result, "conf", conf_public_json(c));
+		if (w->conf != NULL)
+			conf_keep(c, w->conf);
 		conf_free(w->conf);
 		w->conf = c;
-		json_object_set_new(result, "conf", conf_public_json(c));
 		json_object_set_new(result, "sealed", json_boolean(sealed));
 	} else {
 		json_object_set_new(result, "errors", conf_list_json(&problems.errors));
@@ -221,11 +223,19 @@ static int job_open(json_t *result, struct worker *w, const json_t *request)
 
 /* --- dispatch --- */
 
-/* Being open is all: what a dead worker left in the staging folder is gone then. */
+/* A worker that takes another's place: it works with what the daemon began with, whatever the file says by now. Being
+ * open, it has removed what the dead one left in the staging folder. */
 static int job_ready(json_t *result, struct worker *w, const json_t *request)
 {
-	(void)result, (void)w, (void)request;
-	return KC_OK;
+	struct conf *began = NULL;
+	int rc = job_config(result, w, request);
+
+	if (rc == KC_OK)
+		rc = conf_from_json(&began, json_object_get(request, "conf"));
+	if (rc == KC_OK)
+		conf_keep(w->conf, began);
+	conf_free(began);
+	return rc < 0 ? rc : job_open(result, w, request);
 }
 
 /* A daemon asks for no more than what its role has to do. */
@@ -239,7 +249,7 @@ static const struct verb {
 } verbs[] = {
 	{ "config", false, BOTH, job_config },
 	{ "open", false, BOTH, job_open },
-	{ "ready", true, BOTH, job_ready },
+	{ "ready", false, BOTH, job_ready },
 	{ "check", true, MASTER, worker_job_check },
 	{ "backup", true, MASTER, worker_job_backup },
 	{ "wrap", true, MASTER, worker_job_wrap },

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """cutter PORT TARGET BYTES CUTS: a bad line. Forwards PORT to TARGET on loopback, and cuts the first CUTS connections
 that carry more than BYTES towards the target; later ones live. A file named `stalled` in the working directory makes it
-forward nothing until it is gone."""
+forward nothing until it is gone, one named `slow` little at a time."""
 import os
 import selectors
 import socket
 import sys
+import time
 
 port, target, limit, cuts = (int(a) for a in sys.argv[1:5])
 sel = selectors.DefaultSelector()
@@ -47,6 +48,8 @@ while True:
             continue
         if os.path.exists("stalled"):
             continue
+        if os.path.exists("slow"):
+            time.sleep(0.1)
         pipe = key.data
         try:
             data = pipe.src.recv(65536)
