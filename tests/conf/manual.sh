@@ -46,4 +46,9 @@ while IFS= read -r command; do
 	grep -qx -- "$command" <<<"$commands" || complain "keyclone(1) has the command $command, which there is not"
 done < <(sed -n 's/^\.It Ic \([a-z][a-z -]*[a-z]\).*/\1/p' "$PAGE")
 
+# The daemon's own options.
+for option in $("${TOP_BUILDDIR:-.}/keycloned" --help | sed -n 's/^ .*--\([a-z-]*\).*/\1/p'); do
+	grep -q -E -- "Fl -$option( |$)" "${TOP_SRCDIR:-.}/man/keycloned.8" || complain "keycloned(8) lacks --$option"
+done
+
 exit "$wrong"
