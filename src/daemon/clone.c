@@ -43,7 +43,8 @@ static int on_hello(struct receive_session *s, const struct proto_hello *master,
 	STR_COPY(ours->recipient, c->d->recipient);
 	STR_COPY(ours->applied_lineage, self->lineage);
 	ours->applied_generation = self->generation;
-	STR_COPY(ours->applied_digest, self->digest);
+	if (!self->discard) /* else it asks for the generation again that the digest is of */
+		STR_COPY(ours->applied_digest, self->digest);
 	STR_COPY(ours->stored_lineage, c->stored.lineage);
 	ours->stored_generation = c->stored.generation;
 	ours->diverged = self->diverged && !self->discard;

@@ -297,6 +297,38 @@ static void diverged(struct clone_role *c, const json_t *result, struct proto_re
 	clone_fill_result(c, answer, PROTO_DIVERGED, KC_EDIVERGED, self->diverged_detail);
 }
 
+/* What is no backup of this installation is no backup: it must not fill the disk, nor count against those that are. */
+static void remove_bad(struct clone_role *c, int rc)
+{
+	struct audit_record r = { .event = AUDIT_BACKUP_DELETE,
+		.outcome = AUDIT_SUCCESS,
+		.backup = c->stored.backup,
+		.generation = c->stored.generation,
+		.detail = "it cannot be restored" };
+	char *path;
+	int removed;
+
+	switch (rc) {
+	case KC_EFORMAT:
+	case KC_EPASSWORD:
+	case KC_EDAMAGED:
+	case KC_ETRUNCATED:
+	case KC_ESIGNATURE:
+	case KC_EFOREIGN:
+	case KC_ESTALE:
+		break;
+	default:
+		return;
+	}
+	path = file_join(c->d->conf->backup_dir, c->stored.backup);
+	removed = daemon_audit(c->d, &r);
+	if (removed == KC_OK)
+		removed = file_remove(path);
+	if (removed < 0)
+		log_warn("a file that is no backup stays: %s", err_text(removed));
+	free(path);
+}
+
 static void restore_failed(struct clone_role *c, int rc, const char *why, struct proto_result *answer)
 {
 	log_err("generation %" PRIu64 " is not restored: %s", c->stored.generation, why);
@@ -308,6 +340,7 @@ static void restore_failed(struct clone_role *c, int rc, const char *why, struct
 		return;
 	}
 	/* It will not get better: forget it, so that the master's next one, or the same sent again, is taken. */
+	remove_bad(c, rc);
 	state_forget_stored(c->d->state, c->stored.backup);
 	state_stored_fini(&c->stored);
 	c->stored.generation = 0;

@@ -236,6 +236,9 @@ static void backup_made(struct master *m, const json_t *result)
 	self->unreplicated_since = 0;
 	json_object_set_new(m->d->database, "rows", json_integer((json_int_t)self->rows));
 	m->making = false;
+	rc = state_put_digest(m->d->state, self->lineage, self->complete, self->digest);
+	if (rc < 0)
+		log_warn("what generation %" PRIu64 " held is not remembered: %s", self->complete, err_text(rc));
 	checked(m, "generation %" PRIu64 " was made", self->complete);
 	daemon_audit(m->d, &r);
 	fleet_set_unreplicated(m->fleet, 0);

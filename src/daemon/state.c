@@ -18,8 +18,10 @@
 #include "base/file.h"
 #include "base/hex.h"
 #include "base/mem.h"
+#include "base/str.h"
 
-#define STATE_VERSION 1
+#define STATE_VERSION 2
+#define DIGESTS_MAX   10000
 #define BUSY_MS	      10000
 
 struct state {
@@ -132,6 +134,19 @@ static const struct field clone_fields[] = {
 	END,
 };
 
+struct made {
+	char lineage[STATE_LINEAGE_LEN + 1];
+	uint64_t generation;
+	char digest[STATE_DIGEST_LEN + 1];
+};
+
+static const struct field made_fields[] = {
+	TEXT(made, lineage),
+	INT(made, generation),
+	TEXT(made, digest),
+	END,
+};
+
 /* One table for each kind of record; `key` makes its primary key. */
 static const struct table {
 	const char *name;
@@ -142,12 +157,14 @@ static const struct table {
 	{ "intent", "one", intent_fields },
 	{ "stored", "backup", stored_fields },
 	{ "clone", "host, port", clone_fields },
+	{ "made", "lineage, generation", made_fields },
 };
 
 #define SELF   (&tables[0])
 #define INTENT (&tables[1])
 #define STORED (&tables[2])
 #define CLONE  (&tables[3])
+#define MADE   (&tables[4])
 
 static int db_error(struct state *s)
 {
@@ -337,7 +354,7 @@ static int prepare_schema(struct state *s)
 	if (rc == KC_OK)
 		rc = run_sql(s, "CREATE TABLE IF NOT EXISTS audit_head(one INTEGER PRIMARY KEY CHECK(one = 1), seq "
 				"INTEGER NOT NULL, hash TEXT NOT NULL);"
-				"PRAGMA user_version = 1; COMMIT");
+				"PRAGMA user_version = 2; COMMIT");
 	if (rc < 0)
 		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	return rc;
@@ -418,6 +435,35 @@ int state_new_lineage(struct state *s)
 	hex_encode(self.lineage, id, sizeof(id));
 	self.stopped = old.stopped;
 	return state_put_self(s, &self);
+}
+
+int state_put_digest(struct state *s, const char *lineage, uint64_t generation, const char *digest)
+{
+	struct made m = { .generation = generation };
+	char *sql;
+	int rc;
+
+	STR_COPY(m.lineage, lineage);
+	STR_COPY(m.digest, digest);
+	rc = put_row(s, MADE, &m);
+	if (rc < 0 || generation <= DIGESTS_MAX)
+		return rc;
+	sql = mem_xasprintf("DELETE FROM made WHERE generation < %" PRIu64, generation - DIGESTS_MAX);
+	rc = run_sql(s, sql);
+	free(sql);
+	return rc;
+}
+
+int state_get_digest(char digest[STATE_DIGEST_LEN + 1], struct state *s, const char *lineage, uint64_t generation)
+{
+	struct made m = { .generation = 0 };
+	char *where = mem_xasprintf(" WHERE lineage = ?1 AND generation = %" PRIu64, generation);
+	int rc = get_row(&m, s, MADE, where, lineage, 0);
+
+	free(where);
+	if (rc == KC_OK)
+		memcpy(digest, m.digest, sizeof(m.digest));
+	return rc;
 }
 
 int state_put_intent(struct state *s, const struct state_intent *i)

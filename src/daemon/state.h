@@ -107,6 +107,12 @@ int state_put_clone(struct state *s, const struct state_clone *c);
 int state_get_clone(struct state_clone *c, struct state *s, const char *host, uint16_t port); /* KC_ENOENT */
 int state_forget_clone(struct state *s, const char *host, uint16_t port);
 
+/* Master: the content digest of each generation it made, of the last ten thousand. A clone that has applied one of them
+ * with other contents has it from this master as it was before it was rolled back. */
+int state_put_digest(struct state *s, const char *lineage, uint64_t generation, const char *digest);
+int state_get_digest(
+    char digest[STATE_DIGEST_LEN + 1], struct state *s, const char *lineage, uint64_t generation); /* KC_ENOENT */
+
 /* Several setters in one transaction (one sync). Not nested. */
 int state_begin(struct state *s);
 int state_commit(struct state *s); /* on failure nothing was kept */

@@ -128,13 +128,38 @@ static void offer(struct target *t)
 		target_end_all(m);
 }
 
+/* Has it a generation that this master did not make, or made with other contents? */
+static bool is_from_before_a_roll_back(char *text, size_t size, const struct target *t, const struct proto_hello *h)
+{
+	const struct state_self *self = &t->master->d->self;
+	uint64_t applied = h->applied_generation;
+	char made[STATE_DIGEST_LEN + 1];
+
+	if (strcmp(h->applied_lineage, self->lineage) != 0)
+		return false;
+	if (applied > self->generation) {
+		snprintf(text, size,
+		    "it has applied generation %" PRIu64 ", this master made %" PRIu64
+		    " at most: was this machine rolled back?",
+		    applied, self->generation);
+		return true;
+	}
+	if (h->applied_digest[0] == '\0' || state_get_digest(made, t->master->d->state, self->lineage, applied) < 0 ||
+	    strcmp(made, h->applied_digest) == 0)
+		return false;
+	snprintf(text, size,
+	    "it has applied generation %" PRIu64
+	    " with other contents than this master made: was this machine rolled back?",
+	    applied);
+	return true;
+}
+
 /* A session is there and the clone is due: what does it lack? */
 static void decide(struct target *t)
 {
 	struct master *m = t->master;
 	const struct proto_hello *h = push_peer_hello(t->push);
 	const struct fleet_record *r = fleet_record(t->clone);
-	const struct state_self *self = &m->d->self;
 	struct age_recipient parsed;
 	char text[400];
 
@@ -150,11 +175,7 @@ static void decide(struct target *t)
 	} else if (h->diverged) {
 		failed(t, FLEET_FAIL_DIVERGED, KC_EDIVERGED,
 		    "it has rows that are not from this master; run 'keyclone diverged list' there", true);
-	} else if (strcmp(h->applied_lineage, self->lineage) == 0 && r->applied > self->generation) {
-		snprintf(text, sizeof(text),
-		    "it has applied generation %" PRIu64 ", this master made %" PRIu64
-		    " at most: was this machine rolled back?",
-		    r->applied, self->generation);
+	} else if (is_from_before_a_roll_back(text, sizeof(text), t, h)) {
 		failed(t, FLEET_FAIL_OTHER, KC_ESTALE, text, true);
 	} else if (m->out == NULL && m->making) {
 		t->waiting = true;

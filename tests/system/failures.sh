@@ -160,7 +160,7 @@ start_daemon c3
 catches_up c3
 newest=$(sqlite3 c3/state/state.db 'SELECT backup FROM self')
 stop_daemon c3
-sqlite3 c3/state/state.db 'UPDATE self SET generation = generation - 1'
+sqlite3 c3/state/state.db "UPDATE self SET generation = generation - 1, digest = ''"
 dd if=/dev/zero of="c3/backups/$newest" bs=1 seek=2000 count=64 conv=notrunc status=none
 start_daemon c3
 catches_up c3

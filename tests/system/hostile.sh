@@ -119,6 +119,7 @@ evil_master other-lineage 'decline foreign'
 evil_master foreign-hello 'error .*KC_EFOREIGN'
 evil_master no-room 'decline no-space'
 evil_master unsigned 'result  failed'
+equal "$(find c1/backups -name 'keyclone-evil-*')" "" "a file that is no backup"
 evil_master lying-sum 'result  failed KC_EDAMAGED'
 evil_master lying-size 'result  failed KC_ETRUNCATED'
 evil_master too-much 'result  failed KC_ELIMIT'
@@ -143,4 +144,34 @@ kc m replicate-now --no-wait >/dev/null
 wait_for 20 "another generation" bash -c "[ \$(sqlite3 -readonly m/state/state.db 'SELECT complete FROM self') -gt $generation ]"
 wait_for 20 "c1 to catch up" has_newest c1
 same c1
+
+say "a master that was rolled back, and makes the same generations again"
+for how in "${!EVIL[@]}"; do
+	[ "$how" = swaps ] || kc m clone remove "${EVIL[$how]}" >/dev/null
+done
+stop_daemon m
+cp -a m rolled-back
+start_daemon m
+change 20
+expect 0 kc m replicate-now >/dev/null
+wait_for 20 "c1 to catch up" has_newest c1
+stop_daemon m
+contents c1 >before
+rm -r m
+mv rolled-back m
+start_daemon m
+refuses()
+{
+	[ "$(applied_by "$(address_of c1)")" = "$1" ] && { field c1 last_error || true; } | grep -q -E 'was this machine rolled back'
+}
+wait_for 20 "a clone that is ahead" refuses "$((generation + 2))"
+for round in 1 2 3; do
+	change "3$round"
+	kc m replicate-now --no-wait >/dev/null
+	wait_for 20 "generation of round $round" bash -c "[ \$(sqlite3 -readonly m/state/state.db 'SELECT complete FROM self') -ge $((generation + 1 + round)) ]"
+	sleep 1
+	refuses "$((generation + 2))" || fail "round $round: $(field c1 state), $(field c1 last_error)"
+done
+contents c1 >after
+cmp before after || fail "the tables of the clone changed"
 finish
