@@ -27,14 +27,30 @@ static int on_progress(void *arg, enum restore_phase phase, unsigned percent)
 	    r->worker, json_pack("{s:s, s:i}", "phase", restore_phase_name(phase), "percent", (int)percent));
 }
 
+static int pin_first(struct restoring *r)
+{
+	struct sign_pins have;
+	bool added;
+	int rc = sign_pins_load(&have, r->worker->secrets.signers);
+
+	if (rc == KC_OK && have.count == 0)
+		rc = sign_pin_add(&added, r->worker->secrets.signers, &r->pins.pins[0].pub, r->pins.pins[0].comment);
+	sign_pins_fini(&have);
+	return rc;
+}
+
+/* The image is proved, nothing is written yet: the last chance for anything to fail. */
 static int on_intent(void *arg, const struct restore_intent *i)
 {
 	struct restoring *r = arg;
 	json_t *answer = NULL;
-	int rc = worker_ask(&answer, r->worker,
-	    json_pack("{s:s, s:s, s:I, s:s, s:s, s:s}", "ask", "intent", "lineage", i->lineage, "generation",
-		(json_int_t)i->generation, "old_digest", i->old_content, "digest", i->content, "schema", i->schema));
+	int rc = pin_first(r);
 
+	if (rc == KC_OK)
+		rc = worker_ask(&answer, r->worker,
+		    json_pack("{s:s, s:s, s:I, s:s, s:s, s:s}", "ask", "intent", "lineage", i->lineage, "generation",
+			(json_int_t)i->generation, "old_digest", i->old_content, "digest", i->content, "schema",
+			i->schema));
 	json_decref(answer);
 	return rc;
 }
@@ -67,18 +83,6 @@ static int open_pins(struct restoring *r, const json_t *request)
 	r->pins.pins = only;
 	r->pins.count = 1;
 	return KC_OK;
-}
-
-static int pin_first(struct restoring *r)
-{
-	struct sign_pins have;
-	bool added;
-	int rc = sign_pins_load(&have, r->worker->secrets.signers);
-
-	if (rc == KC_OK && have.count == 0)
-		rc = sign_pin_add(&added, r->worker->secrets.signers, &r->pins.pins[0].pub, r->pins.pins[0].comment);
-	sign_pins_fini(&have);
-	return rc;
 }
 
 static void set_image(struct image_options *o, struct restoring *r, const char *file, const char *travel)
@@ -166,7 +170,7 @@ int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
 	if (rc == KC_OK)
 		rc = backup_restore(&res, &o);
 	w->checkpoint_due = rc == KC_OK && !res.same;
-	if (rc == KC_OK)
+	if (rc == KC_OK && res.same)
 		rc = pin_first(&r);
 	if (rc == KC_OK)
 		set_result(result, &res);
