@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "keystore/trust.h"
 
 static json_t *strings(char *const *list, size_t count)
 {
@@ -78,6 +79,25 @@ void cert_text_print(const struct cert_info *info)
 	    !info->ca && info->client && info->server ? ", " : "", !info->ca && info->server ? "TLS server" : "");
 	printf("valid        %s to %s, %ld days left\n", begin, end, cert_info_days_left(info, time(NULL)));
 	printf("SHA-256      %s\npublic key   %s\n", info->sha256, info->spki_sha256);
+}
+
+void cert_text_hint_trust(const struct conf *conf, const struct identity *id, const char *alias)
+{
+	size_t count = identity_chain_count(id);
+	struct cert_der *chain = mem_xalloc(count * sizeof(*chain));
+	struct trust *trust = NULL;
+
+	for (size_t i = 0; i < count; i++)
+		chain[i] = identity_chain_der(id, i);
+	/* Of what trust_verify() may find, an end or a use is said elsewhere. */
+	if (trust_load(&trust, conf->truststore_dir) == KC_OK &&
+	    trust_verify(NULL, trust, chain, count, CERT_USE_SERVER, 0) == KC_ECERT &&
+	    strstr(err_text(KC_ECERT), "not in the truststore") != NULL)
+		printf(
+		    "Who issued it is not trusted here yet: 'keyclone trust add %s/%s.crt', then 'keyclone reload'.\n",
+		    conf->keystore_dir, alias);
+	trust_free(trust);
+	free(chain);
 }
 
 char *cert_text_detail(const char *what, const char *name, const struct cert_info *info)

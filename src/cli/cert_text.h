@@ -6,12 +6,16 @@
 #include <jansson.h>
 
 #include "base/buf.h"
+#include "base/conf.h"
 #include "keystore/cert.h"
+#include "keystore/identity.h"
 
 /* Everything of `info` with stable names, and `name_key`: name. New reference. */
 json_t *cert_text_json(const char *name_key, const char *name, const struct cert_info *info);
 /* The lines of `cert show` on standard output. */
 void cert_text_print(const struct cert_info *info);
+/* Where what this certificate hangs on is not trusted here: how to change that. */
+void cert_text_hint_trust(const struct conf *conf, const struct identity *id, const char *alias);
 /* "CN" and the SHA-256, for an audit record. Heap. */
 char *cert_text_detail(const char *what, const char *name, const struct cert_info *info);
 

@@ -140,6 +140,7 @@ static int print_saved(const struct cli *c, const char *verb, const char *alias,
 	printf("%s %s: %s, %s, until %s, SHA-256 %s\n", verb, alias, info->subject, info->key_type, end, info->sha256);
 	if (cert_info_days_left(info, time(NULL)) < 0)
 		log_warn("alias %s: the certificate expired at %s", alias, end);
+	cert_text_hint_trust(c->conf, id, alias);
 	return KC_OK;
 }
 

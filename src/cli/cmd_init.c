@@ -159,7 +159,9 @@ static void print_next(const struct init *in)
 	if (in->keydb != NULL && !file_exists(in->keydb))
 		printf("  %s does not exist yet: keycloned starts when it is there\n", in->keydb);
 	if (in->alias == NULL)
-		printf("  keyclone -c %s cert import --p12-password-file FILE SITE.p12\n", conf);
+		printf("  keyclone -c %s cert import --p12-password-file FILE SITE.p12\n"
+		       "  keyclone -c %s trust add ...     (as the import says)\n",
+		    conf, conf);
 	if (in->master) {
 		if (in->p12 == NULL)
 			printf("  keyclone -c %s cert export --alias %s --format p12 --p12-password-file FILE --output "

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "cert_text.h"
+#include "daemon_client.h"
 #include "families.h"
 #include "keystore/layout.h"
 #include "keystore/sign.h"
@@ -43,6 +44,8 @@ static int cmd_add(struct cli *c)
 		printf("%s: trusted already\n", c->argv[0]);
 	else if (rc == KC_OK)
 		printf("%zu certificate%s trusted, %s\n", a.added, a.added == 1 ? "" : "s", a.name);
+	if (rc == KC_OK && a.added > 0)
+		daemon_hint_reload(c);
 	free(a.name);
 	return rc;
 }
@@ -62,8 +65,10 @@ static int cmd_remove(struct cli *c)
 		    c, &(struct audit_record){ .event = AUDIT_TRUST_REMOVE, .detail = c->argv[0] }, work_remove, NULL);
 	if (rc == KC_OK && c->json)
 		return cli_print_json(json_pack("{ss}", "removed", c->argv[0]));
-	if (rc == KC_OK)
+	if (rc == KC_OK) {
 		printf("%s is no longer trusted\n", c->argv[0]);
+		daemon_hint_reload(c);
+	}
 	return rc;
 }
 

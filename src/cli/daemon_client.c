@@ -39,6 +39,12 @@ bool daemon_running(const struct cli *c)
 	return true;
 }
 
+void daemon_hint_reload(const struct cli *c)
+{
+	if (!c->json && daemon_running(c))
+		puts("The running keycloned takes it over with 'keyclone reload'.");
+}
+
 int daemon_call(
     json_t **result, struct cli *c, json_t *request, void (*progress)(const json_t *p, void *arg), void *arg)
 {

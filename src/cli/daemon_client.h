@@ -15,6 +15,9 @@
 int daemon_call(
     json_t **result, struct cli *c, json_t *request, void (*progress)(const json_t *p, void *arg), void *arg);
 
+/* Says, where a daemon runs and reads it only then, that what was changed needs `reload`. */
+void daemon_hint_reload(const struct cli *c);
+
 /* Is a daemon running for this configuration? One try. */
 bool daemon_running(const struct cli *c);
 

@@ -40,7 +40,8 @@ say "one certificate for both"
 printf 'for the transport\n' >p12pw
 kc m cert export --alias ssl_cert --format p12 --p12-password-file p12pw --output site.p12
 kc m cert export --alias ssl_cert --output site.pem
-kc c1 cert import site.p12 --p12-password-file p12pw
+kc c1 cert import site.p12 --p12-password-file p12pw >out
+grep -q "keyclone trust add .*/c1/keystore/ssl_cert.crt" out || fail "it does not say what is missing: $(cat out)"
 kc m trust add site.pem
 kc c1 trust add site.pem
 
