@@ -53,10 +53,11 @@ char *diverged_list_text(const struct diverged_list *l)
 	size_t i;
 
 	buf_init(&b, TEXT_MAX);
-	buf_putf(&b, "%llu row%s", (unsigned long long)all, all == 1 ? "" : "s");
+	buf_putf(&b, "%llu row%s not as the master has %s", (unsigned long long)all, all == 1 ? " is" : "s are",
+	    all == 1 ? "it" : "them");
 	for (i = 0; i < l->n; i++)
-		buf_putf(&b, "%s %s%s %s", i > 0 ? "," : ":", l->rows[i].in_live ? "" : "missing: ", l->rows[i].table,
-		    l->rows[i].key);
+		buf_putf(&b, "%s %s %s%s", i > 0 ? "," : ":", l->rows[i].table, l->rows[i].key,
+		    l->rows[i].in_live ? "" : " (missing)");
 	if (all > l->n)
 		buf_putf(&b, ", ...");
 	text = buf_str(&b);

@@ -37,7 +37,7 @@ struct diverged_list {
 void diverged_list_init(struct diverged_list *l);
 void diverged_list_fini(struct diverged_list *l);
 int diverged_list_add(void *arg, const struct diverged_row *row); /* a diverged_fn; arg: the list */
-/* "3 rows: keys uuid=…, keys uuid=…, …"; heap. */
+/* "3 rows are not as the master has them: keys uuid=…, keys uuid=… (missing), …"; heap. */
 char *diverged_list_text(const struct diverged_list *l);
 
 /* Compare a live database with a database file that nobody else has open (an image). both: also the other way round. */

@@ -193,8 +193,8 @@ static int refuse(const struct restoring *x)
 
 	if (l->n == 0)
 		return err_set(KC_EDIVERGED, "%s: is not what was last applied", source_path(x->o->live));
-	return err_set(KC_EDIVERGED, "%s: %llu row%s here that %s not come from its master, the first: %s %s%s",
-	    source_path(x->o->live), (unsigned long long)all, all == 1 ? " is" : "s are", all == 1 ? "does" : "do",
+	return err_set(KC_EDIVERGED, "%s: %llu row%s not as its master has %s, the first: %s %s%s",
+	    source_path(x->o->live), (unsigned long long)all, all == 1 ? " is" : "s are", all == 1 ? "it" : "them",
 	    l->rows[0].table, l->rows[0].key, l->rows[0].in_live ? "" : " (missing)");
 }
 

@@ -117,7 +117,7 @@ int file_new_begin(struct file_new *f, const char *path, mode_t mode)
 	    r[2], r[3], r[4], r[5], r[6], r[7]);
 	f->fd = open(f->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (f->fd < 0)
-		rc = err_errno("%s: cannot create", path);
+		rc = err_errno("%s: cannot write", path);
 	else if (fchmod(f->fd, mode) < 0)
 		rc = err_errno("%s: cannot set the mode", path);
 	else

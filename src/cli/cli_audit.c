@@ -41,7 +41,7 @@ int cli_audit(struct audit **audit, struct cli *c)
 			rc = audit_open(&c->audit, &o);
 		free(dir);
 		if (rc < 0)
-			return err_prefix(rc, "audit log");
+			return rc;
 	}
 	*audit = c->audit;
 	return KC_OK;

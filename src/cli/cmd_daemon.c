@@ -191,6 +191,7 @@ const struct cli_command cmd_daemon_commands[] = {
 	{ "reload", "", "read configuration and credentials anew", NULL, CLI_CONF, cmd_reload },
 	{ "diverged list", "", "list the rows of this clone that are not from its master", NULL, CLI_CONF,
 	    cmd_diverged_list },
-	{ "diverged discard", "", "let the next restore replace them", NULL, CLI_CONF, cmd_diverged_discard },
+	{ "diverged discard", "", "let the next restore replace the rows that only this clone has", NULL, CLI_CONF,
+	    cmd_diverged_discard },
 	{ NULL },
 };

@@ -146,11 +146,13 @@ static int show_signers(const struct cli *c, const char *list_path)
 	char *own_path = file_join(c->conf->secrets_dir, LAYOUT_SIGNING_PUB);
 	struct sign_pins pins = { 0 };
 	struct sign_public own;
-	bool has_own = file_exists(own_path);
 	json_t *array = json_array();
-	int rc = has_own ? sign_public_read(&own, own_path) : KC_OK;
+	int rc = sign_public_read(&own, own_path);
+	bool has_own = rc == KC_OK;
 
 	free(own_path);
+	if (rc == KC_ENOENT)
+		rc = KC_OK;
 	if (rc == KC_OK)
 		rc = sign_pins_load(&pins, list_path);
 	if (rc == KC_OK && has_own) {
@@ -238,7 +240,7 @@ const struct cli_command cmd_trust_commands[] = {
 	{ "trust add", "FILE", "trust an authority, or a self-signed certificate (PEM or DER)", add_options, CLI_CONF,
 	    cmd_add },
 	{ "trust list", "", "list what is trusted", NULL, CLI_CONF, cmd_list },
-	{ "trust remove", "NAME|SHA256", "trust it no longer", NULL, CLI_CONF, cmd_remove },
+	{ "trust remove", "NAME|SHA256", "trust a certificate no longer", NULL, CLI_CONF, cmd_remove },
 	{ "trust signer", "[KEY|FILE]", "show, or accept, the signing keys whose backups are restored here",
 	    signer_options, CLI_CONF, cmd_signer },
 	{ NULL },

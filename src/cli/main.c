@@ -190,6 +190,8 @@ int main(int argc, char **argv)
 		rc = run(&c, argc, argv);
 	if (rc == KC_OK && fflush(stdout) != 0)
 		rc = err_errno("standard output");
+	if (rc < 0)
+		(void)fflush(stdout); /* what was said before comes first */
 	if (rc < 0 && !c.quiet_error)
 		fprintf(stderr, "keyclone: %s\n", err_text(rc));
 	audit_close(c.audit);

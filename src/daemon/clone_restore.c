@@ -285,14 +285,12 @@ static void diverged(struct clone_role *c, const json_t *result, struct proto_re
 		.detail = self->diverged_detail };
 
 	self->diverged = true;
-	snprintf(self->diverged_detail, sizeof(self->diverged_detail), "not from the master: %.400s",
-	    member_text(result, "diverged"));
+	STR_COPY(self->diverged_detail, member_text(result, "diverged"));
 	state_clear_intent(c->d->state);
 	daemon_save(c->d);
 	daemon_audit(c->d, &r);
 	audit_failed(c, KC_EDIVERGED, self->diverged_detail);
-	log_err("generation %" PRIu64 " is not restored, nothing was written: this machine's database has rows %s; see "
-		"'keyclone diverged list'",
+	log_err("generation %" PRIu64 " is not restored, nothing was written: %s; see 'keyclone diverged list'",
 	    c->stored.generation, self->diverged_detail);
 	clone_fill_result(c, answer, PROTO_DIVERGED, KC_EDIVERGED, self->diverged_detail);
 }

@@ -373,6 +373,7 @@ static int start(struct daemon *d, size_t *done)
 	for (*done = 0; rc == KC_OK && *done < STEPS; ++*done) {
 		if (d->taken && steps[*done].alone)
 			continue;
+		log_debug("start: %s", steps[*done].name);
 		rc = steps[*done].start(d);
 		if (rc < 0)
 			break;
@@ -416,15 +417,6 @@ static void sync_audit(void *arg)
 	}
 }
 
-/* What failed; a configuration names itself. */
-static void print_failure(size_t step, int rc)
-{
-	if (step < STEPS && steps[step].start == start_conf)
-		fprintf(stderr, "keycloned: %s\n", err_text(rc));
-	else
-		fprintf(stderr, "keycloned: %s: %s\n", step < STEPS ? steps[step].name : "start", err_text(rc));
-}
-
 static int run_daemon(const char *conf_path, bool check_only)
 {
 	struct daemon d = { .conf_path = conf_path, .lock_fd = -1, .checking = check_only };
@@ -441,7 +433,7 @@ static int run_daemon(const char *conf_path, bool check_only)
 	}
 	if (rc < 0) {
 		if (!d.explained)
-			print_failure(done, rc);
+			fprintf(stderr, "keycloned: %s\n", err_text(rc));
 		d.exit_status = err_exit_status(rc);
 	} else if (check_only) {
 		puts(d.taken ? "keycloned: configuration, directories and credentials are right; a keycloned runs here "

@@ -35,10 +35,13 @@ static int open_identity(struct secrets *s)
 static int open_signing(struct secrets *s, bool master)
 {
 	char *key = file_join(s->dir, LAYOUT_SIGNING_KEY), *pub = file_join(s->dir, LAYOUT_SIGNING_PUB);
-	bool added, lost = !file_exists(key) && file_exists(s->signers);
-	int rc =
-	    file_exists(key) ? sign_key_load(&s->signing, s->box, key) : sign_key_create(&s->signing, s->box, key, pub);
+	bool added, lost = false;
+	int rc = sign_key_load(&s->signing, s->box, key);
 
+	if (rc == KC_ENOENT) {
+		lost = file_exists(s->signers);
+		rc = sign_key_create(&s->signing, s->box, key, pub);
+	}
 	if (rc == KC_OK && master && lost)
 		log_warn("%s was not there: a new signing key was made, and no clone restores what it signs until "
 			 "'keyclone trust signer' accepts it there",

@@ -378,8 +378,8 @@ int state_open(struct state **out, const char *dir, bool create)
 	s->path = file_join(dir, "state.db");
 	if (create && (rc = file_make_dirs(dir)) == KC_OK)
 		rc = make_file(s->path);
-	else if (!create && !file_exists(s->path))
-		rc = err_set(KC_ENOENT, "%s: there is no state database yet", s->path);
+	else if (!create && access(s->path, F_OK) < 0)
+		rc = err_errno("%s", s->path);
 	if (rc == KC_OK && sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
 		rc = err_set(
 		    KC_ESYS, "%s: cannot open: %s", s->path, s->db != NULL ? sqlite3_errmsg(s->db) : "no memory");

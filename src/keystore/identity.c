@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/file.h"
@@ -111,8 +112,9 @@ static int resolve_wanted(char **alias, const char *dir, const char *wanted)
 	if (rc < 0)
 		return rc;
 	crt = path_of(dir, wanted, ".crt");
-	if (!file_exists(crt))
-		rc = err_set(KC_ENOENT, "alias %s: not in the keystore %s", wanted, dir);
+	if (access(crt, F_OK) < 0)
+		rc = errno == ENOENT ? err_set(KC_ENOENT, "alias %s: not in the keystore %s", wanted, dir)
+				     : err_errno("%s", crt);
 	else if (!has_key(dir, wanted))
 		rc =
 		    err_set(KC_ENOENT, "alias %s: the keystore %s has its certificate but no private key", wanted, dir);

@@ -63,13 +63,13 @@ int secret_box_load(struct secret_box **box, const char *path)
 int secret_box_open(struct secret_box **box, const char *path)
 {
 	uint8_t key[KEY_SIZE];
-	int rc = KC_OK;
+	int rc = secret_box_load(box, path);
 
-	if (!file_exists(path)) {
-		mem_random(key, sizeof(key));
-		rc = create_once(path, key, sizeof(key));
-		mem_wipe(key, sizeof(key));
-	}
+	if (rc != KC_ENOENT)
+		return rc;
+	mem_random(key, sizeof(key));
+	rc = create_once(path, key, sizeof(key));
+	mem_wipe(key, sizeof(key));
 	return rc == KC_OK ? secret_box_load(box, path) : rc;
 }
 

@@ -60,7 +60,9 @@ int sign_pins_load(struct sign_pins *pins, const char *path)
 	int rc;
 
 	buf_init(&b, FILE_MAX + 1);
-	rc = file_exists(path) ? file_read(&b, path) : KC_OK;
+	rc = file_read(&b, path);
+	if (rc == KC_ENOENT)
+		rc = KC_OK;
 	if (rc == KC_OK && buf_len(&b) > FILE_MAX)
 		rc = err_set(KC_ELIMIT, "%s: larger than %d bytes", path, FILE_MAX);
 	if (rc == KC_OK) {
@@ -117,8 +119,9 @@ int sign_pin_add(bool *added, const char *path, const struct sign_public *pub, c
 	}
 	sign_pins_fini(&pins);
 	buf_init(&b, FILE_MAX);
-	if (file_exists(path))
-		rc = file_read(&b, path);
+	rc = file_read(&b, path);
+	if (rc == KC_ENOENT)
+		rc = KC_OK;
 	if (rc == KC_OK && buf_len(&b) > 0 && buf_data(&b)[buf_len(&b) - 1] != '\n')
 		buf_put_u8(&b, '\n');
 	text = sign_public_text(pub);
