@@ -39,6 +39,9 @@ struct create_prepared;
 int backup_prepare(struct create_prepared **p, const char *password, int logn);
 void create_prepared_free(struct create_prepared *p); /* waits for the thread; NULL is a no-op */
 
+/* The lineage of a backup that belongs to none: a safety backup, or one before the first replication. */
+#define CREATE_NO_LINEAGE "00000000000000000000000000000000"
+
 struct create_options {
 	struct source *source;
 	const char *dir;     /* the backup folder; exists */

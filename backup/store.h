@@ -31,9 +31,8 @@ struct store_name {
 	enum store_kind kind;
 	int64_t time; /* seconds since 1970 */
 };
-/* The database part of names for a key database: its file name without extension, other characters than letters,
- * digits,
- * '.', '_' and '-' replaced. */
+/* The database part of names for a key database: its file name without extension; what is not a letter, a digit, '.',
+ * '_' or '-' is replaced. */
 void store_database_name(char out[STORE_DATABASE_MAX + 1], const char *keydb_path);
 /* Heap. `lineage` in the struct may be cut from the full id by the caller; only 8 digits are used. */
 char *store_name_build(const struct store_name *n);

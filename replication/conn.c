@@ -2,12 +2,13 @@
 /*
  * conn: the life of a session: phases, ends. Reading and writing frames is conn_io.c, deadlines are conn_time.c.
  *
- *     RESOLVE    looking up the name                    deadline connect_ms
- *     CONNECT    one address after the other            deadline connect_ms each
- *     HANDSHAKE  TLS, the peer's chain, who it is       deadline handshake_ms
- *     OPEN       frames                                 idle_ms of silence, or of a peer that takes nothing; hello
- * within handshake_ms; the owner's own LINGER     all is said; the peer reads the end    deadline linger_ms CLOSED
- * nothing; on_closed is due or done
+ *     phase      what happens                           deadline
+ *     RESOLVE    looking up the name                    connect_ms
+ *     CONNECT    one address after the other            connect_ms each
+ *     HANDSHAKE  TLS, the peer's chain, who it is       handshake_ms
+ *     OPEN       frames                                 hello within handshake_ms, silence of idle_ms, the owner's
+ *     LINGER     all is said; the peer reads the end    linger_ms
+ *     CLOSED     nothing; on_closed is due or done
  *
  * Only conn_set_phase() changes the phase. Whatever ends a session comes through conn_end().
  */
@@ -106,7 +107,7 @@ void conn_set_events(struct conn *c, const struct conn_events *events, void *arg
 	c->arg = arg;
 }
 
-static void close_fd(struct conn *c)
+void conn_close_fd(struct conn *c)
 {
 	loop_fd_free(c->watch);
 	c->watch = NULL;
@@ -131,7 +132,7 @@ void conn_free(struct conn *c)
 	loop_timer_free(c->kick);
 	conn_dial_free(c->dial);
 	tls_free(c->tls);
-	close_fd(c);
+	conn_close_fd(c);
 	tls_creds_unref(c->opt.creds);
 	for (size_t i = 0; c->rule_cns != NULL && c->rule_cns[i] != NULL; i++)
 		free(c->rule_cns[i]);
@@ -332,7 +333,7 @@ void conn_end(struct conn *c, int rc, const char *text)
 	conn_set_phase(c, CONN_CLOSED);
 	loop_timer_clear(c->owner_timer);
 	loop_timer_clear(c->pulse);
-	close_fd(c);
+	conn_close_fd(c);
 	loop_timer_set(c->kick, 0);
 }
 

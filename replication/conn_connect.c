@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/host.h"
 #include "base/mem.h"
 #include "conn_priv.h"
 
@@ -99,15 +100,6 @@ void conn_dial_free(struct conn_dial *d)
 	free(d);
 }
 
-static void drop_socket(struct conn *c)
-{
-	loop_fd_free(c->watch);
-	c->watch = NULL;
-	if (c->fd >= 0)
-		close(c->fd);
-	c->fd = -1;
-}
-
 static void give_up(struct conn *c)
 {
 	int e = c->dial->failure;
@@ -131,7 +123,7 @@ static void try_next(struct conn *c)
 {
 	struct conn_dial *d = c->dial;
 
-	drop_socket(c);
+	conn_close_fd(c);
 	for (; d->next != NULL; d->next = d->next->ai_next) {
 		const struct addrinfo *a = d->next;
 		int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -244,7 +236,7 @@ struct conn *conn_connect(struct loop *l, const char *host, uint16_t port, const
 	char *bare = bare_host(host), service[8], *name;
 	struct conn *c;
 
-	name = mem_xasprintf(strchr(bare, ':') != NULL ? "[%s]:%u" : "%s:%u", bare, port);
+	name = host_port_format(bare, port);
 	c = conn_new(l, CONN_RESOLVE, false, name, opt, events, arg);
 	free(name);
 	c->host = bare;

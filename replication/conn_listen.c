@@ -5,6 +5,7 @@
  * counts.
  */
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -100,6 +101,7 @@ static void drop_oldest(struct conn_listener *ln)
 	for (struct conn *c = ln->conns; c != NULL; c = c->next)
 		if (c->half_open)
 			oldest = c;
+	assert(oldest != NULL);
 	refused(ln, oldest->address, oldest->verdict, KC_ELIMIT, "too many sessions wait to be authorised");
 	conn_free(oldest);
 }

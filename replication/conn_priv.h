@@ -76,6 +76,8 @@ struct conn *conn_new(struct loop *l, enum conn_phase phase, bool server, const 
     const struct conn_options *opt, const struct conn_events *events, void *arg);
 /* Take a descriptor and watch it. */
 void conn_watch(struct conn *c, int fd);
+/* Give it up: no address behind it, or the end. */
+void conn_close_fd(struct conn *c);
 /* It is connected: begin the handshake. */
 void conn_start_tls(struct conn *c);
 /* The session is over: on_closed at the next turn. The first reason counts. */

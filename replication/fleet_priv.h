@@ -52,7 +52,6 @@ struct fleet {
 
 /* After each event: tells the owner what changed, and plans the timer. */
 void fleet_settle(struct fleet_clone *c);
-void fleet_plan(struct fleet *f);
 /* Does it wait for an attempt, now or later? */
 bool fleet_waits(const struct fleet_clone *c);
 /* What a clone has, it has of its lineage: forget that of another. */

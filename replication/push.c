@@ -52,7 +52,6 @@ struct push {
 	struct proto_msg msg; /* being encoded or decoded */
 	struct outgoing out;  /* the offer under way, or the last one */
 	uint64_t told_at;
-	char name[PROTO_HOST + 8];
 };
 
 static const char *const state_names[] = {
@@ -366,8 +365,6 @@ static struct push *new_push(struct loop *l, const struct push_options *o, const
 	p->progress_ms = or_default(o->progress_ms, PROGRESS_DEFAULT);
 	p->age = loop_timer_new(l, on_age, p);
 	p->hello = *o->hello;
-	snprintf(p->name, sizeof(p->name), strchr(o->host, ':') != NULL && o->host[0] != '[' ? "[%s]:%u" : "%s:%u",
-	    o->host, o->port);
 	return p;
 }
 
@@ -396,7 +393,7 @@ int push_offer(struct push *p, const struct push_file *file)
 	int fd, rc;
 
 	if (p->state != PUSH_IDLE)
-		return err_set(KC_EBUSY, "%s: the session is %s", p->name, state_names[p->state]);
+		return err_set(KC_EBUSY, "%s: the session is %s", conn_name(p->conn), state_names[p->state]);
 	rc = outgoing_open(&fd, file->path);
 	if (rc < 0)
 		return rc;

@@ -59,13 +59,13 @@ int receive_send(struct receive_session *s, enum proto_type type)
 
 /* --- greeting --------------------------------------------------------------------------------------------------- */
 
-/* The session is over, for whatever reason; conn may be in one of its callbacks. */
 /* It was allowed to speak, and did not keep to what was agreed. */
 static bool misbehaved(const struct receive_session *s, int rc)
 {
 	return rc == KC_EPROTO || rc == KC_ELIMIT || rc == KC_EFOREIGN || (rc == KC_ETIMEOUT && !s->greeted);
 }
 
+/* The session is over, for whatever reason; conn may be in one of its callbacks. */
 static void end_session(struct receive_session *s, int rc, const char *text)
 {
 	struct receive *r = s->r;

@@ -104,7 +104,7 @@ void receive_stop(struct receive *r);
 /* Is a backup being received, stored, or restored (on_stored without receive_result)? */
 bool receive_busy(const struct receive *r);
 
-/* A local restore (an operator's, a promotion) begins or ends: offers are declined as busy meanwhile. */
+/* What an interrupted restore left begins to be found out, or is known: offers are declined as busy meanwhile. */
 void receive_set_blocked(struct receive *r, bool blocked);
 
 /* How far the restore is; sent to the master that offered, if its session is still there. No-op outside a restore. */

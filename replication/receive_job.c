@@ -155,7 +155,7 @@ static const char *busy_with(const struct receive *r)
 		return texts[r->phase];
 	if (r->stopping)
 		return "this clone is shutting down";
-	return r->blocked ? "an operator's restore is under way" : NULL;
+	return r->blocked ? "what an interrupted restore left is being found out" : NULL;
 }
 
 static void decline(struct proto_decline *why, enum proto_reason reason, const char *text)

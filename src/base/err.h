@@ -81,7 +81,7 @@ const char *err_name(int code);	    /* "KC_EBUSY" */
 const char *err_msg_code(int code); /* "KC0103E", for the audit log and `keyclone explain` */
 int err_exit_status(int code);	    /* 0, 1, 2, 64, 65, 69, 73, 77, 78 */
 bool err_retryable(int code);
-int err_from_name(
-    const char *name); /* the code of "KC_EBUSY", KC_EFAIL for an unknown name: for results that cross processes */
+/* The code of "KC_EBUSY", KC_EFAIL for an unknown name: for results that cross processes. */
+int err_from_name(const char *name);
 
 #endif

@@ -5,8 +5,7 @@
  * mem_xalloc() and its kin abort the process when there is no memory: control code has no branch for it. Sizes
  * that a peer or a file can influence go through buf (buf.h), which has a cap.
  *
- * Secrets (keys, passwords) live in memory from mem_secret_new(): locked against swap where RLIMIT_MEMLOCK allows
- *,
+ * Secrets (keys, passwords) live in memory from mem_secret_new(): locked against swap where RLIMIT_MEMLOCK allows it,
  * excluded from core dumps, between guard pages, wiped on free.
  */
 #ifndef KC_MEM_H

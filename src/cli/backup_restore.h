@@ -6,9 +6,6 @@
 #include "backup/create.h"
 #include "backup_env.h"
 
-/* The lineage in names and manifests where there is none yet. */
-#define BACKUP_NO_LINEAGE "00000000000000000000000000000000"
-
 int backup_restore_command(struct cli *c);
 /* A backup of `s` by the configuration; the password must be known (backup_env_password). */
 int backup_env_create(struct create_result *result, struct backup_env *e, struct source *s, enum store_kind kind);

@@ -33,7 +33,7 @@ int backup_env_create(struct create_result *result, struct backup_env *e, struct
 	struct create_options o = { .source = s,
 		.dir = conf->backup_dir,
 		.output = kind == STORE_FULL ? cli_string(e->c, "output") : NULL,
-		.lineage = e->self.lineage[0] != '\0' ? e->self.lineage : BACKUP_NO_LINEAGE,
+		.lineage = e->self.lineage[0] != '\0' ? e->self.lineage : CREATE_NO_LINEAGE,
 		.generation = e->self.generation,
 		.kind = kind,
 		.host = e->host,

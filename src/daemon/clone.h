@@ -2,8 +2,8 @@
 /*
  * clone: the role that receives backups, restores them into the live key database by the worker, and answers.
  *
- *     offer ──fits?──> stored (durably, with its travel header) ──> restore job ──intent?──> state ──go──> applied ──>
- * result
+ *     offer ──fits?──> stored (durably, with its travel header) ──> restore job ──intent?──> state ──go──> applied
+ *                                                                                                            └─> result
  *
  * What is stored and not applied is restored at the next start too, without the master. An intent left by a crash is
  * resolved first: the database has either the old digest or the new one.

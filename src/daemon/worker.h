@@ -4,20 +4,27 @@
  * one request at a time from descriptor 3 (ipc.h) and ends when that closes. What it finds out about the database stays
  * with it between requests: an open connection, the version it last saw, the file key of the last backup.
  *
- *   verb        request                                         result, beside "rc" and "error"
- *   config      –                                               conf (without secrets), sealed (bool), errors
- *   open        –                                               database {kind, path, rows}, recipient, signer
- *   check       digest, schema                                  changed, rows, digest
- *   backup      lineage, generation, host                       path, name, size, header_size, payload_size, sha256,
- *               (progress: phase, percent, bytes, path,         recovery, file_id, digest, schema, rows, room
- *                header_size, file_id, digest, room)
- *   wrap        backup (path), clones [{clone, recipient}]      headers {clone: base64}, refused {clone: {rc, error}}
- *               (a recipient is pinned when it is first seen: recipients.h)
- *   restore     backup (path), travel, lineage, generation,     status restored|unchanged, digest, schema, rows
- *               digest (applied, "" at first contact), discard,
- *               signer; asks {"ask": "intent", …}
- *   resolve     old_digest, digest                              which: old|new|neither
- *   diverged    backup, travel                                  rows [{table, key, what}], count
+ *   verb      request                                      result, beside "rc" and "error"
+ *   config    –                                            conf (without secrets), sealed; or errors [text]
+ *   open      –                                            database {kind, path, rows}, recipient, signer (master)
+ *   ready     –                                            – (it is open, and what a dead worker left is gone)
+ * master:
+ *   check     –                                            moved: has anybody written since the newest backup?
+ *   backup    lineage, host, digest and schema of the      unchanged, digest, schema, rows; unless unchanged: path,
+ *             newest backup (none: make one whatever);     name, generation, size, header_size, sha256, file_id,
+ *             asks {"ask": "generation"} for its number    database_size, timings
+ *             progress: phase, percent; while it grows: path, name, bytes, header_size, file_id, digest, generation,
+ *             database_size
+ *   wrap      backup (path), clones [{clone, recipient}]   headers {clone: base64}, refused {clone: {rc, error}}
+ *             (a recipient is pinned when it is first seen: recipients.h)
+ * clone:
+ *   restore   backup (path), travel, lineage, generation,  same, lineage, generation, digest, schema, rows, warning,
+ *             applied (digest, "": first contact),         timings; and, if rows differ, those of `diverged`
+ *             applied_backup, applied_travel, discard,
+ *             signer; asks {"ask": "intent", lineage, generation, old_digest, digest, schema} before it writes
+ *   resolve   old_digest, digest, schema                   which: old | new | neither
+ *   diverged  backup (path), travel, applied, signer       rows_here [{table, key, only}], only_here, only_master,
+ *                                                          diverged (text)
  */
 #ifndef KC_WORKER_H
 #define KC_WORKER_H

@@ -12,9 +12,6 @@
 #include "daemon/recipients.h"
 #include "worker_int.h"
 
-/* A safety backup belongs to no lineage. */
-#define SAFETY_LINEAGE "00000000000000000000000000000000"
-
 int worker_job_check(json_t *result, struct worker *w, const json_t *request)
 {
 	uint64_t version = 0;
@@ -204,7 +201,7 @@ int worker_safety_backup(struct worker *w)
 	struct create_options o = { .source = w->source,
 		.dir = c->backup_dir,
 		.kind = STORE_SAFETY,
-		.lineage = SAFETY_LINEAGE,
+		.lineage = CREATE_NO_LINEAGE,
 		.host = "",
 		.product = PACKAGE_NAME " " PACKAGE_VERSION,
 		.level = c->compression_level,

@@ -14,12 +14,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/hex.h"
 #include "base/ipc.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/member.h"
 #include "base/str.h"
 
 static char dir[64];
@@ -380,6 +384,95 @@ static void ipc__limits__end_who_takes_nothing_and_who_says_too_much(void **stat
 	loop_free(l);
 }
 
+static void hex__all_bytes__are_two_lower_case_digits(void **state)
+{
+	uint8_t bytes[256];
+	char hex[513], expected[3];
+
+	(void)state;
+	for (unsigned i = 0; i < 256; i++)
+		bytes[i] = (uint8_t)i;
+	hex_encode(hex, bytes, sizeof(bytes));
+	assert_int_equal(strlen(hex), 512);
+	for (unsigned i = 0; i < 256; i++) {
+		snprintf(expected, sizeof(expected), "%02x", i);
+		assert_memory_equal(hex + 2 * i, expected, 2);
+	}
+	hex_encode(hex, bytes, 0);
+	assert_string_equal(hex, "");
+}
+
+static void clock__utc__comes_back(void **state)
+{
+	static const int64_t moments[] = { 0, 1, 951782400, 1781880659, 253402300799 };
+	static const char *const wrong[] = { "", "2026-06-19", "2026-06-19T14:50:59", "2026-06-19 14:50:59Z",
+		"2026-02-31T00:00:00Z", "2026-6-19T14:50:59Z", " 2026-06-19T14:50:59Z", "2026-06-19T14:50:59Zx",
+		"1969-12-31T23:59:58Z" };
+	char text[CLOCK_UTC_SIZE];
+	int64_t t = 7;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(moments) / sizeof(moments[0]); i++) {
+		assert_int_equal(clock_parse_utc(&t, clock_utc(text, moments[i])), KC_OK);
+		assert_int_equal(t, moments[i]);
+	}
+	assert_string_equal(clock_utc(text, 1781880659), "2026-06-19T14:50:59Z");
+	assert_string_equal(clock_utc(text, INT64_MAX), "-");
+	t = 7;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(clock_parse_utc(&t, wrong[i]), KC_EFORMAT);
+	assert_int_equal(t, 7);
+}
+
+static void clock__lap__begins_anew(void **state)
+{
+	uint64_t since = clock_ms() - 5000;
+
+	(void)state;
+	assert_in_range(clock_lap(&since), 5000, 60000);
+	assert_in_range(clock_lap(&since), 0, 4000);
+}
+
+static void member__missing_or_of_another_type__is_nothing(void **state)
+{
+	json_t *o = json_pack("{s:s, s:i, s:i, s:n}", "text", "a", "number", 7, "negative", -1, "null");
+
+	(void)state;
+	assert_string_equal(member_text(o, "text"), "a");
+	assert_string_equal(member_text(o, "number"), "");
+	assert_string_equal(member_text(o, "null"), "");
+	assert_string_equal(member_text(NULL, "text"), "");
+	assert_int_equal(member_int(o, "negative"), -1);
+	assert_int_equal(member_int(o, "text"), 0);
+	assert_int_equal(member_u64(o, "number"), 7);
+	assert_int_equal(member_u64(o, "negative"), 0);
+	json_decref(o);
+}
+
+static void base64__what_is_not_strict__is_refused(void **state)
+{
+	static const char *const wrong[] = { "YQ", "YQ=", "Y Q=", "YQ==\n", "YQ==x", "\xc3\xa9==", "YR==" };
+	char out[8], *text = base64_encode("a", 1);
+	size_t n = 0;
+
+	(void)state;
+	assert_string_equal(text, "YQ==");
+	assert_int_equal(base64_decode(out, &n, sizeof(out), "YQ==YQ==", 4), KC_OK);
+	assert_int_equal(n, 1);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(base64_decode(out, &n, sizeof(out), wrong[i], strlen(wrong[i])), KC_EFORMAT);
+	assert_int_equal(base64_decode(out, &n, 2, "YWJjZGVm", 8), KC_ELIMIT);
+	free(text);
+}
+
+static void file__no_room__says_both_figures(void **state)
+{
+	(void)state;
+	assert_int_equal(file_need_space("/tmp", 1, "a test"), KC_OK);
+	assert_int_equal(file_need_space("/tmp", UINT64_MAX, "a test"), KC_ENOSPC);
+	assert_non_null(strstr(err_text(KC_ENOSPC), "/tmp: a test needs 18446744073709551615 bytes, "));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -398,6 +491,12 @@ int main(void)
 		cmocka_unit_test(ipc__messages_and_close__arrive),
 		cmocka_unit_test(ipc__garbage__closes),
 		cmocka_unit_test(ipc__limits__end_who_takes_nothing_and_who_says_too_much),
+		cmocka_unit_test(hex__all_bytes__are_two_lower_case_digits),
+		cmocka_unit_test(clock__utc__comes_back),
+		cmocka_unit_test(clock__lap__begins_anew),
+		cmocka_unit_test(member__missing_or_of_another_type__is_nothing),
+		cmocka_unit_test(base64__what_is_not_strict__is_refused),
+		cmocka_unit_test(file__no_room__says_both_figures),
 	};
 
 	return cmocka_run_group_tests_name("base", tests, setup, teardown);
