@@ -38,10 +38,10 @@
 #define CONF_CLIENT_PORT_NO 2222
 #define CONF_PASSWORD_MIN   8 /* bytes */
 
-#define CONF_STATE LOCALSTATEDIR "/lib/keyclone"
+#define CONF_STATE	 LOCALSTATEDIR "/lib/keyclone"
 #define CONF_STATE_KEYDB CONF_STATE "/keydb.sqlite"
-#define CONF_LOGS  LOCALSTATEDIR "/log/keyclone"
-#define CONF_RUN   RUNSTATEDIR "/keyclone"
+#define CONF_LOGS	 LOCALSTATEDIR "/log/keyclone"
+#define CONF_RUN	 RUNSTATEDIR "/keyclone"
 
 /* clang-format off */
 #define CONF_KEYS(K, L) \

@@ -150,7 +150,8 @@ int sign_pins_verify(const struct sign_pin **by, const struct sign_pins *pins, c
 	if (rc < 0)
 		return rc;
 	sign_public_number(number, &claimed);
-	result = err_set(KC_ESIGNATURE, "signed by key %s, which is not accepted here (see keyclone trust signer)", number);
+	result =
+	    err_set(KC_ESIGNATURE, "signed by key %s, which is not accepted here (see keyclone trust signer)", number);
 	for (size_t i = 0; i < pins->count; i++) {
 		if (memcmp(pins->pins[i].pub.number, claimed.number, sizeof(claimed.number)) != 0)
 			continue;
