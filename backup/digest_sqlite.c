@@ -118,7 +118,7 @@ static void row_put_column(struct row_state *r, sqlite3_stmt *st, int i)
 
 static void row_finish(struct row_hash *hash, struct row_state *r)
 {
-	uint8_t out[32];
+	uint8_t out[32] = { 0 };
 	int i;
 
 	if (r->hash != NULL) {

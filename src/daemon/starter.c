@@ -150,8 +150,7 @@ int starter_main(const char *conf_path)
 		if (pid == 0)
 			exec_self(fds[1], "--worker", conf_path);
 		close(fds[1]);
-		if (answer(pid, fds[0]) < 0)
-			pid = -1;
+		(void)answer(pid, fds[0]); /* a daemon that is gone closes our socket, too */
 		close(fds[0]);
 	}
 	return 0;
