@@ -16,7 +16,7 @@ unset KEYCLONE_CONFIG JOURNAL_STREAM NOTIFY_SOCKET
 export LC_ALL=C
 
 TOP_BUILDDIR=${TOP_BUILDDIR:-$PWD}
-TOP_SRCDIR=${TOP_SRCDIR:-$PWD}
+TOP_SRCDIR=$(realpath "${TOP_SRCDIR:-$PWD}")
 export PATH="$TOP_BUILDDIR:$PATH"
 
 exec 9>&2 # where a failure is told, even inside a redirection
