@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "base/err.h"
 #include "base/file.h"
@@ -292,12 +293,53 @@ static void writer__killed__loses_nothing_that_it_was_told_is_durable(void **sta
 	}
 }
 
+static void change(const char *sql)
+{
+	sqlite3 *db = NULL;
+
+	state_close(w.s);
+	w.s = NULL;
+	assert_int_equal(sqlite3_open(w.path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static void open__older_tables__get_what_they_lack(void **state)
+{
+	struct state_self self = { .generation = 7, .complete = 6 };
+	char digest[STATE_DIGEST_LEN + 1];
+
+	(void)state;
+	STR_COPY(self.schema, "lost");
+	STR_COPY(self.digest, "kept");
+	assert_int_equal(state_put_self(w.s, &self), KC_OK);
+	change("ALTER TABLE self DROP COLUMN schema; ALTER TABLE self DROP COLUMN complete; DROP TABLE made;"
+	       "PRAGMA user_version = 1");
+	reopen();
+	assert_int_equal(state_get_self(&self, w.s), KC_OK);
+	assert_int_equal(self.generation, 7);
+	assert_int_equal(self.complete, 0);
+	assert_string_equal(self.schema, "");
+	assert_string_equal(self.digest, "kept");
+	assert_int_equal(state_get_digest(digest, w.s, "l", 1), KC_ENOENT);
+}
+
+static void open__newer_version__is_refused(void **state)
+{
+	(void)state;
+	change("PRAGMA user_version = 1000");
+	assert_int_equal(state_open(&w.s, w.dir, false), KC_EFORMAT);
+	assert_non_null(strstr(err_text(KC_EFORMAT), "newer version"));
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(open__without_create__needs_one),
 		T(open__another_file__is_refused),
+		T(open__older_tables__get_what_they_lack),
+		T(open__newer_version__is_refused),
 		T(self__everything__comes_back),
 		T(lineage__new__begins_afresh_and_keeps_the_task),
 		T(intent__put__stays_until_applied_or_cleared),
