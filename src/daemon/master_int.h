@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* master_int: what the files of the master's role share: master.c (checks, backups), target.c (clones), target_push.c
- * (their sessions), wait.c (who waits). */
+/* master_int: what the files of the master's role share: master.c (the whole), master_look.c (looks, backups),
+ * master_run.c (runs), target.c (clones), target_push.c (their sessions), wait.c (who waits). */
 #ifndef KC_MASTER_INT_H
 #define KC_MASTER_INT_H
 
@@ -65,8 +65,21 @@ struct master {
 };
 
 /* master.c */
-void master_look(struct master *m, bool force);
+void master_schedule_check(struct master *m, uint64_t in_ms);
 void master_settle_soon(struct master *m);
+
+/* master_look.c */
+/* force: compare digests even if the database has not moved. A look under way goes on; what it may be too early for is
+ * left to the next one, right after it. */
+void master_look(struct master *m, bool force);
+/* What clones are offered when no backup is being made. */
+int master_load_newest(struct master *m);
+
+/* master_run.c */
+void master_run_begin(struct master *m, uint64_t generation);
+void master_run_end(struct master *m, int rc);
+/* `current`: every clone has the newest backup, also those that came late; with no clone, it is made. */
+void master_run_completed(struct master *m, bool current);
 
 /* master_listen.c */
 int master_listen(struct master *m);
