@@ -126,6 +126,18 @@ static void print_self(const json_t *status)
 		    member_text(self, "diverged_detail"));
 }
 
+/* What needs a person; the table of clones says the rest. */
+static void print_alerts(const json_t *status)
+{
+	char since[40];
+	size_t i;
+	json_t *a;
+
+	json_array_foreach(json_object_get(status, "alerts"), i, a)
+		printf("ALERT since %s: %s.\n  %s\n", local_time(since, sizeof(since), member_text(a, "since")),
+		    member_text(a, "title"), member_text(a, "text"));
+}
+
 /* Order comes from generations, not from clocks; but certificates and a tired reader do look at them. */
 static void print_clock(const json_t *c)
 {
@@ -169,6 +181,7 @@ void status_print(const json_t *status)
 			printf(
 			    "Certificate %s ends in %lld days.\n", member_text(j, "alias"), member_int(j, "days_left"));
 	print_self(status);
+	print_alerts(status);
 	if (json_array_size(clones) == 0)
 		return;
 	width = name_width(clones);

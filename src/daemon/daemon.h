@@ -17,6 +17,7 @@
 #include "daemon/state.h"
 #include "replication/conn.h"
 
+struct alerts;
 struct control;
 struct master;
 struct clone_role;
@@ -32,6 +33,7 @@ struct daemon {
 	struct state_self self; /* what state has; change it, then daemon_save() */
 	struct audit *audit;
 	struct tls_creds *creds;
+	struct alerts *alerts; /* what needs a person (alert.h) */
 	struct control *control;
 	struct master *master; /* one of these two */
 	struct clone_role *clone;

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "daemon/alert.h"
 #include "daemon/attempts.h"
 #include "daemon/clone.h"
 #include "daemon/control.h"
@@ -224,6 +225,17 @@ static int start_attempts(struct daemon *d)
 	return rc == KC_OK && d->sealed ? daemon_audit(d, &sealed) : rc;
 }
 
+static int start_alerts(struct daemon *d)
+{
+	return alerts_new(&d->alerts, d->state, NULL, d);
+}
+
+static void stop_alerts(struct daemon *d)
+{
+	alerts_free(d->alerts);
+	d->alerts = NULL;
+}
+
 static int start_credentials(struct daemon *d)
 {
 	int rc = credentials_load(&d->creds, &d->certificate, d->conf);
@@ -350,6 +362,7 @@ static const struct step {
 	{ "state", start_state, stop_state, true },
 	{ "audit log", start_audit, stop_audit, true },
 	{ "interrupted work", start_attempts, NULL, true },
+	{ "alerts", start_alerts, stop_alerts, true },
 	{ "credentials", start_credentials, stop_credentials, false },
 	{ "key database", start_database, stop_database, true },
 	{ "signals", start_signals, stop_signals, false },

@@ -99,7 +99,15 @@ static const struct state_field made_fields[] = {
 	STATE_END,
 };
 
-enum { SELF_TABLE, INTENT_TABLE, STORED_TABLE, CLONE_TABLE, MADE_TABLE };
+static const struct state_field alert_fields[] = {
+	STATE_TEXT(state_alert, kind),
+	STATE_TEXT(state_alert, subject),
+	STATE_TEXT(state_alert, text),
+	STATE_INT(state_alert, since),
+	STATE_END,
+};
+
+enum { SELF_TABLE, INTENT_TABLE, STORED_TABLE, CLONE_TABLE, MADE_TABLE, ALERT_TABLE };
 
 const struct state_table state_tables[] = {
 	[SELF_TABLE] = { "self", "one", self_fields },
@@ -107,6 +115,7 @@ const struct state_table state_tables[] = {
 	[STORED_TABLE] = { "stored", "backup", stored_fields },
 	[CLONE_TABLE] = { "clone", "host, port", clone_fields },
 	[MADE_TABLE] = { "made", "lineage, generation", made_fields },
+	[ALERT_TABLE] = { "alert", "kind, subject", alert_fields },
 	{ NULL, NULL, NULL },
 };
 
@@ -115,6 +124,7 @@ const struct state_table state_tables[] = {
 #define STORED (&state_tables[STORED_TABLE])
 #define CLONE  (&state_tables[CLONE_TABLE])
 #define MADE   (&state_tables[MADE_TABLE])
+#define ALERT  (&state_tables[ALERT_TABLE])
 
 int state_get_self(struct state_self *self, struct state *s)
 {
@@ -246,6 +256,28 @@ int state_get_clone(struct state_clone *c, struct state *s, const char *host, ui
 int state_forget_clone(struct state *s, const char *host, uint16_t port)
 {
 	return state_db_delete(s, "DELETE FROM clone WHERE host = ?1 AND port = ?2", host, port);
+}
+
+int state_put_alert(struct state *s, const struct state_alert *a)
+{
+	return state_db_put(s, ALERT, a);
+}
+
+int state_forget_alert(struct state *s, const char *kind, const char *subject)
+{
+	sqlite3_stmt *st = NULL;
+	int rc = state_db_prepare(&st, s, "DELETE FROM alert WHERE kind = ?1 AND subject = ?2");
+
+	if (rc < 0)
+		return rc;
+	sqlite3_bind_text(st, 1, kind, -1, SQLITE_STATIC);
+	sqlite3_bind_text(st, 2, subject, -1, SQLITE_STATIC);
+	return state_db_finish(s, st);
+}
+
+int state_each_alert(struct state *s, int (*each)(void *alert, void *arg), void *arg)
+{
+	return state_db_each(s, ALERT, " ORDER BY since, rowid", NULL, sizeof(struct state_alert), each, arg);
 }
 
 int state_begin(struct state *s)

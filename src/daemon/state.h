@@ -113,6 +113,18 @@ int state_put_digest(struct state *s, const char *lineage, uint64_t generation, 
 int state_get_digest(
     char digest[STATE_DIGEST_LEN + 1], struct state *s, const char *lineage, uint64_t generation); /* KC_ENOENT */
 
+/* What needs a person (alert.h); kind and subject identify it. */
+struct state_alert {
+	char kind[40];
+	char subject[300];
+	char text[400];
+	int64_t since;
+};
+int state_put_alert(struct state *s, const struct state_alert *a);
+int state_forget_alert(struct state *s, const char *kind, const char *subject);
+/* `each` gets every struct state_alert, oldest first; what it returns below KC_OK ends it and is the result. */
+int state_each_alert(struct state *s, int (*each)(void *alert, void *arg), void *arg);
+
 /* Several setters in one transaction (one sync). Not nested. */
 int state_begin(struct state *s);
 int state_commit(struct state *s); /* on failure nothing was kept */

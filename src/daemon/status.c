@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/member.h"
+#include "daemon/alert.h"
 #include "daemon/clone.h"
 #include "daemon/daemon.h"
 #include "daemon/master.h"
@@ -66,6 +67,7 @@ json_t *status_json(const struct daemon *d)
 	json_object_set_new(j, "clones", json_array());
 	json_object_set(j, "database", d->database);
 	json_object_set_new(j, "certificates", json_pack("[O]", d->certificate));
+	json_object_set_new(j, "alerts", alerts_json(d));
 	if (d->master != NULL)
 		next = master_status(d->master, j);
 	else
