@@ -102,8 +102,9 @@ struct push *push_start(struct loop *l, const struct push_options *o, const stru
 /* At once and without on_closed; what is under way breaks off. NULL is a no-op. */
 void push_free(struct push *p);
 
-/* Only while idle (else KC_EBUSY). KC_ENOENT, KC_EPERM, KC_ESYS: the file cannot be opened. KC_EPROTO: a member of the
- * offer is out of range. On failure the session stays idle. */
+/* Only while idle (else KC_EBUSY). KC_ENET: the session is over already, on_closed follows. KC_ENOENT, KC_EPERM,
+ * KC_ESYS: the file cannot be opened. KC_EPROTO: a member of the offer is out of range. On failure the session stays
+ * idle. */
 int push_offer(struct push *p, const struct push_file *file);
 /* More of the file is valid now. Ignored when no offer is under way, so that it may be called for all sessions. */
 void push_grow(struct push *p, uint64_t valid);

@@ -118,6 +118,8 @@ static void offer(struct target *t)
 		m->want_full = true;
 		master_look(m, true);
 	}
+	if (rc == KC_ENET)
+		return; /* it was ending already: on_closed says how, and the attempt goes on from there */
 	if (rc < 0) {
 		failed(t, FLEET_FAIL_OTHER, rc, err_text(rc), true);
 		return;

@@ -518,6 +518,38 @@ static void session__bye_meets_offer__ends_in_good_order(void **state)
 	stop_pair(&c, &m);
 }
 
+/* Whatever turn of the loop the offer comes in: before the clone's bye, after it, or when the session is over already.
+ */
+static void session__offer_at_each_turn_of_its_end__ends_in_good_order(void **state)
+{
+	struct rig *rig = *state;
+	bool over = false;
+
+	for (int turns = 0; turns < 50 && !over; turns++) {
+		struct rig_clone c;
+		struct rig_master m;
+		struct rig_backup b;
+
+		connect_pair(rig, &c, &m);
+		rig_backup_init(&b, rig, 1, 1000);
+		receive_greet_anew(c.receive);
+		for (int i = 0; i < turns && m.closed == 0; i++)
+			loop_turn(rig->loop, 10);
+		over = m.closed != 0;
+		if (!over) {
+			int rc = push_offer(m.push, &b.file);
+
+			assert_true(rc == KC_OK || rc == KC_ENET || rc == KC_EBUSY);
+			assert_true(rig_until(rig, &m.closed));
+		}
+		assert_int_equal(m.how, PUSH_GOOD);
+		assert_int_equal(c.begun, 0);
+		rig_backup_fini(&b);
+		stop_pair(&c, &m);
+	}
+	assert_true(over);
+}
+
 static void session__stop_while_connecting__closed_in_good_order(void **state)
 {
 	struct rig *rig = *state;
@@ -643,6 +675,7 @@ int main(void)
 		rig_test(session__breaks_while_restoring__restore_goes_on),
 		rig_test(session__stop_while_sending__finishes_first),
 		rig_test(session__bye_meets_offer__ends_in_good_order),
+		rig_test(session__offer_at_each_turn_of_its_end__ends_in_good_order),
 		rig_test(session__stop_while_connecting__closed_in_good_order),
 		rig_test(session__old_and_idle__ends_in_good_order),
 		rig_test(connect__nobody_listens__unreachable_refused),
