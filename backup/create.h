@@ -47,6 +47,7 @@ struct create_options {
 	const char *dir;     /* the backup folder; exists */
 	const char *output;  /* or: exactly this file, KC_EEXIST if it is there (its `.part` grows beside it) */
 	const char *lineage; /* 32 hex digits */
+	const struct lineage_list *ancestors; /* of the lineage; NULL: none */
 	/* The generation, or 0 with a function that reserves it once it is clear that a backup will be made (after the
 	 * digest). Without a function 0 is the generation (a backup before the first replication). */
 	uint64_t generation;

@@ -40,6 +40,8 @@ static int build_manifest(struct buf *json, const struct creation *c)
 
 	manifest_init(&m);
 	memcpy(m.lineage, o->lineage, strnlen(o->lineage, MANIFEST_LINEAGE_LEN));
+	if (o->ancestors != NULL)
+		m.ancestors = *o->ancestors;
 	m.generation = c->result.generation;
 	m.time = c->result.time;
 	m.host = mem_xstrdup(o->host != NULL && o->host[0] != '\0' ? o->host : "localhost");

@@ -114,12 +114,11 @@ static int check_identity(const struct manifest *m)
 {
 	if (!is_hex(m->lineage, MANIFEST_LINEAGE_LEN))
 		return wrong("lineage", "not 32 hex digits");
-	if (m->parent[0] != '\0' && !is_hex(m->parent, MANIFEST_LINEAGE_LEN))
-		return wrong("parent", "not 32 hex digits");
-	if (strcmp(m->parent, m->lineage) == 0)
-		return wrong("parent", "the lineage itself");
-	if (too_large(m->fork) || (m->parent[0] == '\0' && m->fork != 0))
-		return wrong("fork", "out of range");
+	if (m->ancestors.count > LINEAGE_MAX || lineage_find(&m->ancestors, m->lineage) != NULL)
+		return wrong("ancestors", "the lineage itself, or too many");
+	for (size_t i = 0; i < m->ancestors.count; i++)
+		if (!lineage_is_valid(m->ancestors.of[i].lineage) || too_large(m->ancestors.of[i].fork))
+			return wrong("ancestors", "not a lineage and a generation");
 	if (too_large(m->generation))
 		return wrong("generation", "out of range");
 	if (m->base != 0 && m->base >= m->generation)
@@ -322,14 +321,16 @@ static json_t *build_companions(const struct manifest *m)
 /* json_pack takes the references that are given as 'o', also when it fails. */
 static json_t *build(const struct manifest *m)
 {
+	const struct lineage_list *a = &m->ancestors;
 	char when[CLOCK_UTC_SIZE];
 
 	clock_utc(when, m->time);
-	return json_pack("{s:i, s:s, s:o, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "format",
-	    MANIFEST_FORMAT, "lineage", m->lineage, "parent", text_or_null(m->parent), "fork", (json_int_t)m->fork,
-	    "generation", (json_int_t)m->generation, "base", (json_int_t)m->base, "kind", MANIFEST_KIND, "time", when,
-	    "host", m->host, "product", m->product, "database", build_database(&m->db), "tables", build_tables(m),
-	    "sequences", build_sequences(m), "companions", build_companions(m));
+	return json_pack("{s:i, s:s, s:o, s:I, s:o, s:I, s:I, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "format",
+	    MANIFEST_FORMAT, "lineage", m->lineage, "parent", text_or_null(a->count > 0 ? a->of[0].lineage : ""),
+	    "fork", (json_int_t)(a->count > 0 ? a->of[0].fork : 0), "ancestors", lineage_json(a), "generation",
+	    (json_int_t)m->generation, "base", (json_int_t)m->base, "kind", MANIFEST_KIND, "time", when, "host",
+	    m->host, "product", m->product, "database", build_database(&m->db), "tables", build_tables(m), "sequences",
+	    build_sequences(m), "companions", build_companions(m));
 }
 
 static int dump_to_buf(const char *data, size_t n, void *arg)

@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "base/buf.h"
+#include "base/lineage.h"
 
 #define MANIFEST_FORMAT	       1
 #define MANIFEST_LINEAGE_LEN   32 /* hex digits */
@@ -61,8 +62,8 @@ struct manifest_database {
  * value is refused with the value in the message. */
 struct manifest {
 	char lineage[MANIFEST_LINEAGE_LEN + 1];
-	char parent[MANIFEST_LINEAGE_LEN + 1]; /* empty: none */
-	uint64_t fork;	     /* generation of the parent at which the lineage began; 0 without parent */
+	/* Nearest first: the first is the parent and the parent's generation at which the lineage began. */
+	struct lineage_list ancestors;
 	uint64_t generation; /* 0: made before the lineage's first */
 	uint64_t base;	     /* generation that the changes are counted from; 0: none */
 	int64_t time;	     /* seconds since 1970, UTC */

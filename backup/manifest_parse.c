@@ -191,19 +191,31 @@ static void parse_lists(struct manifest *m, struct cursor root)
 	}
 }
 
+/* The list came later than parent and fork: without it they are all there is, and else its first entry. */
+static void parse_ancestry(struct lineage_list *list, struct cursor c)
+{
+	const json_t *parent = get(c, "parent"), *ancestors = json_object_get(c.object, "ancestors");
+	uint64_t fork = get_count(c, "fork");
+	const char *name = json_is_null(parent) ? "" : get_text(c, "parent");
+
+	if (*c.status < 0)
+		return;
+	if (json_is_null(parent) ? fork != 0 : !lineage_is_valid(name))
+		wrong(c, "parent", "not 32 hex digits, or a fork without it");
+	else if (ancestors != NULL && lineage_from_json(list, ancestors) < 0)
+		wrong(c, "ancestors", "not a list of lineages and generations");
+	else if (ancestors == NULL && name[0] != '\0')
+		lineage_push(list, name, fork);
+	else if (list->count > 0 ? strcmp(list->of[0].lineage, name) != 0 || list->of[0].fork != fork : name[0] != '\0')
+		wrong(c, "ancestors", "not beginning with parent and fork");
+}
+
 static void parse_identity(struct manifest *m, struct cursor c)
 {
 	const char *kind;
-	json_t *parent;
 
 	get_fixed(m->lineage, sizeof(m->lineage), c, "lineage");
-	parent = get(c, "parent");
-	if (parent != NULL && !json_is_null(parent)) {
-		get_fixed(m->parent, sizeof(m->parent), c, "parent");
-		if (*c.status == KC_OK && m->parent[0] == '\0')
-			wrong(c, "parent", "empty");
-	}
-	m->fork = get_count(c, "fork");
+	parse_ancestry(&m->ancestors, c);
 	m->generation = get_count(c, "generation");
 	m->base = get_count(c, "base");
 	kind = get_text(c, "kind");

@@ -32,6 +32,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/lineage.h"
 
 #define PROTO_ALPN	  "keyclone/1"
 #define PROTO_VERSION	  1
@@ -83,16 +84,18 @@ void proto_fsm_step(struct proto_fsm *f, bool received, uint8_t type);
 const char *proto_type_name(uint8_t type); /* "offer"; "unknown" */
 
 /* Sizes of the structs' members, with the NUL where they are strings. */
-#define PROTO_LINEAGE  33 /* 32 lower-case hex digits */
-#define PROTO_DIGEST   65 /* 64 lower-case hex digits */
-#define PROTO_HOST     256
-#define PROTO_NAME     256  /* a file name without a slash */
-#define PROTO_KEY      129  /* an age recipient, a signing key */
-#define PROTO_TEXT     1025 /* a message for people */
-#define PROTO_CODE     33   /* KC_ENOSPC */
-#define PROTO_HEADER   4096 /* bytes of an age header */
-#define PROTO_WARNINGS 16
-#define PROTO_WARNING  257
+#define PROTO_LINEAGE	 33 /* 32 lower-case hex digits */
+#define PROTO_DIGEST	 65 /* 64 lower-case hex digits */
+#define PROTO_HOST	 256
+#define PROTO_NAME	 256  /* a file name without a slash */
+#define PROTO_KEY	 129  /* an age recipient, a signing key */
+#define PROTO_TEXT	 1025 /* a message for people */
+#define PROTO_CODE	 33   /* KC_ENOSPC */
+#define PROTO_HEADER	 4096 /* bytes of an age header */
+#define PROTO_WARNINGS	 16
+#define PROTO_WARNING	 257
+#define PROTO_CLONES	 20
+#define PROTO_CLONE_NAME 264 /* HOST:PORT, [ADDRESS]:PORT */
 
 struct proto_hello {
 	uint32_t version;	     /* the highest that the sender speaks; the session uses the lower of both */
@@ -102,9 +105,13 @@ struct proto_hello {
 	char host[PROTO_HOST];
 	uint64_t time; /* seconds since 1970 */
 	/* master */
-	uint32_t fleet;		     /* how many clones it has; 0 = does not say */
-	uint64_t interval;	     /* seconds between its checks; 0 = does not say */
-	char signing_key[PROTO_KEY]; /* public half, as signify writes it (base64); required from a master */
+	uint32_t fleet;		       /* how many clones it has; 0 = does not say */
+	uint64_t interval;	       /* seconds between its checks; 0 = does not say */
+	char signing_key[PROTO_KEY];   /* public half, as signify writes it (base64); required from a master */
+	struct lineage_list ancestors; /* of its lineage, nearest first */
+	unsigned clone_count;	       /* its other clones, as it reaches them: "HOST:PORT" */
+	char clones[PROTO_CLONES][PROTO_CLONE_NAME];
+	uint32_t listen_port; /* where it listens; 0 = does not say */
 	/* clone */
 	char recipient[PROTO_KEY]; /* age1…; required from a clone */
 	char applied_lineage[PROTO_LINEAGE];
@@ -211,7 +218,7 @@ struct proto_msg {
 
 /* Decode a payload of `n` bytes sent by `from` into *m (zeroed first). KC_OK, or KC_EPROTO with
  * "offer: generation is missing", "hello: free is not an integer between 0 and 9007199254740991", … Not for data, alive
- * and bye. A struct proto_msg is about 10 KiB: keep it in your session, not on the stack. */
+ * and bye. A struct proto_msg is about 16 KiB: keep it in your session, not on the stack. */
 int proto_decode(struct proto_msg *m, enum proto_role from, uint8_t type, const void *payload, size_t n);
 
 /* Append the body (without frame header) to `out` (cap at least PROTO_CONTROL_MAX). KC_EPROTO if a member is outside

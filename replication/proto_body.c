@@ -26,6 +26,7 @@ enum kind {
 	ENUM,
 	BASE64, /* bytes, their number at `count` */
 	LIST,	/* of texts, their number at `count` */
+	FORKS,	/* a struct lineage_list: [{"lineage", "fork"}, …] */
 };
 
 enum need { OPTIONAL = 0, BY_MASTER = PROTO_MASTER, BY_CLONE = PROTO_CLONE, REQUIRED = PROTO_MASTER | PROTO_CLONE };
@@ -58,6 +59,10 @@ static const struct member hello_members[] = {
 	{ "fleet", INT, OPTIONAL, AT(hello, fleet), .max = 1000 },
 	{ "interval", INT, OPTIONAL, AT(hello, interval), .max = INT_MAX_JSON },
 	{ "signing_key", TOKEN, BY_MASTER, AT(hello, signing_key) },
+	{ "ancestors", FORKS, OPTIONAL, AT(hello, ancestors) },
+	{ "clones", LIST, OPTIONAL, offsetof(struct proto_msg, hello.clones), PROTO_CLONE_NAME,
+	    offsetof(struct proto_msg, hello.clone_count), .max = PROTO_CLONES },
+	{ "listen_port", INT, OPTIONAL, AT(hello, listen_port), .max = 65535 },
 	{ "recipient", TOKEN, BY_CLONE, AT(hello, recipient) },
 	{ "applied_lineage", HEX, OPTIONAL, AT(hello, applied_lineage) },
 	{ "applied_generation", INT, OPTIONAL, AT(hello, applied_generation), .max = INT_MAX_JSON },
@@ -278,6 +283,10 @@ static int decode_member(char *msg, const struct member *m, uint8_t type, const 
 		return decode_enum(to, m, type, v);
 	case LIST:
 		return decode_list(to, (unsigned *)(void *)(msg + m->count), m, type, v);
+	case FORKS:
+		return lineage_from_json((struct lineage_list *)(void *)to, v) < 0
+			   ? bad(type, m, "is not a list of lineages and generations")
+			   : KC_OK;
 	case BOOL:
 		if (!json_is_boolean(v))
 			return bad(type, m, "is not a boolean");
@@ -389,6 +398,10 @@ static json_t *encode_member(const char *msg, const struct member *m, bool neede
 		return encode_enum(from, m);
 	case LIST:
 		return encode_list(from, *(const unsigned *)(const void *)(msg + m->count), m);
+	case FORKS:
+		return ((const struct lineage_list *)(const void *)from)->count == 0
+			   ? json_null()
+			   : lineage_json((const struct lineage_list *)(const void *)from);
 	case BOOL:
 		return *(const bool *)from ? json_true() : json_null();
 	case BASE64:

@@ -35,6 +35,8 @@
 	A(AUDIT_CLONE_REMOVED,     "clone.removed")           \
 	A(AUDIT_CLONE_DIVERGED,    "clone.diverged")          \
 	A(AUDIT_CLONE_DISCARDED,   "clone.discarded")         \
+	A(AUDIT_PROMOTE,           "promote")                 \
+	A(AUDIT_DEMOTE,            "demote")                  \
 	A(AUDIT_CERT_CREATE,       "cert.create")             \
 	A(AUDIT_CERT_IMPORT,       "cert.import")             \
 	A(AUDIT_CERT_EXPORT,       "cert.export")             \

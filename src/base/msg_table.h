@@ -242,7 +242,12 @@ M(CLOCK_OFFSET, "KC0219W", "The clocks differ.",                                
   "Set up time synchronisation on both (`timedatectl`).")                                                            \
 M(STRANGER, "KC0220W", "A stranger was refused.",                                                                    \
   "Somebody who is not a peer connected to a replication port. Repetitions within a minute are one record.",         \
-  "Let only master and clones reach `replication.MasterListenPort` and `restore.ListenPort`.")
+  "Let only master and clones reach `replication.MasterListenPort` and `restore.ListenPort`.")                       \
+M(FENCED, "KC0221E", "This master was replaced by another.",                                                         \
+  "A clone was promoted, and the clones that follow it take nothing any more from the master it came from. That is " \
+  "so for good; what this master made since then is on no clone that follows the new one.",                          \
+  "This machine has to become a clone of the new master, which the message names where the clone knows it. Rows that "\
+  "only this machine has are kept and listed then (`keyclone diverged list`).")
 
 /* Peers, TLS and certificates. */
 #define MSG_TABLE_PEER(M)                                                                                            \

@@ -44,9 +44,12 @@ int backup_env_create(struct create_result *result, struct backup_env *e, struct
 		.key = e->secrets.signing,
 		.progress = on_progress,
 		.arg = e };
-	int rc;
+	struct lineage_list ancestors = { 0 };
+	int rc = lineage_parse(&ancestors, e->self.ancestors);
 
-	rc = companion_master_key(&o.master_key_file, conf, s);
+	o.ancestors = &ancestors;
+	if (rc == KC_OK)
+		rc = companion_master_key(&o.master_key_file, conf, s);
 	return rc < 0 ? rc : backup_create(result, &o);
 }
 

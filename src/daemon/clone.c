@@ -24,6 +24,28 @@
 
 /* --- sessions --- */
 
+/* The fleet as the master names it is what a promotion of this machine takes over. */
+static void remember_fleet(struct clone_role *c, const struct proto_hello *master)
+{
+	struct state_siblings *f = mem_xalloc(sizeof(*f)), *old = mem_xalloc(sizeof(*old));
+	size_t n = 0;
+	int rc;
+
+	for (unsigned i = 0; i < master->clone_count; i++)
+		n += (size_t)snprintf(
+		    f->clones + n, sizeof(f->clones) - n, "%s%.261s", i > 0 ? " " : "", master->clones[i]);
+	STR_COPY(f->host, master->host);
+	f->port = (int64_t)master->listen_port;
+	f->at = time(NULL);
+	rc = state_get_siblings(old, c->d->state);
+	if (rc < 0 || strcmp(old->clones, f->clones) != 0 || strcmp(old->host, f->host) != 0 || old->port != f->port)
+		rc = state_put_siblings(c->d->state, f);
+	if (rc < 0)
+		log_warn("the master's list of clones is not kept: %s", err_text(rc));
+	free(old);
+	free(f);
+}
+
 static int on_hello(struct receive_session *s, const struct proto_hello *master, struct proto_hello *ours, void *arg)
 {
 	struct clone_role *c = arg;
@@ -36,6 +58,7 @@ static int on_hello(struct receive_session *s, const struct proto_hello *master,
 	self->master_contact = time(NULL);
 	STR_COPY(self->master_host, master->host);
 	daemon_save(c->d);
+	remember_fleet(c, master);
 	STR_COPY(c->signer, master->signing_key);
 	STR_COPY(ours->product, PACKAGE_NAME " " PACKAGE_VERSION);
 	STR_COPY(ours->lineage, self->lineage);

@@ -31,6 +31,13 @@ int daemon_save(struct daemon *d)
 	return rc;
 }
 
+int daemon_set_lineage(struct daemon *d)
+{
+	int rc = lineage_parse(&d->ancestors, d->self.ancestors);
+
+	return rc < 0 ? err_prefix(rc, "state database") : KC_OK;
+}
+
 int daemon_audit(struct daemon *d, const struct audit_record *r)
 {
 	int rc = audit_write(d->audit, r);

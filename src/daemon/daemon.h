@@ -30,7 +30,8 @@ struct daemon {
 	struct starter *starter;
 	struct jobs *jobs;
 	struct state *state;
-	struct state_self self; /* what state has; change it, then daemon_save() */
+	struct state_self self;	       /* what state has; change it, then daemon_save() */
+	struct lineage_list ancestors; /* self.ancestors, parsed: daemon_set_lineage */
 	struct audit *audit;
 	struct tls_creds *creds;
 	struct alerts *alerts; /* what needs a person (alert.h) */
@@ -57,6 +58,9 @@ struct daemon {
 
 /* Make d->self durable. An error is logged here: state that cannot be written ends the daemon (it would forget). */
 int daemon_save(struct daemon *d);
+
+/* d->self has another lineage: its ancestors, for everybody who judges by them. KC_EFORMAT. */
+int daemon_set_lineage(struct daemon *d);
 
 /* Write an audit record; host and role are filled in. An error is logged, and returned for operations that must not go
  * on without their record. */

@@ -157,7 +157,7 @@ static int start_state(struct daemon *d)
 		if (rc == KC_OK)
 			rc = state_get_self(&d->self, d->state);
 	}
-	return rc;
+	return rc == KC_OK ? daemon_set_lineage(d) : rc;
 }
 
 static void stop_state(struct daemon *d)

@@ -214,7 +214,8 @@ static void start_backup(struct master *m)
 {
 	const struct state_self *self = &m->d->self;
 	bool full = m->want_full || !has_whole(m);
-	json_t *request = json_pack("{s:s, s:s, s:s}", "verb", "backup", "lineage", self->lineage, "host", m->d->host);
+	json_t *request = json_pack("{s:s, s:s, s:o, s:s}", "verb", "backup", "lineage", self->lineage, "ancestors",
+	    lineage_json(&m->d->ancestors), "host", m->d->host);
 
 	m->want_full = false;
 	if (!full) {

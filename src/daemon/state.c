@@ -17,6 +17,7 @@
 
 static const struct state_field self_fields[] = {
 	STATE_TEXT(state_self, lineage),
+	STATE_TEXT(state_self, ancestors),
 	STATE_INT(state_self, generation),
 	STATE_INT(state_self, replicated),
 	STATE_INT(state_self, complete),
@@ -49,6 +50,7 @@ static const struct state_field intent_fields[] = {
 	STATE_TEXT(state_intent, digest),
 	STATE_TEXT(state_intent, schema),
 	STATE_TEXT(state_intent, backup),
+	STATE_TEXT(state_intent, ancestors),
 	STATE_END,
 };
 
@@ -107,7 +109,23 @@ static const struct state_field alert_fields[] = {
 	STATE_END,
 };
 
-enum { SELF_TABLE, INTENT_TABLE, STORED_TABLE, CLONE_TABLE, MADE_TABLE, ALERT_TABLE };
+static const struct state_field siblings_fields[] = {
+	STATE_TEXT(state_siblings, clones),
+	STATE_INT(state_siblings, at),
+	STATE_TEXT(state_siblings, host),
+	STATE_INT(state_siblings, port),
+	STATE_END,
+};
+
+enum {
+	SELF_TABLE,
+	INTENT_TABLE,
+	STORED_TABLE,
+	CLONE_TABLE,
+	MADE_TABLE,
+	ALERT_TABLE,
+	SIBLINGS_TABLE,
+};
 
 const struct state_table state_tables[] = {
 	[SELF_TABLE] = { "self", "one", self_fields },
@@ -116,15 +134,17 @@ const struct state_table state_tables[] = {
 	[CLONE_TABLE] = { "clone", "host, port", clone_fields },
 	[MADE_TABLE] = { "made", "lineage, generation", made_fields },
 	[ALERT_TABLE] = { "alert", "kind, subject", alert_fields },
+	[SIBLINGS_TABLE] = { "siblings", "one", siblings_fields },
 	{ NULL, NULL, NULL },
 };
 
-#define SELF   (&state_tables[SELF_TABLE])
-#define INTENT (&state_tables[INTENT_TABLE])
-#define STORED (&state_tables[STORED_TABLE])
-#define CLONE  (&state_tables[CLONE_TABLE])
-#define MADE   (&state_tables[MADE_TABLE])
-#define ALERT  (&state_tables[ALERT_TABLE])
+#define SELF	 (&state_tables[SELF_TABLE])
+#define INTENT	 (&state_tables[INTENT_TABLE])
+#define STORED	 (&state_tables[STORED_TABLE])
+#define CLONE	 (&state_tables[CLONE_TABLE])
+#define MADE	 (&state_tables[MADE_TABLE])
+#define ALERT	 (&state_tables[ALERT_TABLE])
+#define SIBLINGS (&state_tables[SIBLINGS_TABLE])
 
 int state_get_self(struct state_self *self, struct state *s)
 {
@@ -155,6 +175,35 @@ int state_new_lineage(struct state *s)
 	hex_encode(self.lineage, id, sizeof(id));
 	self.stopped = old.stopped;
 	return state_put_self(s, &self);
+}
+
+int state_new_child(struct state *s, const char *lineage, uint64_t fork)
+{
+	struct lineage_list ancestors = { 0 }, child;
+	struct state_self old, self = { 0 };
+	uint8_t id[STATE_LINEAGE_LEN / 2];
+	int rc = state_get_self(&old, s);
+
+	if (rc == KC_OK)
+		rc = lineage_parse(&ancestors, old.ancestors);
+	if (rc < 0)
+		return err_prefix(rc, "%s", s->path);
+	lineage_of_child(&child, old.lineage, &ancestors, lineage, fork);
+	lineage_format(self.ancestors, &child);
+	mem_random(id, sizeof(id));
+	hex_encode(self.lineage, id, sizeof(id));
+	self.stopped = old.stopped;
+	return state_put_self(s, &self);
+}
+
+int state_put_siblings(struct state *s, const struct state_siblings *f)
+{
+	return state_db_put(s, SIBLINGS, f);
+}
+
+int state_get_siblings(struct state_siblings *f, struct state *s)
+{
+	return state_db_get(f, s, SIBLINGS, "", NULL, 0);
 }
 
 int state_put_digest(struct state *s, const char *lineage, uint64_t generation, const char *digest)

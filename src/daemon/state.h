@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/lineage.h"
+
 #define STATE_LINEAGE_LEN 32 /* hex digits of a lineage id */
 #define STATE_DIGEST_LEN  64 /* hex digits of a content digest */
 
@@ -27,6 +29,7 @@ void state_close(struct state *s);
  */
 struct state_self {
 	char lineage[STATE_LINEAGE_LEN + 1];
+	char ancestors[LINEAGE_TEXT];	   /* of the lineage (lineage_parse); "": none */
 	uint64_t generation;		   /* master: last one reserved; clone: last one applied */
 	uint64_t replicated;		   /* master: last one that every clone has */
 	uint64_t complete;		   /* master: last one whose backup is whole */
@@ -53,6 +56,12 @@ struct state_self {
 int state_get_self(struct state_self *self, struct state *s);
 int state_put_self(struct state *s, const struct state_self *self);
 int state_new_lineage(struct state *s);
+/*
+ * Master: begin a child lineage, with generation 0, of what this machine has now: the content of generation `fork` of
+ * `lineage`, usually its own (lineage_of_child says what becomes of it otherwise). Nothing is replicated or complete in
+ * it; what a master's sessions said in their hello is out of date.
+ */
+int state_new_child(struct state *s, const char *lineage, uint64_t fork);
 
 /* Clone: what is about to be written into the key database; cleared by state_put_applied or state_clear_intent. */
 struct state_intent {
@@ -62,6 +71,7 @@ struct state_intent {
 	char digest[STATE_DIGEST_LEN + 1];
 	char schema[STATE_DIGEST_LEN + 1];
 	char backup[256];
+	char ancestors[LINEAGE_TEXT]; /* of `lineage`, as the signed manifest has them */
 };
 int state_put_intent(struct state *s, const struct state_intent *i);
 /* KC_ENOENT where there is none. */
@@ -124,6 +134,18 @@ int state_put_alert(struct state *s, const struct state_alert *a);
 int state_forget_alert(struct state *s, const char *kind, const char *subject);
 /* `each` gets every struct state_alert, oldest first; what it returns below KC_OK ends it and is the result. */
 int state_each_alert(struct state *s, int (*each)(void *alert, void *arg), void *arg);
+
+/* Clone: the fleet as the master last named it in its hello: "HOST:PORT HOST:PORT …", this machine not among them, as
+ * the master reaches them. For a promotion. */
+#define STATE_SIBLINGS_TEXT (20 * 262 + 1)
+struct state_siblings {
+	char clones[STATE_SIBLINGS_TEXT];
+	int64_t at;
+	char host[256]; /* the master's name of itself */
+	int64_t port;	/* where it listens */
+};
+int state_put_siblings(struct state *s, const struct state_siblings *f);
+int state_get_siblings(struct state_siblings *f, struct state *s); /* KC_ENOENT: no hello yet */
 
 /* Several setters in one transaction (one sync). Not nested. */
 int state_begin(struct state *s);

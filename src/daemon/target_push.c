@@ -357,6 +357,12 @@ static void connect_to(struct target *t)
 	STR_COPY(h->lineage, d->self.lineage);
 	STR_COPY(h->host, d->host);
 	STR_COPY(h->signing_key, d->signer);
+	h->ancestors = d->ancestors;
+	h->listen_port = (uint32_t)d->conf->master_listen_port;
+	for (const struct target *other = t->master->targets; other != NULL && h->clone_count < PROTO_CLONES;
+	     other = other->next)
+		if (other != t)
+			STR_COPY(h->clones[h->clone_count++], other->name);
 	h->fleet = (uint32_t)fleet_count(t->master->fleet);
 	h->interval = d->conf->check_frequency_ms / 1000;
 	t->push = push_start(d->loop, &o, &events, t);

@@ -10,8 +10,8 @@
  *   ready     –                                            – (it is open, and what a dead worker left is gone)
  * master:
  *   check     –                                            moved: has anybody written since the newest backup?
- *   backup    lineage, host, digest and schema of the      unchanged, digest, schema, rows; unless unchanged: path,
- *             newest backup (none: make one whatever);     name, generation, size, header_size, sha256, file_id,
+ *   backup    lineage, ancestors, host, digest and schema  unchanged, digest, schema, rows; unless unchanged: path,
+ *             of the newest backup (none: make one);       name, generation, size, header_size, sha256, file_id,
  *             asks {"ask": "generation"} for its number    database_size, timings
  *             progress: phase, percent; while it grows: path, name, bytes, header_size, file_id, digest, generation,
  *             database_size

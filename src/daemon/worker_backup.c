@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/ipc.h"
+#include "base/lineage.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "companion.h"
@@ -104,13 +105,17 @@ int worker_job_backup(json_t *result, struct worker *w, const json_t *request)
 		.reserve = reserve,
 		.progress = on_progress,
 		.arg = w };
+	struct lineage_list ancestors = { 0 };
 	int rc = worker_get_string(&lineage, request, "lineage");
 
+	if (rc == KC_OK)
+		rc = lineage_from_json(&ancestors, json_object_get(request, "ancestors"));
 	if (rc == KC_OK)
 		rc = worker_get_string(&host, request, "host");
 	if (rc < 0)
 		return rc;
 	o.lineage = lineage;
+	o.ancestors = &ancestors;
 	o.host = host;
 	/* Make nothing where these digests say that the newest backup has it all. */
 	if (digest != NULL && digest[0] != '\0') {

@@ -16,9 +16,10 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#define LINEAGE "00112233445566778899aabbccddeeff"
-#define PARENT	"ffeeddccbbaa99887766554433221100"
-#define DIGEST	"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define LINEAGE	    "00112233445566778899aabbccddeeff"
+#define PARENT	    "ffeeddccbbaa99887766554433221100"
+#define GRANDPARENT "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+#define DIGEST	    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 static void fill(struct manifest *m)
 {
@@ -26,8 +27,8 @@ static void fill(struct manifest *m)
 
 	manifest_init(m);
 	strcpy(m->lineage, LINEAGE);
-	strcpy(m->parent, PARENT);
-	m->fork = 17;
+	lineage_push(&m->ancestors, GRANDPARENT, 5);
+	lineage_push(&m->ancestors, PARENT, 17);
 	m->generation = 42;
 	m->base = 41;
 	m->time = 1781880659;
@@ -73,8 +74,11 @@ static void manifest__built__parses_back(void **state)
 	fill(&m);
 	s = text_of(&m);
 	assert_int_equal(manifest_parse(&n, s, strlen(s)), KC_OK);
-	assert_string_equal(n.parent, PARENT);
-	assert_int_equal(n.fork, 17);
+	assert_int_equal(n.ancestors.count, 2);
+	assert_string_equal(n.ancestors.of[0].lineage, PARENT);
+	assert_int_equal(n.ancestors.of[0].fork, 17);
+	assert_string_equal(n.ancestors.of[1].lineage, GRANDPARENT);
+	assert_int_equal(n.ancestors.of[1].fork, 5);
 	assert_int_equal(n.time, 1781880659);
 	assert_int_equal(n.db.user_version, -3);
 	assert_string_equal(n.tables[1].name, "na\"me \xc3\xa9\n");
@@ -96,8 +100,7 @@ static void manifest__without_parent_and_lists__parses_back(void **state)
 
 	(void)state;
 	fill(&m);
-	m.parent[0] = '\0';
-	m.fork = 0;
+	m.ancestors.count = 0;
 	m.base = 0;
 	m.generation = 0;
 	for (size_t i = 0; i < m.n_tables; i++)
@@ -106,7 +109,7 @@ static void manifest__without_parent_and_lists__parses_back(void **state)
 	s = text_of(&m);
 	assert_non_null(strstr(s, "\"parent\": null"));
 	assert_int_equal(manifest_parse(&n, s, strlen(s)), KC_OK);
-	assert_string_equal(n.parent, "");
+	assert_int_equal(n.ancestors.count, 0);
 	assert_int_equal(n.n_tables, 0);
 	free(s);
 	manifest_fini(&m);
@@ -168,9 +171,14 @@ static void manifest__wrong_member__is_named(void **state)
 		{ LINEAGE, "00112233445566778899AABBCCDDEEFF", "lineage" },
 		{ LINEAGE, "00112233445566778899aabbccddeef", "lineage" },
 		{ LINEAGE, LINEAGE "00", "lineage: too long" },
-		{ PARENT, "", "parent: empty" },
-		{ PARENT, LINEAGE, "parent: the lineage itself" },
-		{ "\"" PARENT "\"", "null", "fork: out of range" },
+		{ PARENT, "", "parent: not 32 hex digits" },
+		{ PARENT, LINEAGE, "ancestors: not beginning with parent" },
+		{ GRANDPARENT, PARENT, "ancestors: not a list" },
+		{ GRANDPARENT, LINEAGE, "ancestors: the lineage itself" },
+		{ GRANDPARENT, "0f", "ancestors: not a list" },
+		{ "\"ancestors\": [", "\"ancestors\": [], \"x\": [", "ancestors: not beginning with parent" },
+		{ "\"ancestors\": [", "\"ancestors\": 1, \"x\": [", "ancestors: not a list" },
+		{ "\"" PARENT "\"", "null", "parent: not 32 hex digits, or a fork without it" },
 		{ "\"fork\": 17", "\"fork\": -1", "fork: out of range" },
 		{ "\"generation\": 42", "\"generation\": -1", "generation: out of range" },
 		{ "\"generation\": 42", "\"generation\": 9007199254740993", "generation: out of range" },
@@ -210,6 +218,27 @@ static void manifest__wrong_member__is_named(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		parse_changed(cases[i][0], cases[i][1], cases[i][2]);
+}
+
+/* As versions wrote it that knew parent and fork alone. */
+static void manifest__without_ancestors__has_its_parent(void **state)
+{
+	struct manifest m, n;
+	char *s, *at;
+
+	(void)state;
+	fill(&m);
+	s = text_of(&m);
+	at = strstr(s, "\"ancestors\"");
+	assert_non_null(at);
+	at[1] = 'x';
+	assert_int_equal(manifest_parse(&n, s, strlen(s)), KC_OK);
+	assert_int_equal(n.ancestors.count, 1);
+	assert_string_equal(n.ancestors.of[0].lineage, PARENT);
+	assert_int_equal(n.ancestors.of[0].fork, 17);
+	manifest_fini(&n);
+	manifest_fini(&m);
+	free(s);
 }
 
 static void manifest__unknown_member__is_skipped(void **state)
@@ -280,6 +309,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(manifest__built__parses_back),
 		cmocka_unit_test(manifest__without_parent_and_lists__parses_back),
+		cmocka_unit_test(manifest__without_ancestors__has_its_parent),
 		cmocka_unit_test(manifest__members__are_in_order),
 		cmocka_unit_test(manifest__wrong_member__is_named),
 		cmocka_unit_test(manifest__unknown_member__is_skipped),

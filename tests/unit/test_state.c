@@ -131,6 +131,56 @@ static void lineage__new__begins_afresh_and_keeps_the_task(void **state)
 	assert_true(b.stopped);
 }
 
+static void lineage__child__remembers_its_parent(void **state)
+{
+	struct state_self a, b;
+	struct lineage_list l;
+
+	(void)state;
+	assert_int_equal(state_new_lineage(w.s), KC_OK);
+	assert_int_equal(state_get_self(&a, w.s), KC_OK);
+	a.generation = a.complete = 9;
+	a.stopped = true;
+	assert_int_equal(state_put_self(w.s, &a), KC_OK);
+	assert_int_equal(state_new_child(w.s, a.lineage, 7), KC_OK);
+	reopen();
+	assert_int_equal(state_get_self(&b, w.s), KC_OK);
+	assert_string_not_equal(a.lineage, b.lineage);
+	assert_int_equal(b.generation, 0);
+	assert_int_equal(b.complete, 0);
+	assert_true(b.stopped);
+	assert_int_equal(lineage_parse(&l, b.ancestors), KC_OK);
+	assert_int_equal(l.count, 1);
+	assert_string_equal(l.of[0].lineage, a.lineage);
+	assert_int_equal(l.of[0].fork, 7);
+	assert_int_equal(state_new_child(w.s, b.lineage, 1), KC_OK);
+	assert_int_equal(state_get_self(&b, w.s), KC_OK);
+	assert_int_equal(lineage_parse(&l, b.ancestors), KC_OK);
+	assert_int_equal(l.count, 2);
+	assert_string_equal(l.of[1].lineage, a.lineage);
+}
+
+static void siblings__last_put__come_back(void **state)
+{
+	struct state_siblings *f = mem_xalloc(sizeof(*f)), *g = mem_xalloc(sizeof(*g));
+
+	(void)state;
+	assert_int_equal(state_get_siblings(g, w.s), KC_ENOENT);
+	STR_COPY(f->clones, "a:1");
+	assert_int_equal(state_put_siblings(w.s, f), KC_OK);
+	STR_COPY(f->clones, "a:1 [::1]:2");
+	STR_COPY(f->host, "old");
+	f->port = 1111;
+	assert_int_equal(state_put_siblings(w.s, f), KC_OK);
+	reopen();
+	assert_int_equal(state_get_siblings(g, w.s), KC_OK);
+	assert_string_equal(g->clones, f->clones);
+	assert_string_equal(g->host, "old");
+	assert_int_equal(g->port, 1111);
+	free(f);
+	free(g);
+}
+
 static const struct state_intent intent = { .lineage = "0123456789abcdef0123456789abcdef",
 	.generation = 6,
 	.old_digest = "aa",
@@ -342,6 +392,8 @@ int main(void)
 		T(open__newer_version__is_refused),
 		T(self__everything__comes_back),
 		T(lineage__new__begins_afresh_and_keeps_the_task),
+		T(lineage__child__remembers_its_parent),
+		T(siblings__last_put__come_back),
 		T(intent__put__stays_until_applied_or_cleared),
 		T(intent__second__replaces_the_first),
 		T(stored__last_put__is_the_newest_whatever_the_clock_says),
