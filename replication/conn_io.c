@@ -58,6 +58,15 @@ static void peer_error(struct conn *c)
 	conn_end(c, rc, err_text(rc));
 }
 
+/* Both hellos are exchanged: the deadline of that is over. */
+static void note_greeted(struct conn *c)
+{
+	bool greeted = c->fsm.state == PROTO_S_IDLE || c->fsm.state == PROTO_S_REPORTS;
+
+	if (greeted && c->owner_what != NULL && strcmp(c->owner_what, CONN_HELLO) == 0)
+		conn_deadline(c, 0, NULL);
+}
+
 static void deliver(struct conn *c)
 {
 	uint8_t type = c->head[4];
@@ -66,8 +75,7 @@ static void deliver(struct conn *c)
 	c->head_got = 0;
 	c->last_in = loop_now(c->loop);
 	proto_fsm_step(&c->fsm, true, type);
-	if (c->fsm.state == PROTO_S_IDLE && c->owner_what != NULL && strcmp(c->owner_what, CONN_HELLO) == 0)
-		conn_deadline(c, 0, NULL);
+	note_greeted(c);
 	switch (type) {
 	case PROTO_ALIVE:
 		break;
@@ -224,9 +232,8 @@ int conn_send(struct conn *c, const struct proto_msg *m)
 	if (!conn_is_open(c))
 		return err_set(KC_ENET, "the session has ended");
 	rc = conn_queue(c, m);
-	if (rc == KC_OK && c->fsm.state == PROTO_S_IDLE && c->owner_what != NULL &&
-	    strcmp(c->owner_what, CONN_HELLO) == 0)
-		conn_deadline(c, 0, NULL);
+	if (rc == KC_OK)
+		note_greeted(c);
 	return rc;
 }
 

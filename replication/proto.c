@@ -9,8 +9,8 @@
 
 #include "base/err.h"
 
-/* Who may send: by role, or by who made the connection. */
-enum who { MASTER = 1, CLONE = 2, EITHER = 3, CONNECTING = 4, ACCEPTING = 8 };
+/* Who may send: by role, by who made the connection, or by both. */
+enum who { MASTER = 1, CLONE = 2, EITHER = 3, CONNECTING = 4, ACCEPTING_CLONE = 8, ACCEPTING_MASTER = 16 };
 
 /* One permission: in `state`, `who` may send the row's type, which leads to `next`. */
 struct step {
@@ -19,7 +19,7 @@ struct step {
 	enum proto_state next;
 };
 
-#define STEPS_MAX 7
+#define STEPS_MAX 9
 struct row {
 	const char *name;
 	size_t min, max;
@@ -36,6 +36,8 @@ struct row {
 		    { PROTO_S_OFFERED, EITHER, next_of_open(PROTO_S_OFFERED) },   \
 		    { PROTO_S_TRANSFER, EITHER, next_of_open(PROTO_S_TRANSFER) }, \
 		    { PROTO_S_RESTORE, EITHER, next_of_open(PROTO_S_RESTORE) },   \
+		    { PROTO_S_REPORTS, EITHER, next_of_open(PROTO_S_REPORTS) },   \
+		    { PROTO_S_REPORTED, EITHER, next_of_open(PROTO_S_REPORTED) }, \
 		    { PROTO_S_ENDED, EITHER, PROTO_S_ENDED },                     \
 	}
 #define SAME(s)	 s
@@ -44,7 +46,8 @@ struct row {
 static const struct row rows[PROTO_TYPES] = {
 	[PROTO_ALIVE] = { "alive", 0, 0, ANYWHERE(SAME) },
 	[PROTO_HELLO] = { "hello", BODY_MIN, PROTO_CONTROL_MAX,
-	    { { PROTO_S_HELLO, CONNECTING, PROTO_S_GREETED }, { PROTO_S_GREETED, ACCEPTING, PROTO_S_IDLE } } },
+	    { { PROTO_S_HELLO, CONNECTING, PROTO_S_GREETED }, { PROTO_S_GREETED, ACCEPTING_CLONE, PROTO_S_IDLE },
+		{ PROTO_S_GREETED, ACCEPTING_MASTER, PROTO_S_REPORTS } } },
 	[PROTO_OFFER] = { "offer", BODY_MIN, PROTO_CONTROL_MAX, { { PROTO_S_IDLE, MASTER, PROTO_S_OFFERED } } },
 	[PROTO_ACCEPT] = { "accept", BODY_MIN, PROTO_CONTROL_MAX, { { PROTO_S_OFFERED, CLONE, PROTO_S_TRANSFER } } },
 	[PROTO_DECLINE] = { "decline", BODY_MIN, PROTO_CONTROL_MAX, { { PROTO_S_OFFERED, CLONE, PROTO_S_IDLE } } },
@@ -55,6 +58,8 @@ static const struct row rows[PROTO_TYPES] = {
 	    { { PROTO_S_RESTORE, CLONE, PROTO_S_IDLE }, { PROTO_S_TRANSFER, CLONE, PROTO_S_ENDED } } },
 	[PROTO_BYE] = { "bye", 0, 0, ANYWHERE(ENDED) },
 	[PROTO_ERROR] = { "error", BODY_MIN, PROTO_CONTROL_MAX, ANYWHERE(ENDED) },
+	[PROTO_REPORT] = { "report", BODY_MIN, PROTO_CONTROL_MAX, { { PROTO_S_REPORTS, CLONE, PROTO_S_REPORTED } } },
+	[PROTO_ACK] = { "ack", BODY_MIN, PROTO_CONTROL_MAX, { { PROTO_S_REPORTED, MASTER, PROTO_S_REPORTS } } },
 };
 
 void proto_fsm_init(struct proto_fsm *f, enum proto_role self, bool connecting)
@@ -70,7 +75,7 @@ static bool is_sender(const struct proto_fsm *f, bool received, enum who who)
 	bool connecting = f->connecting != received;
 
 	return (who & MASTER && master) || (who & CLONE && !master) || (who & CONNECTING && connecting) ||
-	       (who & ACCEPTING && !connecting);
+	       (who & ACCEPTING_CLONE && !connecting && !master) || (who & ACCEPTING_MASTER && !connecting && master);
 }
 
 static const struct step *find_step(const struct proto_fsm *f, bool received, uint8_t type)
@@ -103,6 +108,10 @@ static const char *state_name(enum proto_state state)
 		return "restore";
 	case PROTO_S_ENDED:
 		return "ended";
+	case PROTO_S_REPORTS:
+		return "reports";
+	case PROTO_S_REPORTED:
+		return "reported";
 	}
 	return "unknown";
 }

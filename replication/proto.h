@@ -7,17 +7,20 @@
  *
  *     state        who may send what                                         next state
  *     HELLO        the connecting side: hello                                GREETED
- *     GREETED      the accepting side: hello                                 IDLE
+ *     GREETED      the accepting side: hello (the clone, or the master)      IDLE, or REPORTS
  *     IDLE         master: offer                                             OFFERED
  *     OFFERED      clone: accept                                             TRANSFER
  *                  clone: decline                                            IDLE
  *     TRANSFER     master: data (any number), end                            TRANSFER, RESTORE
  *                  clone: result (failed: it cannot go on)                   ENDED
  *     RESTORE      clone: progress (any number), result                      RESTORE, IDLE
+ *     REPORTS      clone: report                                             REPORTED
+ *     REPORTED     master: ack                                               REPORTS
  *     ENDED        what is still on its way is discarded; bye                ENDED
  *     any          both: alive, bye, error                                   same, ENDED, ENDED
  *
- * Both sides keep the same state, each with what it sent and received. A frame outside its row ends the session with
+ * Who connected decides what a session is for: a master's pushes, a clone's reports. Both sides keep the same state,
+ * each with what it sent and received. A frame outside its row ends the session with
  * KC_EPROTO; conn asks the table when the five bytes of the header are there, before anything is allocated.
  *
  * Bodies of control messages are JSON objects of at most PROTO_CONTROL_MAX bytes. A required member that is missing or
@@ -35,7 +38,7 @@
 #include "base/lineage.h"
 
 #define PROTO_ALPN	  "keyclone/1"
-#define PROTO_VERSION	  1
+#define PROTO_VERSION	  2 /* since 2: report, ack, a result `postponed` */
 #define PROTO_HEAD_BYTES  5
 #define PROTO_CONTROL_MAX (64u * 1024)
 #define PROTO_DATA_MAX	  (256u * 1024)
@@ -52,6 +55,8 @@ enum proto_type {
 	PROTO_RESULT = 8,
 	PROTO_BYE = 9,	  /* no body: the sender ends the session in good order */
 	PROTO_ERROR = 10, /* the sender ends the session, and why */
+	PROTO_REPORT = 11,
+	PROTO_ACK = 12,
 	PROTO_TYPES
 };
 
@@ -65,6 +70,8 @@ enum proto_state {
 	PROTO_S_TRANSFER = 16,
 	PROTO_S_RESTORE = 32,
 	PROTO_S_ENDED = 64,
+	PROTO_S_REPORTS = 128,
+	PROTO_S_REPORTED = 256,
 };
 
 /* One side's view of a session. Plain data. */
@@ -121,6 +128,7 @@ struct proto_hello {
 	uint64_t stored_generation; /* 0 = none */
 	uint64_t free;		    /* bytes where it stores backups; required from a clone */
 	bool diverged;
+	uint64_t postponed_until; /* what is stored is restored then, seconds since 1970; 0 = at once */
 	unsigned warning_count;
 	char warnings[PROTO_WARNINGS][PROTO_WARNING];
 };
@@ -136,7 +144,8 @@ struct proto_offer {
 	uint32_t header_size;	     /* H: the payload is stored from this offset on */
 	uint64_t room;		     /* bytes that the backup file and the unpacked staging need together */
 	char digest[PROTO_DIGEST];   /* content digest of the database */
-	char receipt[PROTO_LINEAGE]; /* random; the result echoes it */
+	char receipt[PROTO_LINEAGE]; /* random; the result or the report echoes it */
+	bool restore_now;	     /* an operator says: without waiting for the clone's hour */
 };
 
 struct proto_accept {
@@ -179,13 +188,14 @@ struct proto_progress {
 enum proto_status {
 	PROTO_RESTORED = 1,
 	PROTO_UNCHANGED = 2, /* the content was there already; stored, not restored */
-	PROTO_STORED = 3,    /* stored; the restore is not due yet */
+	PROTO_STORED = 3,    /* stored; what comes of it is not known yet */
 	PROTO_FAILED = 4,
 	PROTO_DIVERGED = 5,
+	PROTO_POSTPONED = 6, /* stored; restored at the clone's hour, `until` */
 };
 
 struct proto_result {
-	enum proto_status status; /* "restored", "unchanged", "stored", "failed", "diverged" */
+	enum proto_status status; /* "restored", "unchanged", "stored", "failed", "diverged", "postponed" */
 	char receipt[PROTO_LINEAGE];
 	uint64_t generation;	   /* the one this is about */
 	char digest[PROTO_DIGEST]; /* of the database as it is now */
@@ -193,7 +203,34 @@ struct proto_result {
 	char error[PROTO_CODE]; /* err_name(): "KC_EBUSY" */
 	char message[PROTO_TEXT];
 	bool retryable;
-	char audit_head[PROTO_DIGEST]; /* hash chain of the clone's audit log */
+	uint64_t until;		       /* postponed: seconds since 1970, by the clone's clock */
+	uint64_t audit_seq;	       /* number and hash of the newest record of the clone's audit log */
+	char audit_head[PROTO_DIGEST]; /* "" = does not say */
+};
+
+/* What became of a backup after the session that brought it: the same, and whose it is. */
+struct proto_report {
+	char receipt[PROTO_LINEAGE]; /* of the offer: nobody else knows it */
+	char lineage[PROTO_LINEAGE];
+	uint64_t generation;
+	enum proto_status status; /* never "stored" */
+	char digest[PROTO_DIGEST];
+	uint64_t rows;
+	char error[PROTO_CODE];
+	char message[PROTO_TEXT];
+	bool retryable;
+	uint64_t time; /* when it came to that, by the clone's clock */
+	uint64_t duration_ms;
+	uint64_t until;
+	uint64_t audit_seq;
+	char audit_head[PROTO_DIGEST];
+};
+
+struct proto_ack {
+	char receipt[PROTO_LINEAGE]; /* of the report */
+	char refused[PROTO_TEXT];    /* why it is not believed; "": it is. Either way it is not sent again */
+	uint64_t audit_seq;	     /* of the master's audit log */
+	char audit_head[PROTO_DIGEST];
 };
 
 struct proto_error {
@@ -213,6 +250,8 @@ struct proto_msg {
 		struct proto_progress progress;
 		struct proto_result result;
 		struct proto_error error;
+		struct proto_report report;
+		struct proto_ack ack;
 	};
 };
 

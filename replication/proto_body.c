@@ -47,7 +47,8 @@ static const char *const role_names[] = { "", "master", "clone", NULL };
 static const char *const kind_names[] = { "", "full", NULL };
 static const char *const reason_names[] = { "", "have", "stale", "no-space", "diverged", "foreign", "busy", "stopped",
 	"failed", NULL };
-static const char *const status_names[] = { "", "restored", "unchanged", "stored", "failed", "diverged", NULL };
+static const char *const status_names[] = { "", "restored", "unchanged", "stored", "failed", "diverged", "postponed",
+	NULL };
 
 static const struct member hello_members[] = {
 	{ "version", INT, REQUIRED, AT(hello, version), .min = 1, .max = UINT32_MAX },
@@ -71,6 +72,7 @@ static const struct member hello_members[] = {
 	{ "stored_generation", INT, OPTIONAL, AT(hello, stored_generation), .max = INT_MAX_JSON },
 	{ "free", INT, BY_CLONE, AT(hello, free), .max = INT_MAX_JSON },
 	{ "diverged", BOOL, OPTIONAL, AT(hello, diverged) },
+	{ "postponed_until", INT, OPTIONAL, AT(hello, postponed_until), .max = INT_MAX_JSON },
 	{ "warnings", LIST, OPTIONAL, offsetof(struct proto_msg, hello.warnings), PROTO_WARNING,
 	    offsetof(struct proto_msg, hello.warning_count), .max = PROTO_WARNINGS },
 	{ NULL },
@@ -86,6 +88,7 @@ static const struct member offer_members[] = {
 	{ "room", INT, REQUIRED, AT(offer, room), .max = INT_MAX_JSON },
 	{ "digest", HEX, REQUIRED, AT(offer, digest) },
 	{ "receipt", HEX, REQUIRED, AT(offer, receipt) },
+	{ "restore_now", BOOL, OPTIONAL, AT(offer, restore_now) },
 	{ NULL },
 };
 
@@ -125,6 +128,8 @@ static const struct member result_members[] = {
 	{ "error", TOKEN, OPTIONAL, AT(result, error) },
 	{ "message", TEXT, OPTIONAL, AT(result, message) },
 	{ "retryable", BOOL, OPTIONAL, AT(result, retryable) },
+	{ "until", INT, OPTIONAL, AT(result, until), .max = INT_MAX_JSON },
+	{ "audit_seq", INT, OPTIONAL, AT(result, audit_seq), .max = INT_MAX_JSON },
 	{ "audit_head", HEX, OPTIONAL, AT(result, audit_head) },
 	{ NULL },
 };
@@ -132,6 +137,32 @@ static const struct member result_members[] = {
 static const struct member error_members[] = {
 	{ "error", TOKEN, REQUIRED, AT(error, error) },
 	{ "message", TEXT, OPTIONAL, AT(error, message) },
+	{ NULL },
+};
+
+static const struct member report_members[] = {
+	{ "receipt", HEX, REQUIRED, AT(report, receipt) },
+	{ "lineage", HEX, REQUIRED, AT(report, lineage) },
+	{ "generation", INT, REQUIRED, AT(report, generation), .min = 1, .max = INT_MAX_JSON },
+	{ "status", ENUM, REQUIRED, AT(report, status), .names = status_names },
+	{ "digest", HEX, OPTIONAL, AT(report, digest) },
+	{ "rows", INT, OPTIONAL, AT(report, rows), .max = INT_MAX_JSON },
+	{ "error", TOKEN, OPTIONAL, AT(report, error) },
+	{ "message", TEXT, OPTIONAL, AT(report, message) },
+	{ "retryable", BOOL, OPTIONAL, AT(report, retryable) },
+	{ "time", INT, OPTIONAL, AT(report, time), .max = INT_MAX_JSON },
+	{ "duration_ms", INT, OPTIONAL, AT(report, duration_ms), .max = INT_MAX_JSON },
+	{ "until", INT, OPTIONAL, AT(report, until), .max = INT_MAX_JSON },
+	{ "audit_seq", INT, OPTIONAL, AT(report, audit_seq), .max = INT_MAX_JSON },
+	{ "audit_head", HEX, OPTIONAL, AT(report, audit_head) },
+	{ NULL },
+};
+
+static const struct member ack_members[] = {
+	{ "receipt", HEX, REQUIRED, AT(ack, receipt) },
+	{ "refused", TEXT, OPTIONAL, AT(ack, refused) },
+	{ "audit_seq", INT, OPTIONAL, AT(ack, audit_seq), .max = INT_MAX_JSON },
+	{ "audit_head", HEX, OPTIONAL, AT(ack, audit_head) },
 	{ NULL },
 };
 
@@ -144,6 +175,8 @@ static const struct member *const bodies[PROTO_TYPES] = {
 	[PROTO_PROGRESS] = progress_members,
 	[PROTO_RESULT] = result_members,
 	[PROTO_ERROR] = error_members,
+	[PROTO_REPORT] = report_members,
+	[PROTO_ACK] = ack_members,
 };
 
 static const struct member *body_of(uint8_t type)

@@ -303,6 +303,8 @@ bool receive_result(struct receive *r, const struct proto_result *result)
 		r->msg.result = *result;
 		r->msg.result.generation = r->offer.generation;
 		snprintf(r->msg.result.receipt, sizeof(r->msg.result.receipt), "%s", r->offer.receipt);
+		if (r->msg.result.status == PROTO_POSTPONED && s->hello.version < 2)
+			r->msg.result.status = PROTO_STORED; /* the word it knows */
 		sent = receive_send(s, PROTO_RESULT) == KC_OK;
 	}
 	forget_job(r, false);

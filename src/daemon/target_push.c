@@ -199,6 +199,7 @@ static void on_ready(struct push *p, const struct proto_hello *h, void *arg)
 	const struct cert_info *cert = push_cert(p);
 	struct fleet_hello f = { .applied = ours ? h->applied_generation : 0,
 		.stored = stored ? h->stored_generation : 0,
+		.postponed_until = stored ? (int64_t)h->postponed_until : 0,
 		.not_after = cert != NULL ? (int64_t)cert->not_after : 0,
 		.clock_offset = push_clock_offset(p) };
 
@@ -298,10 +299,11 @@ static void on_result(struct push *p, const struct proto_result *r, void *arg)
 		fleet_applied(t->clone, r->generation);
 		break;
 	case PROTO_STORED:
+	case PROTO_POSTPONED:
 		target_over(t, KC_OK, NULL);
 		t->awaited = false;
 		fleet_stored(t->clone, r->generation);
-		fleet_postponed(t->clone, r->generation, 0);
+		fleet_postponed(t->clone, r->generation, (int64_t)r->until);
 		break;
 	case PROTO_DIVERGED:
 		failed(t, FLEET_FAIL_DIVERGED, KC_EDIVERGED, r->message, true);

@@ -69,6 +69,37 @@ static void fsm__a_whole_push__is_allowed_on_both_sides(void **state)
 	}
 }
 
+static void fsm__a_clone_that_reports__is_acknowledged_each_time(void **state)
+{
+	static const struct {
+		enum proto_type type;
+		bool by_master;
+		enum proto_state next;
+	} course[] = {
+		{ PROTO_HELLO, false, PROTO_S_GREETED },
+		{ PROTO_HELLO, true, PROTO_S_REPORTS },
+		{ PROTO_REPORT, false, PROTO_S_REPORTED },
+		{ PROTO_ACK, true, PROTO_S_REPORTS },
+		{ PROTO_REPORT, false, PROTO_S_REPORTED },
+		{ PROTO_ALIVE, true, PROTO_S_REPORTED },
+		{ PROTO_ACK, true, PROTO_S_REPORTS },
+		{ PROTO_BYE, false, PROTO_S_ENDED },
+	};
+	struct proto_fsm master, clone;
+
+	(void)state;
+	proto_fsm_init(&master, PROTO_MASTER, false);
+	proto_fsm_init(&clone, PROTO_CLONE, true);
+	for (size_t i = 0; i < sizeof(course) / sizeof(course[0]); i++) {
+		size_t n = course[i].type == PROTO_ALIVE || course[i].type == PROTO_BYE ? 0 : 10;
+
+		step(&master, !course[i].by_master, (uint8_t)course[i].type, n);
+		step(&clone, course[i].by_master, (uint8_t)course[i].type, n);
+		assert_int_equal(master.state, course[i].next);
+		assert_int_equal(clone.state, course[i].next);
+	}
+}
+
 /* Every type in every state from either side: what is not in this list must be refused. */
 static void fsm__anything_else__is_refused(void **state)
 {
@@ -77,7 +108,7 @@ static void fsm__anything_else__is_refused(void **state)
 		enum proto_state states;
 		bool by_master, by_clone;
 	} allowed[] = {
-		{ PROTO_ALIVE, 127, true, true },
+		{ PROTO_ALIVE, 511, true, true },
 		{ PROTO_HELLO, PROTO_S_HELLO, true, false }, /* the master connects */
 		{ PROTO_HELLO, PROTO_S_GREETED, false, true },
 		{ PROTO_OFFER, PROTO_S_IDLE, true, false },
@@ -87,14 +118,16 @@ static void fsm__anything_else__is_refused(void **state)
 		{ PROTO_END, PROTO_S_TRANSFER, true, false },
 		{ PROTO_PROGRESS, PROTO_S_RESTORE, false, true },
 		{ PROTO_RESULT, PROTO_S_RESTORE | PROTO_S_TRANSFER, false, true },
-		{ PROTO_BYE, 127, true, true },
-		{ PROTO_ERROR, 127, true, true },
+		{ PROTO_BYE, 511, true, true },
+		{ PROTO_ERROR, 511, true, true },
+		{ PROTO_REPORT, PROTO_S_REPORTS, false, true },
+		{ PROTO_ACK, PROTO_S_REPORTED, true, false },
 	};
 	struct proto_fsm f;
 
 	(void)state;
 	for (unsigned type = 0; type < 256; type++)
-		for (unsigned s = 1; s < 128; s <<= 1)
+		for (unsigned s = 1; s < 512; s <<= 1)
 			for (int by_master = 0; by_master < 2; by_master++) {
 				bool expected = false;
 
@@ -195,7 +228,8 @@ static void codec__every_message__comes_back_as_it_was(void **state)
 		.header_size = 150,
 		.room = 1,
 		.digest = HEX64,
-		.receipt = HEX32 };
+		.receipt = HEX32,
+		.restore_now = true };
 	round_trip(PROTO_MASTER);
 	memset(&out, 0, sizeof(out));
 	out.type = PROTO_DECLINE;
@@ -211,8 +245,34 @@ static void codec__every_message__comes_back_as_it_was(void **state)
 		.error = "KC_EBUSY",
 		.message = "locked",
 		.retryable = true,
+		.audit_seq = 12,
 		.audit_head = HEX64 };
 	round_trip(PROTO_CLONE);
+	out.result.status = PROTO_POSTPONED;
+	out.result.until = 1750000000;
+	round_trip(PROTO_CLONE);
+	memset(&out, 0, sizeof(out));
+	out.type = PROTO_REPORT;
+	out.report = (struct proto_report){ .receipt = HEX32,
+		.lineage = HEX32,
+		.generation = 7,
+		.status = PROTO_RESTORED,
+		.digest = HEX64,
+		.rows = 1000,
+		.error = "KC_EBUSY",
+		.message = "locked",
+		.retryable = true,
+		.time = 1750000000,
+		.duration_ms = 20,
+		.until = 1750000001,
+		.audit_seq = 12,
+		.audit_head = HEX64 };
+	round_trip(PROTO_CLONE);
+	memset(&out, 0, sizeof(out));
+	out.type = PROTO_ACK;
+	out.ack =
+	    (struct proto_ack){ .receipt = HEX32, .refused = "no such receipt", .audit_seq = 3, .audit_head = HEX64 };
+	round_trip(PROTO_MASTER);
 	memset(&out, 0, sizeof(out));
 	out.type = PROTO_PROGRESS;
 	out.progress = (struct proto_progress){ .phase = "restore", .percent = 100 };
@@ -416,12 +476,14 @@ static void names__of_all_types__are_known(void **state)
 	assert_string_equal(proto_type_name(99), "unknown");
 	assert_string_equal(proto_reason_name(PROTO_R_NOSPC), "no-space");
 	assert_string_equal(proto_status_name(PROTO_RESTORED), "restored");
+	assert_string_equal(proto_status_name(PROTO_POSTPONED), "postponed");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fsm__a_whole_push__is_allowed_on_both_sides),
+		cmocka_unit_test(fsm__a_clone_that_reports__is_acknowledged_each_time),
 		cmocka_unit_test(fsm__anything_else__is_refused),
 		cmocka_unit_test(fsm__lengths_outside_the_row__are_refused_with_both_figures),
 		cmocka_unit_test(codec__every_message__comes_back_as_it_was),
