@@ -32,6 +32,7 @@ struct restoring {
 	struct restore_result *r;
 	struct image *img;
 	const struct manifest *m;
+	const char *applied; /* o->applied, where the backup goes on from it */
 	struct apply *a;
 	enum restore_phase phase;
 	char now[SOURCE_DIGEST_LEN + 1];    /* digest of the live database */
@@ -91,6 +92,33 @@ static int check_companions(const struct restoring *x)
 	return KC_OK;
 }
 
+/* Does this machine follow what the signed manifest says that the backup is? */
+static int judge_lineage(struct restoring *x)
+{
+	const struct restore_options *o = x->o;
+	struct lineage_place own = { o->own_lineage, o->own_ancestors, o->own_generation, o->applied };
+	struct lineage_place offer = { x->m->lineage, &x->m->ancestors, x->m->generation, x->m->db.content_digest };
+
+	x->applied = o->applied;
+	if (o->own_lineage == NULL)
+		return KC_OK;
+	switch (lineage_judge(&own, &offer)) {
+	case LINEAGE_FENCED:
+		return err_set(KC_EFENCED, "%s: is of lineage %.8s, which lineage %.8s has replaced here",
+		    o->image.file, offer.lineage, own.lineage);
+	case LINEAGE_FOREIGN:
+		return err_set(KC_EFOREIGN,
+		    "%s: is of lineage %.8s, which did not begin from %.8s that is followed here", o->image.file,
+		    offer.lineage, own.lineage);
+	case LINEAGE_FORKED:
+		/* What was applied is more than what it began from. */
+		x->applied = NULL;
+		return KC_OK;
+	default:
+		return KC_OK;
+	}
+}
+
 static int open_image(struct restoring *x)
 {
 	struct image_options io = x->o->image;
@@ -113,9 +141,12 @@ static int open_image(struct restoring *x)
 	memcpy(x->r->content, x->m->db.content_digest, sizeof(x->r->content));
 	memcpy(x->r->schema, x->m->db.schema_digest, sizeof(x->r->schema));
 	x->r->generation = x->m->generation;
+	x->r->ancestors = x->m->ancestors;
 	for (i = 0; i < x->m->n_tables; i++)
 		x->r->rows += x->m->tables[i].rows;
-	rc = check_companions(x);
+	rc = judge_lineage(x);
+	if (rc == KC_OK)
+		rc = check_companions(x);
 	return rc < 0 ? rc : report(x, RESTORE_CHECKED, 100);
 }
 
@@ -173,8 +204,8 @@ static int judge(struct restoring *x, enum verdict *verdict)
 		*verdict = strcmp(schema, x->m->db.schema_digest) == 0 ? SAME : MAY;
 		return KC_OK;
 	}
-	if (x->o->applied != NULL) {
-		if (strcmp(x->now, x->o->applied) == 0)
+	if (x->applied != NULL) {
+		if (strcmp(x->now, x->applied) == 0)
 			return KC_OK;
 		*verdict = DIVERGED;
 		return list_rows(x);
@@ -202,7 +233,7 @@ static int refuse(const struct restoring *x)
 
 static int intend(struct restoring *x)
 {
-	struct restore_intent i = { x->m->lineage, x->m->generation, x->now, x->m->db.content_digest,
+	struct restore_intent i = { x->m->lineage, &x->m->ancestors, x->m->generation, x->now, x->m->db.content_digest,
 		x->m->db.schema_digest };
 	int rc = KC_OK;
 

@@ -38,6 +38,7 @@ const char *restore_phase_name(enum restore_phase phase);
 
 struct restore_intent {
 	const char *lineage;
+	const struct lineage_list *ancestors;
 	uint64_t generation;
 	const char *old_content; /* digest of the database as it is */
 	const char *content;	 /* digests of what it will be */
@@ -52,6 +53,15 @@ struct restore_options {
 	 * contact, or by hand: rows that the backup lacks are divergence.
 	 */
 	const char *applied;
+	/*
+	 * What is followed here: the lineage last applied, its ancestors and the generation. A backup of another
+	 * lineage is taken by the rule of lineage.h, judged by its signed manifest: KC_EFOREIGN, KC_EFENCED; one of a
+	 * child that began before `own_generation` as if nothing had been applied: rows that it lacks are divergence.
+	 * NULL: any.
+	 */
+	const char *own_lineage;
+	const struct lineage_list *own_ancestors;
+	uint64_t own_generation;
 	/* How to open what was last applied, for the list of rows; file NULL: the new backup is compared instead. */
 	struct image_options applied_image;
 	bool discard; /* divergence does not stop it: `safety` is called, then it goes on */
@@ -71,6 +81,7 @@ struct restore_options {
 struct restore_result {
 	bool same; /* the database has these digests already: nothing was written (companions apart) */
 	char lineage[MANIFEST_LINEAGE_LEN + 1];
+	struct lineage_list ancestors; /* of the lineage */
 	uint64_t generation;
 	char content[SOURCE_DIGEST_LEN + 1];
 	char schema[SOURCE_DIGEST_LEN + 1];

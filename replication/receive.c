@@ -62,7 +62,8 @@ int receive_send(struct receive_session *s, enum proto_type type)
 /* It was allowed to speak, and did not keep to what was agreed. */
 static bool misbehaved(const struct receive_session *s, int rc)
 {
-	return rc == KC_EPROTO || rc == KC_ELIMIT || rc == KC_EFOREIGN || (rc == KC_ETIMEOUT && !s->greeted);
+	return rc == KC_EPROTO || rc == KC_ELIMIT || rc == KC_EFOREIGN || rc == KC_EFENCED ||
+	       (rc == KC_ETIMEOUT && !s->greeted);
 }
 
 /* The session is over, for whatever reason; conn may be in one of its callbacks. */
@@ -295,6 +296,11 @@ const char *receive_session_name(const struct receive_session *s)
 const char *receive_session_address(const struct receive_session *s)
 {
 	return conn_address(s->conn);
+}
+
+const struct proto_hello *receive_session_hello(const struct receive_session *s)
+{
+	return &s->hello;
 }
 
 const struct cert_info *receive_session_cert(const struct receive_session *s)

@@ -116,8 +116,9 @@ bool receive_result(struct receive *r, const struct proto_result *result);
  * sessions in good order; masters come back at once and read the new one. */
 void receive_greet_anew(struct receive *r);
 
-const char *receive_session_name(const struct receive_session *s);    /* "10.0.0.1:40112" */
-const char *receive_session_address(const struct receive_session *s); /* "10.0.0.1" */
+const char *receive_session_name(const struct receive_session *s);		  /* "10.0.0.1:40112" */
+const char *receive_session_address(const struct receive_session *s);		  /* "10.0.0.1" */
+const struct proto_hello *receive_session_hello(const struct receive_session *s); /* the master's */
 const struct cert_info *receive_session_cert(const struct receive_session *s);
 
 #endif

@@ -24,41 +24,18 @@
 
 /* --- sessions --- */
 
-/* The fleet as the master names it is what a promotion of this machine takes over. */
-static void remember_fleet(struct clone_role *c, const struct proto_hello *master)
-{
-	struct state_siblings *f = mem_xalloc(sizeof(*f)), *old = mem_xalloc(sizeof(*old));
-	size_t n = 0;
-	int rc;
-
-	for (unsigned i = 0; i < master->clone_count; i++)
-		n += (size_t)snprintf(
-		    f->clones + n, sizeof(f->clones) - n, "%s%.261s", i > 0 ? " " : "", master->clones[i]);
-	STR_COPY(f->host, master->host);
-	f->port = (int64_t)master->listen_port;
-	f->at = time(NULL);
-	rc = state_get_siblings(old, c->d->state);
-	if (rc < 0 || strcmp(old->clones, f->clones) != 0 || strcmp(old->host, f->host) != 0 || old->port != f->port)
-		rc = state_put_siblings(c->d->state, f);
-	if (rc < 0)
-		log_warn("the master's list of clones is not kept: %s", err_text(rc));
-	free(old);
-	free(f);
-}
-
 static int on_hello(struct receive_session *s, const struct proto_hello *master, struct proto_hello *ours, void *arg)
 {
 	struct clone_role *c = arg;
 	struct state_self *self = &c->d->self;
+	int rc = clone_judge_master(c, master, receive_session_name(s));
 
-	if (self->lineage[0] != '\0' && strcmp(self->lineage, master->lineage) != 0)
-		return err_set(KC_EFOREIGN,
-		    "this clone follows the master of lineage %.8s, the one at %s is of lineage %.8s", self->lineage,
-		    receive_session_name(s), master->lineage);
+	if (rc < 0)
+		return rc;
 	self->master_contact = time(NULL);
 	STR_COPY(self->master_host, master->host);
 	daemon_save(c->d);
-	remember_fleet(c, master);
+	clone_remember_fleet(c, master);
 	STR_COPY(c->signer, master->signing_key);
 	STR_COPY(ours->product, PACKAGE_NAME " " PACKAGE_VERSION);
 	STR_COPY(ours->lineage, self->lineage);
@@ -95,22 +72,15 @@ static int on_offer(struct receive_session *s, const struct proto_offer *o, stru
 	struct clone_role *c = arg;
 	const struct state_self *self = &c->d->self;
 
-	(void)s;
 	if (self->stopped)
 		return decline(
 		    why, PROTO_R_STOPPED, "the replication task of this clone is down; 'keyclone start' there");
-	if (self->lineage[0] != '\0' && strcmp(self->lineage, o->lineage) != 0)
-		return decline(why, PROTO_R_FOREIGN, "it follows another lineage");
 	if (!is_backup_of(o))
 		return decline(why, PROTO_R_FAILED, "the file's name is not that of a full backup of this generation");
 	if (self->diverged && !self->discard)
 		return decline(why, PROTO_R_DIVERGED, self->diverged_detail);
-	if (self->lineage[0] != '\0' && o->generation == self->generation && strcmp(o->digest, self->digest) == 0)
-		return decline(why, PROTO_R_HAVE, "applied already");
-	if (self->lineage[0] != '\0' && o->generation <= self->generation) {
-		why->have = self->generation;
-		return decline(why, PROTO_R_STALE, "it has applied a newer generation");
-	}
+	if (clone_judge_offer(why, c, receive_session_hello(s), o) < 0)
+		return KC_EFAIL;
 	if (c->restoring)
 		return decline(why, PROTO_R_BUSY, "it restores right now");
 	/* What is on disk already needs no data, but the offer is as good as an order to try again now. */

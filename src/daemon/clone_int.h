@@ -28,6 +28,16 @@ struct clone_role {
 	struct control_client *asking; /* for the list of diverged rows */
 };
 
+/* clone_lineage.c */
+/* May this master go on speaking? KC_EFENCED, KC_EFOREIGN, with both lineages. */
+int clone_judge_master(const struct clone_role *c, const struct proto_hello *master, const char *name);
+/* Is what it offers of a lineage that is followed here, and newer than what is applied? Else *why. The worker judges
+ * again, by what is signed. */
+int clone_judge_offer(struct proto_decline *why, const struct clone_role *c, const struct proto_hello *master,
+    const struct proto_offer *o);
+/* The fleet as the master names it is what a promotion of this machine takes over. */
+void clone_remember_fleet(struct clone_role *c, const struct proto_hello *master);
+
 /* clone_restore.c */
 /* Is there a backup on disk that is not applied? */
 bool clone_has_stored(const struct clone_role *c);

@@ -46,10 +46,12 @@ static int take_as_applied(struct clone_role *c, const struct state_intent *i)
 		.outcome = AUDIT_SUCCESS,
 		.generation = i->generation,
 		.detail = self->diverged_detail };
+	int rc;
 
 	if (self->discard)
 		daemon_audit(c->d, &discarded);
 	STR_COPY(self->lineage, i->lineage);
+	STR_COPY(self->ancestors, i->ancestors);
 	STR_COPY(self->digest, i->digest);
 	STR_COPY(self->schema, i->schema);
 	STR_COPY(self->backup, i->backup);
@@ -57,7 +59,8 @@ static int take_as_applied(struct clone_role *c, const struct state_intent *i)
 	self->applied_at = self->last_completed = time(NULL);
 	self->discard = self->diverged = false;
 	self->diverged_detail[0] = '\0';
-	return state_put_applied(c->d->state, self);
+	rc = daemon_set_lineage(c->d);
+	return rc < 0 ? rc : state_put_applied(c->d->state, self);
 }
 
 static void audit_resolved(struct clone_role *c, const struct state_intent *i, bool written)
@@ -168,9 +171,15 @@ static json_t *on_ask(const json_t *ask, void *arg)
 {
 	struct clone_role *c = arg;
 	struct state_intent i = { 0 };
+	struct lineage_list ancestors;
+	int rc;
 
 	if (strcmp(member_text(ask, "ask"), "intent") != 0)
 		return NULL;
+	rc = lineage_from_json(&ancestors, json_object_get(ask, "ancestors"));
+	if (rc < 0)
+		return ipc_result_new(rc);
+	lineage_format(i.ancestors, &ancestors);
 	STR_COPY(i.lineage, member_text(ask, "lineage"));
 	i.generation = (uint64_t)json_integer_value(json_object_get(ask, "generation"));
 	STR_COPY(i.old_digest, member_text(ask, "old_digest"));
@@ -221,6 +230,7 @@ static void restored(struct clone_role *c, const json_t *result, struct proto_re
 {
 	struct state_self *self = &c->d->self;
 	bool same = json_is_true(json_object_get(result, "same"));
+	bool child = self->lineage[0] != '\0' && strcmp(self->lineage, c->stored.lineage) != 0;
 	const char *warning = json_string_value(json_object_get(result, "warning"));
 	struct audit_record r = { .event = AUDIT_RESTORE_END,
 		.outcome = AUDIT_SUCCESS,
@@ -236,12 +246,19 @@ static void restored(struct clone_role *c, const json_t *result, struct proto_re
 		.detail = member_text(result, "diverged") };
 	int rc;
 
+	if (child)
+		log_info(
+		    "lineage %.8s is followed from now on, which began from %.8s", c->stored.lineage, self->lineage);
 	STR_COPY(self->lineage, c->stored.lineage);
+	if (lineage_from_json(&c->d->ancestors, json_object_get(result, "ancestors")) == KC_OK)
+		lineage_format(self->ancestors, &c->d->ancestors);
 	self->generation = self->complete = c->stored.generation;
 	STR_COPY(self->digest, member_text(result, "digest"));
 	STR_COPY(self->schema, member_text(result, "schema"));
 	STR_COPY(self->backup, c->stored.backup);
 	self->rows = (uint64_t)json_integer_value(json_object_get(result, "rows"));
+	if (child)
+		receive_greet_anew(c->receive); /* the master that was replaced is to hear of it */
 	self->applied_at = self->last_completed = time(NULL);
 	if (self->discard && json_integer_value(json_object_get(result, "only_here")) > 0)
 		daemon_audit(c->d, &discarded);
@@ -313,6 +330,7 @@ static void remove_bad(struct clone_role *c, int rc)
 	case KC_ETRUNCATED:
 	case KC_ESIGNATURE:
 	case KC_EFOREIGN:
+	case KC_EFENCED:
 	case KC_ESTALE:
 		break;
 	default:
@@ -377,7 +395,7 @@ static void on_restored(int rc, const json_t *result, void *arg)
 void clone_start_restore(struct clone_role *c)
 {
 	const struct state_self *self = &c->d->self;
-	bool follows = strcmp(self->lineage, c->stored.lineage) == 0 && self->digest[0] != '\0';
+	bool follows = self->lineage[0] != '\0' && self->digest[0] != '\0';
 	struct audit_record r = { .event = AUDIT_RESTORE_START,
 		.outcome = AUDIT_STARTED,
 		.generation = c->stored.generation,
@@ -392,8 +410,10 @@ void clone_start_restore(struct clone_role *c)
 		free(path);
 		return;
 	}
-	request = json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:s}", "verb", "restore", "backup", path, "travel",
-	    c->stored.travel, "lineage", c->stored.lineage, "generation", (json_int_t)c->stored.generation, "applied",
+	request = json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:o, s:I, s:s, s:b, s:s}", "verb", "restore", "backup",
+	    path, "travel", c->stored.travel, "lineage", c->stored.lineage, "generation",
+	    (json_int_t)c->stored.generation, "own_lineage", self->lineage, "own_ancestors",
+	    lineage_json(&c->d->ancestors), "own_generation", (json_int_t)self->generation, "applied",
 	    follows ? self->digest : "", "discard", (int)self->discard, "signer", c->signer);
 	/* What was applied last opens the list of rows that are not from it, should there be any. */
 	if (follows && self->backup[0] != '\0' && state_find_stored(&applied, c->d->state, self->backup) == KC_OK) {

@@ -319,7 +319,9 @@ static void on_closed(struct push *p, enum push_ending how, int rc, const char *
 {
 	struct target *t = arg;
 
-	if (how == PUSH_UNAUTHORISED || (rc == KC_EPROTO && !t->offering))
+	bool refused = how == PUSH_UNAUTHORISED || rc == KC_EFENCED || rc == KC_EFOREIGN;
+
+	if (refused || (rc == KC_EPROTO && !t->offering))
 		daemon_refused(t->master->d, t->name, push_verdict(p), rc, text);
 	t->push = NULL;
 	if (!fleet_in_attempt(t->clone)) {
@@ -331,9 +333,9 @@ static void on_closed(struct push *p, enum push_ending how, int rc, const char *
 			failed(t, FLEET_FAIL_OTHER, KC_ENET, "it ends its sessions when it is offered a backup", false);
 	} else {
 		failed(t,
-		    how == PUSH_UNREACHABLE    ? FLEET_FAIL_UNREACHABLE
-		    : how == PUSH_UNAUTHORISED ? FLEET_FAIL_REFUSED
-					       : FLEET_FAIL_OTHER,
+		    how == PUSH_UNREACHABLE ? FLEET_FAIL_UNREACHABLE
+		    : refused		    ? FLEET_FAIL_REFUSED
+					    : FLEET_FAIL_OTHER,
 		    rc, text, false);
 	}
 	push_free(p);

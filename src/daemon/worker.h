@@ -19,9 +19,11 @@
  *             (a recipient is pinned when it is first seen: recipients.h)
  * clone:
  *   restore   backup (path), travel, lineage, generation,  same, lineage, generation, digest, schema, rows, warning,
- *             applied (digest, "": first contact),         timings; and, if rows differ, those of `diverged`
+ *             own_lineage, own_ancestors, own_generation,  timings, ancestors; and, if rows differ, those of
+ *             applied (digest, "": first contact),         `diverged`
  *             applied_backup, applied_travel, discard,
- *             signer; asks {"ask": "intent", lineage, generation, old_digest, digest, schema} before it writes
+ *             signer; asks {"ask": "intent", lineage, ancestors, generation, old_digest, digest, schema} before it
+ *             writes
  *   resolve   old_digest, digest, schema                   which: old | new | neither
  *   diverged  backup (path), travel, applied, signer       rows_here [{table, key, only}], only_here, only_master,
  *                                                          diverged (text)

@@ -48,9 +48,9 @@ static int on_intent(void *arg, const struct restore_intent *i)
 
 	if (rc == KC_OK)
 		rc = worker_ask(&answer, r->worker,
-		    json_pack("{s:s, s:s, s:I, s:s, s:s, s:s}", "ask", "intent", "lineage", i->lineage, "generation",
-			(json_int_t)i->generation, "old_digest", i->old_content, "digest", i->content, "schema",
-			i->schema));
+		    json_pack("{s:s, s:s, s:o, s:I, s:s, s:s, s:s}", "ask", "intent", "lineage", i->lineage,
+			"ancestors", lineage_json(i->ancestors), "generation", (json_int_t)i->generation, "old_digest",
+			i->old_content, "digest", i->content, "schema", i->schema));
 	json_decref(answer);
 	return rc;
 }
@@ -118,6 +118,7 @@ static void set_result(json_t *result, const struct restore_result *r)
 {
 	json_object_set_new(result, "same", json_boolean(r->same));
 	json_object_set_new(result, "lineage", json_string(r->lineage));
+	json_object_set_new(result, "ancestors", lineage_json(&r->ancestors));
 	json_object_set_new(result, "generation", json_integer((json_int_t)r->generation));
 	json_object_set_new(result, "digest", json_string(r->content));
 	json_object_set_new(result, "schema", json_string(r->schema));
@@ -140,6 +141,7 @@ int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
 		.master_key_file = w->conf->master_key_file,
 		.defer_checkpoint = true };
 	struct restore_result res = { 0 };
+	struct lineage_list ancestors = { 0 };
 	const char *file, *travel, *lineage, *applied, *applied_file;
 	int rc = worker_get_string(&file, request, "backup");
 
@@ -150,11 +152,18 @@ int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
 	if (rc == KC_OK)
 		rc = worker_get_number(&o.image.generation, request, "generation");
 	if (rc == KC_OK)
+		rc = worker_get_string(&o.own_lineage, request, "own_lineage");
+	if (rc == KC_OK)
+		rc = worker_get_number(&o.own_generation, request, "own_generation");
+	if (rc == KC_OK)
+		rc = lineage_from_json(&ancestors, json_object_get(request, "own_ancestors"));
+	if (rc == KC_OK)
 		rc = open_pins(&r, request);
 	if (rc < 0)
 		goto out;
 	set_image(&o.image, &r, file, travel);
 	o.image.lineage = lineage;
+	o.own_ancestors = &ancestors;
 	applied = json_string_value(json_object_get(request, "applied"));
 	o.applied = applied != NULL && applied[0] != '\0' ? applied : NULL;
 	applied_file = json_string_value(json_object_get(request, "applied_backup"));

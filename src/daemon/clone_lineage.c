@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * clone_lineage: whom this clone follows. A master whose lineage did not begin from what is applied here is foreign;
+ * one that was replaced by the master of this clone is fenced off. Both are told why, with both lineages, and what to
+ * do.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/err.h"
+#include "base/host.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "clone_int.h"
+
+static enum lineage_verdict judge(
+    const struct clone_role *c, const struct proto_hello *master, uint64_t generation, const char *digest)
+{
+	const struct state_self *self = &c->d->self;
+	struct lineage_place own = { self->lineage, &c->d->ancestors, self->generation, self->digest };
+	struct lineage_place offer = { master->lineage, &master->ancestors, generation, digest };
+
+	return lineage_judge(&own, &offer);
+}
+
+/* It stands in the log, the audit and the status of the master that was replaced: short, and with the way on. */
+static int fenced(const struct clone_role *c, const char *lineage)
+{
+	struct state_siblings *f = mem_xalloc(sizeof(*f));
+	char *address = NULL;
+	int rc;
+
+	if (state_get_siblings(f, c->d->state) == KC_OK && f->host[0] != '\0' && f->port > 0)
+		address = host_port_format(f->host, (int)f->port);
+	rc = err_set(KC_EFENCED,
+	    "lineage %.8s was replaced by %.8s%s%.100s (generation %" PRIu64
+	    "); on the old master: keyclone demote --master %.100s",
+	    lineage, c->d->self.lineage, address != NULL ? " of " : "", address != NULL ? f->host : "",
+	    c->d->self.generation, address != NULL ? address : "HOST:PORT");
+	free(address);
+	free(f);
+	return rc;
+}
+
+int clone_judge_master(const struct clone_role *c, const struct proto_hello *master, const char *name)
+{
+	switch (judge(c, master, 0, NULL)) {
+	case LINEAGE_FENCED:
+		return fenced(c, master->lineage);
+	case LINEAGE_FOREIGN:
+		return err_set(KC_EFOREIGN,
+		    "this clone follows the master of lineage %.8s%s%.100s, the one at %s is of lineage %.8s",
+		    c->d->self.lineage, c->d->self.master_host[0] != '\0' ? " at " : "", c->d->self.master_host, name,
+		    master->lineage);
+	default:
+		return KC_OK;
+	}
+}
+
+static int decline(struct proto_decline *why, enum proto_reason reason, const char *text)
+{
+	why->reason = reason;
+	STR_COPY(why->message, text);
+	return KC_EFAIL;
+}
+
+int clone_judge_offer(struct proto_decline *why, const struct clone_role *c, const struct proto_hello *master,
+    const struct proto_offer *o)
+{
+	const struct state_self *self = &c->d->self;
+
+	if (strcmp(o->lineage, master->lineage) != 0)
+		return decline(why, PROTO_R_FOREIGN, "it is not of the lineage that its master greeted with");
+	switch (judge(c, master, o->generation, o->digest)) {
+	case LINEAGE_FENCED:
+		fenced(c, o->lineage);
+		return decline(why, PROTO_R_FOREIGN, err_text(KC_EFENCED));
+	case LINEAGE_FOREIGN:
+		return decline(why, PROTO_R_FOREIGN, "it follows another lineage");
+	case LINEAGE_SAME:
+		if (o->generation == self->generation && strcmp(o->digest, self->digest) == 0)
+			return decline(why, PROTO_R_HAVE, "applied already");
+		if (o->generation <= self->generation) {
+			why->have = self->generation;
+			return decline(why, PROTO_R_STALE, "it has applied a newer generation");
+		}
+		return KC_OK;
+	default:
+		/* Whether rows would be lost is seen when it is here: they are listed then. */
+		return KC_OK;
+	}
+}
+
+void clone_remember_fleet(struct clone_role *c, const struct proto_hello *master)
+{
+	struct state_siblings *f = mem_xalloc(sizeof(*f)), *old = mem_xalloc(sizeof(*old));
+	size_t n = 0;
+	int rc;
+
+	for (unsigned i = 0; i < master->clone_count; i++)
+		n += (size_t)snprintf(
+		    f->clones + n, sizeof(f->clones) - n, "%s%.261s", i > 0 ? " " : "", master->clones[i]);
+	STR_COPY(f->host, master->host);
+	f->port = (int64_t)master->listen_port;
+	f->at = time(NULL);
+	rc = state_get_siblings(old, c->d->state);
+	if (rc < 0 || strcmp(old->clones, f->clones) != 0 || strcmp(old->host, f->host) != 0 || old->port != f->port)
+		rc = state_put_siblings(c->d->state, f);
+	if (rc < 0)
+		log_warn("the master's list of clones is not kept: %s", err_text(rc));
+	free(old);
+	free(f);
+}
