@@ -48,11 +48,11 @@ static bool lacks_newest(const struct fleet_clone *c)
 
 bool fleet_waits(const struct fleet_clone *c)
 {
-	if (c->attempt)
+	if (c->attempt || c->rec.held)
 		return false;
 	if (!c->fleet->up && !c->asked)
 		return false;
-	return c->asked || !c->session || c->rec.failing || lacks_newest(c);
+	return c->asked || !c->session || (!c->rec.stopped && (c->rec.failing || lacks_newest(c)));
 }
 
 static uint64_t due_at(const struct fleet_clone *c)
@@ -356,6 +356,8 @@ void fleet_set_unreplicated(struct fleet *f, int64_t since)
 
 static void ask(struct fleet_clone *c)
 {
+	if (c->rec.held)
+		return;
 	c->asked = !c->attempt;
 	c->next_try = 0;
 	c->failures = 0;
@@ -370,6 +372,25 @@ void fleet_now(struct fleet *f, struct fleet_clone *c)
 	for (size_t i = 0; c == NULL && i < f->count; i++)
 		ask(f->clones[i]);
 	plan(f);
+}
+
+void fleet_hold(struct fleet_clone *c, bool held)
+{
+	c->rec.held = held;
+	c->asked = false;
+	c->next_try = 0;
+	c->failures = 0;
+	c->hopeless = false;
+	fleet_settle(c);
+}
+
+void fleet_greet(struct fleet_clone *c)
+{
+	c->asked = !c->attempt && !c->rec.held;
+	c->next_try = 0;
+	c->failures = 0;
+	c->hopeless = false;
+	plan(c->fleet);
 }
 
 void fleet_heard(struct fleet_clone *c)

@@ -12,7 +12,8 @@
  *     an unreachable clone is known before there is something to send, and a clone that was down catches up as soon as
  *     it answers; or
  *   - it has applied less than the newest generation and has not merely postponed it; or
- *   - fleet_now() asked for it.
+ *   - fleet_now() asked for it;
+ * and it is not held (fleet_hold()).
  * After a failure that a retry may cure (err_retryable()) the next try is RetryMin later, doubling up to RetryMax, each
  * spread by a quarter to both sides within these limits. Any other failure waits for the next generation, for
  * fleet_now(), or for RetryMax, whichever comes first. A success resets the back-off. A clone whose session ended in
@@ -52,7 +53,8 @@ enum fleet_state {
 	FLEET_UNREACHABLE, /* connection refused, no route, no answer in time */
 	FLEET_REFUSED,	   /* one side does not authorise the other */
 	FLEET_DIVERGED,	   /* has rows that are not from its lineage: nothing is sent until that is decided */
-	FLEET_STOPPED,	   /* the task is down */
+	FLEET_STOPPED,	   /* the task is down, here or on the clone */
+	FLEET_HELD,	   /* an operator said that nothing is sent to it */
 };
 const char *fleet_state_name(enum fleet_state s); /* "current" … */
 
@@ -84,6 +86,8 @@ struct fleet_record {
 	enum fleet_failure how;	 /* in this way */
 	int last_code;		 /* KC_E…; survives a success, for the reader's information */
 	char last_error[256];
+	bool held;    /* fleet_hold() */
+	bool stopped; /* its own task is down, as its last hello said */
 };
 
 struct fleet;
@@ -151,6 +155,11 @@ void fleet_set_unreplicated(struct fleet *f, int64_t since);
  * down; back-off forgotten. An attempt under way is joined. For RetryMin from now a refused connection is tried again
  * every 250 ms, and a clone that declines because it is busy (KC_EAGAIN) every second as long as it says so. */
 void fleet_now(struct fleet *f, struct fleet_clone *c);
+/* Nothing is sent to the clone, not even by fleet_now(), until it is resumed (false): then it is due at once. An
+ * attempt under way is the owner's to break off. */
+void fleet_hold(struct fleet_clone *c, bool held);
+/* Whatever the task is, and whatever there is to send: the clone is due once, to be greeted. Not while it is held. */
+void fleet_greet(struct fleet_clone *c);
 /* The clone was heard (it reported, it joined): if it waits for a retry of an unreachable address, it is due now. */
 void fleet_heard(struct fleet_clone *c);
 
@@ -163,6 +172,7 @@ struct fleet_hello {
 	int64_t postponed_until; /* 0 = not postponed */
 	int64_t not_after;
 	int32_t clock_offset;
+	bool stopped; /* its task is down: it is not due again before a hello says otherwise, or fleet_now() */
 };
 /* The session is open. The attempt goes on. */
 void fleet_hello(struct fleet_clone *c, const struct fleet_hello *h);

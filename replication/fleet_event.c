@@ -27,6 +27,7 @@ static const char *const state_names[] = {
 	[FLEET_REFUSED] = "refused",
 	[FLEET_DIVERGED] = "diverged",
 	[FLEET_STOPPED] = "stopped",
+	[FLEET_HELD] = "held",
 };
 
 static const enum fleet_state failure_states[] = {
@@ -64,6 +65,7 @@ void fleet_hello(struct fleet_clone *c, const struct fleet_hello *h)
 	c->rec.postponed_until = h->postponed_until;
 	c->rec.not_after = h->not_after;
 	c->rec.clock_offset = h->clock_offset;
+	c->rec.stopped = h->stopped;
 	set_applied(c, h->applied);
 	fleet_settle(c);
 }
@@ -222,7 +224,9 @@ enum fleet_state fleet_state(const struct fleet_clone *c)
 
 	if (c->attempt)
 		return c->phase;
-	if (!c->fleet->up && !c->asked)
+	if (c->rec.held)
+		return FLEET_HELD;
+	if ((!c->fleet->up && !c->asked) || c->rec.stopped)
 		return FLEET_STOPPED;
 	if (c->rec.failing)
 		return failure_states[c->rec.how];

@@ -111,6 +111,7 @@ struct proto_hello {
 	char lineage[PROTO_LINEAGE]; /* master: its own; clone: the one it follows, "" if none yet */
 	char host[PROTO_HOST];
 	uint64_t time; /* seconds since 1970 */
+	bool stopped;  /* its replication task is down */
 	/* master */
 	uint32_t fleet;		       /* how many clones it has; 0 = does not say */
 	uint64_t interval;	       /* seconds between its checks; 0 = does not say */

@@ -57,6 +57,7 @@ static const struct member hello_members[] = {
 	{ "lineage", HEX, BY_MASTER, AT(hello, lineage) },
 	{ "host", TOKEN, REQUIRED, AT(hello, host) },
 	{ "time", INT, REQUIRED, AT(hello, time), .max = INT_MAX_JSON },
+	{ "stopped", BOOL, OPTIONAL, AT(hello, stopped) },
 	{ "fleet", INT, OPTIONAL, AT(hello, fleet), .max = 1000 },
 	{ "interval", INT, OPTIONAL, AT(hello, interval), .max = INT_MAX_JSON },
 	{ "signing_key", TOKEN, BY_MASTER, AT(hello, signing_key) },

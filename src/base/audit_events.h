@@ -14,11 +14,13 @@
 	A(AUDIT_DAEMON_STOP,       "daemon.stop")             \
 	A(AUDIT_TASK_START,        "task.start")              \
 	A(AUDIT_TASK_STOP,         "task.stop")               \
+	A(AUDIT_TASK_REMIND,       "task.remind")             \
 	A(AUDIT_CONFIG_CHANGE,     "config.change")           \
 	A(AUDIT_CONFIG_RELOAD,     "config.reload")           \
 	A(AUDIT_PASSWORD_SEAL,     "password.seal")           \
 	A(AUDIT_REPLICATION_START, "replication.start")       \
 	A(AUDIT_REPLICATION_END,   "replication.end")         \
+	A(AUDIT_RUN_HELD,          "run.held")                \
 	A(AUDIT_BACKUP_CREATE,     "backup.create")           \
 	A(AUDIT_BACKUP_DELETE,     "backup.delete")           \
 	A(AUDIT_BACKUP_VERIFY,     "backup.verify")           \
@@ -33,6 +35,8 @@
 	A(AUDIT_REPORT_RECEIVE,    "report.receive")          \
 	A(AUDIT_CLONE_ADDED,       "clone.added")             \
 	A(AUDIT_CLONE_REMOVED,     "clone.removed")           \
+	A(AUDIT_CLONE_HELD,        "clone.held")              \
+	A(AUDIT_CLONE_RESUMED,     "clone.resumed")           \
 	A(AUDIT_CLONE_DIVERGED,    "clone.diverged")          \
 	A(AUDIT_CLONE_DISCARDED,   "clone.discarded")         \
 	A(AUDIT_PROMOTE,           "promote")                 \
@@ -50,6 +54,7 @@
 	A(AUDIT_KEY_EXPORT,        "key.export")              \
 	A(AUDIT_KEY_SET_STATE,     "key.set-state")           \
 	A(AUDIT_KEY_DESTROY,       "key.destroy")             \
+	A(AUDIT_KEY_RELEASE,       "key.release")             \
 	/* a line cut short by a crash was closed; its hash is this record's prev */ \
 	A(AUDIT_AUDIT_REPAIR,      "audit.repair")
 /* clang-format on */

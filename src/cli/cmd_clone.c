@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cmd_clone: the fleet in the configuration: add, remove, list. A running daemon is told. */
+/* cmd_clone: the fleet: add, remove, list in the configuration, hold and resume in the state. A running daemon is told.
+ */
 #include <stdlib.h>
 #include <strings.h>
 
 #include "base/err.h"
 #include "base/host.h"
+#include "base/str.h"
 #include "cli.h"
 #include "daemon/recipients.h"
 #include "daemon/state.h"
@@ -38,6 +40,22 @@ static int audited(struct cli *c, enum audit_event event, const char *peer)
 	return rc == KC_OK ? audit_sync(a) : rc;
 }
 
+/* What a removed clone was sent, it can open: the others get a new full with a new key. */
+static int want_full(struct state *s, const char *host, int port)
+{
+	struct state_self self;
+	struct state_clone known;
+	int rc = state_get_clone(&known, s, host, (uint16_t)port);
+
+	if (rc < 0)
+		return rc;
+	if (known.recipient[0] == '\0')
+		return KC_OK;
+	rc = state_get_self(&self, s);
+	self.want_full = true;
+	return rc == KC_OK ? state_put_self(s, &self) : rc;
+}
+
 /* A clone of that name is another one when it is added again: what it showed at first contact does not count. */
 static int forget(struct cli *c, const char *host, int port, const char *name)
 {
@@ -47,23 +65,25 @@ static int forget(struct cli *c, const char *host, int port, const char *name)
 	if (rc == KC_OK)
 		rc = state_open(&s, c->conf->state_dir, false);
 	if (rc == KC_OK)
+		rc = want_full(s, host, port);
+	if (rc == KC_OK)
 		rc = state_forget_clone(s, host, (uint16_t)port);
 	state_close(s);
 	return rc == KC_ENOENT ? KC_OK : rc;
 }
 
-/* The host alone is enough where it is unique; a new clone's port has a default. */
-static int choose_port(int *port, const struct cli *c, const char *host, enum audit_event event)
+/* A clone of the fleet. The host alone is enough where it is unique. */
+static int find_port(int *port, const struct cli *c, const char *host)
 {
+	int given = *port;
 	size_t found = 0;
 
-	if (event == AUDIT_CLONE_ADDED) {
-		*port = CONF_CLIENT_PORT_NO;
-		return KC_OK;
-	}
 	for (size_t i = 0; i < c->conf->clone_count; i++)
-		if (strcasecmp(c->conf->clones[i].host, host) == 0 && found++ == 0)
+		if (strcasecmp(c->conf->clones[i].host, host) == 0 &&
+		    (given == 0 || c->conf->clones[i].port == given) && found++ == 0)
 			*port = c->conf->clones[i].port;
+	if (found == 0 && given != 0)
+		return err_set(KC_ENOENT, "%s, port %d, is not a clone", host, given);
 	if (found == 0)
 		return err_set(KC_ENOENT, "%s is not a clone", host);
 	if (found > 1)
@@ -85,8 +105,10 @@ static int edit(struct cli *c, edit_fn fn, enum audit_event event, char **name, 
 		rc = host_port_parse(&host, &port, c->argv[0]);
 	if (rc < 0)
 		return rc;
-	if (port == 0)
-		rc = choose_port(&port, c, host, event);
+	if (port == 0 && event == AUDIT_CLONE_ADDED)
+		port = CONF_CLIENT_PORT_NO; /* a new clone's port has a default */
+	else if (port == 0)
+		rc = find_port(&port, c, host);
 	if (rc == KC_OK) {
 		*name = host_port_format(host, port);
 		rc = fn(c->conf_path, host, port, &problems);
@@ -132,27 +154,127 @@ static int cmd_remove(struct cli *c)
 		cli_print_json(json_pack("{s:s, s:b}", "removed", name, "daemon", (int)told));
 	else if (rc == KC_OK)
 		printf(
-		    "Clone %s was removed: nothing is sent to it any more. That machine still holds the keys it has.\n",
-		    name);
+		    "Clone %s was removed: nothing is sent to it any more%s.\n"
+		    "That machine still holds the keys it has, and the backups in its backup folder. Next: erase them "
+		    "there (key database,\n"
+		    "replication.BackupDestDir, keystore.SecretsDir), and where it is not in your hands any more, "
+		    "replace the keys that it\n"
+		    "knows, and its certificate if it shared the site's.\n",
+		    name, c->conf->clone_count > 1 ? ", and the others get a new full backup with a new key" : "");
 	free(name);
 	return rc;
+}
+
+/* --- hold, resume --- */
+
+/* Without a daemon: the next one reads it from the state database. */
+static int hold_offline(bool *was, struct cli *c, const char *host, int port, const char *name, bool held)
+{
+	struct state_clone known = { .port = (uint16_t)port };
+	struct state *s = NULL;
+	int rc = state_open(&s, c->conf->state_dir, true);
+
+	if (rc == KC_OK) {
+		rc = state_get_clone(&known, s, host, (uint16_t)port);
+		if (rc == KC_ENOENT) {
+			STR_COPY(known.host, host);
+			rc = KC_OK;
+		}
+	}
+	*was = known.held;
+	if (rc == KC_OK && known.held != held) {
+		rc = audited(c, held ? AUDIT_CLONE_HELD : AUDIT_CLONE_RESUMED, name);
+		known.held = held;
+		if (rc == KC_OK)
+			rc = state_put_clone(s, &known);
+	}
+	state_close(s);
+	return rc;
+}
+
+static int hold_online(bool *was, struct cli *c, const char *name, bool held)
+{
+	json_t *result = NULL;
+	int rc = daemon_call(&result, c,
+	    json_pack("{s:s, s:s}", "verb", held ? "clone-hold" : "clone-resume", "clone", name), NULL, NULL);
+
+	*was = json_is_true(json_object_get(result, "was_held"));
+	json_decref(result);
+	return rc;
+}
+
+static int set_held(struct cli *c, bool held)
+{
+	char *host = NULL, *name = NULL;
+	int port = 0, rc = cli_args(c, 1, 1);
+	bool was = false, told = false;
+
+	if (rc == KC_OK && c->conf->role != CONF_MASTER)
+		rc = err_set(KC_EUSAGE, "this machine is a clone; its master holds and resumes");
+	if (rc == KC_OK)
+		rc = host_port_parse(&host, &port, c->argv[0]);
+	if (rc == KC_OK)
+		rc = find_port(&port, c, host);
+	if (rc == KC_OK) {
+		name = host_port_format(host, port);
+		told = daemon_running(c);
+		rc = told ? hold_online(&was, c, name, held) : hold_offline(&was, c, host, port, name, held);
+	}
+	if (rc == KC_OK && c->json)
+		rc =
+		    cli_print_json(json_pack("{s:s, s:b, s:b}", "clone", name, "held", (int)held, "daemon", (int)told));
+	else if (rc == KC_OK && was == held)
+		printf("Clone %s %s.\n", name, held ? "is held already" : "was not held");
+	else if (rc == KC_OK && held)
+		printf("Clone %s is held: nothing is sent to it until 'keyclone clone resume %s'.\n", name, name);
+	else if (rc == KC_OK)
+		printf("Clone %s is resumed: %s.\n", name,
+		    told ? "it is sent what it lacks now" : "it is sent what it lacks when keycloned starts");
+	free(name);
+	free(host);
+	return rc;
+}
+
+static int cmd_hold(struct cli *c)
+{
+	return set_held(c, true);
+}
+
+static int cmd_resume(struct cli *c)
+{
+	return set_held(c, false);
+}
+
+/* --- list --- */
+
+static bool is_held(struct state *s, const struct conf_clone *clone)
+{
+	struct state_clone known;
+
+	return s != NULL && state_get_clone(&known, s, clone->host, (uint16_t)clone->port) == KC_OK && known.held;
 }
 
 static int cmd_list(struct cli *c)
 {
 	json_t *list = json_array();
+	struct state *s = NULL;
 	int rc = cli_args(c, 0, 0);
 
+	if (rc == KC_OK && c->conf->clone_count > 0 && state_open(&s, c->conf->state_dir, false) < 0)
+		s = NULL; /* nothing was ever sent from here */
 	for (size_t i = 0; rc == KC_OK && i < c->conf->clone_count; i++) {
-		char *name = host_port_format(c->conf->clones[i].host, c->conf->clones[i].port);
+		const struct conf_clone *clone = &c->conf->clones[i];
+		char *name = host_port_format(clone->host, clone->port);
+		bool held = is_held(s, clone);
 
 		if (c->json)
 			json_array_append_new(list,
-			    json_pack("{s:s, s:i}", "host", c->conf->clones[i].host, "port", c->conf->clones[i].port));
+			    json_pack("{s:s, s:i, s:b}", "host", clone->host, "port", clone->port, "held", (int)held));
 		else
-			puts(name);
+			printf("%s%s\n", name, held ? "  held" : "");
 		free(name);
 	}
+	state_close(s);
 	if (rc == KC_OK && c->json)
 		return cli_print_json(list);
 	json_decref(list);
@@ -162,6 +284,8 @@ static int cmd_list(struct cli *c)
 const struct cli_command cmd_clone_commands[] = {
 	{ "clone add", "HOST:PORT", "add a clone to the fleet", NULL, CLI_CONF, cmd_add },
 	{ "clone remove", "HOST:PORT", "remove a clone from the fleet", NULL, CLI_CONF, cmd_remove },
+	{ "clone hold", "HOST:PORT", "send nothing to a clone until it is resumed", NULL, CLI_CONF, cmd_hold },
+	{ "clone resume", "HOST:PORT", "send to a held clone again, at once", NULL, CLI_CONF, cmd_resume },
 	{ "clone list", "", "list the fleet as configured", NULL, CLI_CONF, cmd_list },
 	{ NULL },
 };

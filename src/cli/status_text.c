@@ -40,7 +40,7 @@ static const char *local_time(char *out, size_t size, const char *utc)
 
 static bool is_bad(const char *state)
 {
-	static const char *const bad[] = { "failed", "unreachable", "refused", "held", "diverged" };
+	static const char *const bad[] = { "failed", "unreachable", "refused", "held", "diverged", "stopped" };
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		if (strcmp(state, bad[i]) == 0)
@@ -116,8 +116,9 @@ static void print_self(const json_t *status)
 	printf("; stored: %lld; database: %lld rows.\n", member_int(self, "stored"),
 	    member_int(json_object_get(status, "database"), "rows"));
 	if (member_text(master, "host")[0] != '\0')
-		printf("Master: %s, last heard %s.\n", member_text(master, "host"),
-		    local_time(at, sizeof(at), member_text(master, "last_contact")));
+		printf("Master: %s, last heard %s%s.\n", member_text(master, "host"),
+		    local_time(at, sizeof(at), member_text(master, "last_contact")),
+		    json_is_true(json_object_get(master, "stopped")) ? ", its replication task is DOWN" : "");
 	else
 		puts("Master: never heard.");
 	if (json_is_true(json_object_get(self, "diverged")))

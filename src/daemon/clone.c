@@ -34,6 +34,9 @@ static int on_hello(struct receive_session *s, const struct proto_hello *master,
 		return rc;
 	self->master_contact = time(NULL);
 	STR_COPY(self->master_host, master->host);
+	if (master->stopped && !self->master_stopped)
+		log_warn("the master's replication task is down: nothing comes until 'keyclone start' there");
+	self->master_stopped = master->stopped;
 	daemon_save(c->d);
 	clone_remember_fleet(c, master);
 	STR_COPY(c->signer, master->signing_key);
@@ -47,6 +50,7 @@ static int on_hello(struct receive_session *s, const struct proto_hello *master,
 		STR_COPY(ours->applied_digest, self->digest);
 	STR_COPY(ours->stored_lineage, c->stored.lineage);
 	ours->stored_generation = c->stored.generation;
+	ours->stopped = self->stopped;
 	ours->diverged = self->diverged && !self->discard;
 	return KC_OK;
 }
@@ -302,6 +306,12 @@ void clone_stop(struct clone_role *c)
 	receive_stop(c->receive);
 }
 
+void clone_set_task(struct clone_role *c, bool up)
+{
+	(void)up;
+	receive_greet_anew(c->receive);
+}
+
 void clone_reloaded(struct clone_role *c)
 {
 	struct conn_options o = daemon_conn_options(c->d);
@@ -314,9 +324,9 @@ void clone_reloaded(struct clone_role *c)
 void clone_status(const struct clone_role *c, json_t *status)
 {
 	const struct state_self *self = &c->d->self;
-	json_t *master =
-	    json_pack("{s:o, s:o}", "host", self->master_host[0] != '\0' ? json_string(self->master_host) : json_null(),
-		"last_contact", member_time(self->master_contact));
+	json_t *master = json_pack("{s:o, s:o, s:b}", "host",
+	    self->master_host[0] != '\0' ? json_string(self->master_host) : json_null(), "last_contact",
+	    member_time(self->master_contact), "stopped", (int)self->master_stopped);
 
 	json_object_set_new(status, "generation", json_integer((json_int_t)self->generation));
 	json_object_set_new(status, "self",

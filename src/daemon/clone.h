@@ -12,6 +12,7 @@
 #define KC_CLONE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 struct clone_role;
 struct control_client;
@@ -24,6 +25,8 @@ int clone_start(struct clone_role *c);
 void clone_stop(struct clone_role *c);
 void clone_diverged_list(struct clone_role *c, struct control_client *client);
 void clone_diverged_discard(struct clone_role *c, struct control_client *client);
+/* The task was put up or down: the master is told. */
+void clone_set_task(struct clone_role *c, bool up);
 void clone_reloaded(struct clone_role *c);
 void clone_status(const struct clone_role *c, json_t *status);
 

@@ -15,6 +15,7 @@
 #include "daemon/clone.h"
 #include "daemon/daemon.h"
 #include "daemon/master.h"
+#include "daemon/task.h"
 
 #define CLIENTS_MAX 64
 #define REQUEST_MAX 65536
@@ -58,39 +59,35 @@ static void verb_replicate_now(struct daemon *d, struct control_client *c, const
 		master_replicate_now(d->master, c, request);
 }
 
-static void set_task(struct daemon *d, struct control_client *c, bool up)
-{
-	int rc = KC_OK;
-	json_t *result;
-	bool was_up = !d->self.stopped;
-
-	if (was_up != up) {
-		struct audit_record r = {
-			.event = up ? AUDIT_TASK_START : AUDIT_TASK_STOP, .outcome = AUDIT_SUCCESS, .detail = c->who
-		};
-
-		d->self.stopped = !up;
-		rc = daemon_save(d);
-		if (rc == KC_OK)
-			rc = daemon_audit(d, &r);
-		if (rc == KC_OK && d->master != NULL)
-			master_set_task(d->master, up);
-	}
-	result = ipc_result_new(rc);
-	json_object_set_new(result, "was_up", json_boolean(was_up));
-	control_answer(c, result);
-}
-
 static void verb_start(struct daemon *d, struct control_client *c, const json_t *request)
 {
 	(void)request;
-	set_task(d, c, true);
+	task_set(d, c, true);
 }
 
 static void verb_stop(struct daemon *d, struct control_client *c, const json_t *request)
 {
 	(void)request;
-	set_task(d, c, false);
+	task_set(d, c, false);
+}
+
+static void hold(struct daemon *d, struct control_client *c, const json_t *request, bool held)
+{
+	if (d->master == NULL)
+		control_answer(
+		    c, ipc_result_new(err_set(KC_EUSAGE, "this machine is a clone; its master holds and resumes")));
+	else
+		master_hold(d->master, c, request, held);
+}
+
+static void verb_clone_hold(struct daemon *d, struct control_client *c, const json_t *request)
+{
+	hold(d, c, request, true);
+}
+
+static void verb_clone_resume(struct daemon *d, struct control_client *c, const json_t *request)
+{
+	hold(d, c, request, false);
 }
 
 static void verb_diverged_list(struct daemon *d, struct control_client *c, const json_t *request)
@@ -156,6 +153,8 @@ static const struct verb {
 	{ "start", true, verb_start },
 	{ "stop", true, verb_stop },
 	{ "reload", true, verb_reload },
+	{ "clone-hold", true, verb_clone_hold },
+	{ "clone-resume", true, verb_clone_resume },
 	{ "diverged-list", false, verb_diverged_list },
 	{ "diverged-discard", true, verb_diverged_discard },
 };

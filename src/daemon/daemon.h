@@ -22,6 +22,7 @@ struct control;
 struct master;
 struct clone_role;
 struct starter;
+struct task_timer;
 
 struct daemon {
 	const char *conf_path;
@@ -40,6 +41,7 @@ struct daemon {
 	struct clone_role *clone;
 	struct loop_signal *on_term, *on_int, *on_hup;
 	struct loop_timer *deadline;
+	struct task_timer *task; /* reminds of a stopped task */
 	struct loop_timer *tick; /* of the audit log */
 	json_t *database;	 /* {"kind", "path", "rows"}, as the worker found it */
 	json_t *certificate;	 /* {"alias", "sha256", "not_after", "days_left"} of the one in force */

@@ -28,6 +28,7 @@
 #include "daemon/daemon.h"
 #include "daemon/master.h"
 #include "daemon/starter.h"
+#include "daemon/task.h"
 #include "daemon/worker.h"
 
 #define CONFIG_TIMEOUT_MS 120000 /* reading the configuration and opening the database, at start */
@@ -333,6 +334,12 @@ static void on_hup(int sig, void *arg)
 	daemon_reload(arg, on_hup_done, NULL);
 }
 
+static int start_task(struct daemon *d)
+{
+	task_begin(d);
+	return KC_OK;
+}
+
 static int start_signals(struct daemon *d)
 {
 	d->on_term = loop_signal_new(d->loop, SIGTERM, on_signal, d);
@@ -365,6 +372,7 @@ static const struct step {
 	{ "alerts", start_alerts, stop_alerts, true },
 	{ "credentials", start_credentials, stop_credentials, false },
 	{ "key database", start_database, stop_database, true },
+	{ "task", start_task, task_end, true },
 	{ "signals", start_signals, stop_signals, false },
 	{ "role", start_role, stop_role, true },
 	{ "control socket", start_control, stop_control, true },

@@ -39,7 +39,9 @@ static void on_settle(void *arg)
 	bool current = true;
 
 	target_store_dirty(m);
-	for (const struct target *t = m->targets; t != NULL; t = t->next) {
+	for (struct target *t = m->targets; t != NULL; t = t->next) {
+		hold_rest(t);
+		target_greet_due(t);
 		over = over && target_settled(t);
 		current = current && target_has_newest(t);
 	}
@@ -112,6 +114,8 @@ int master_start(struct master *m)
 	if (m->d->self.unreplicated_since != 0)
 		fleet_set_unreplicated(m->fleet, m->d->self.unreplicated_since);
 	fleet_set_task(m->fleet, !m->d->self.stopped);
+	if (m->d->self.stopped)
+		target_greet_all(m);
 	m->started = true;
 	master_schedule_check(m, 0);
 	return KC_OK;
@@ -140,6 +144,7 @@ bool master_is_quiet(const struct master *m)
 void master_set_task(struct master *m, bool up)
 {
 	fleet_set_task(m->fleet, up);
+	target_greet_all(m);
 	if (up)
 		master_schedule_check(m, 0);
 }

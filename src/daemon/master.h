@@ -29,6 +29,8 @@ bool master_is_quiet(const struct master *m);
 void master_set_task(struct master *m, bool up);
 /* request: {"clones": ["host:port"…]?, "full": bool?, "wait": bool?} */
 void master_replicate_now(struct master *m, struct control_client *c, const json_t *request);
+/* Hold a clone, or resume it. request: {"clone": "host:port"} */
+void master_hold(struct master *m, struct control_client *c, const json_t *request, bool held);
 /* d->conf has been replaced, or d->creds. */
 void master_reloaded(struct master *m);
 /* Sets "generation", "run", "clones", … of a status object. Returns when the next look is due, 0 if none. */

@@ -21,6 +21,7 @@ struct target {
 	bool waiting;	       /* in an attempt, for a backup that is about to grow */
 	bool awaited;	       /* somebody asked for it now, and its attempt is not over */
 	bool dirty;	       /* its record is newer than the state database's */
+	bool greet;	       /* what our hello says has changed: its session is made anew when it is idle */
 	bool offering;	       /* push.start is in the audit, push.end is not */
 	uint64_t offered_at;
 	char name[300];	       /* HOST:PORT */
@@ -59,6 +60,7 @@ struct master {
 	bool started;	/* what is said of clones is news, not memory */
 	bool looking;	/* a check or backup job is queued or running */
 	bool making;	/* a generation is reserved, its backup is being made */
+	bool made_anew; /* the backup under way is the full that state_self.want_full asks for */
 	bool want_full; /* the next look makes a backup whatever */
 	bool look_again;
 	uint64_t look_number; /* of the look under way or, else, of the last one */
@@ -104,9 +106,16 @@ void target_grow_all(struct master *m);
 void target_end_all(struct master *m);
 /* Break off what sends `o`. */
 void target_cancel_all(struct master *m, const struct offering *o, int rc);
+/* What our hello says has changed (the task is up or down): every clone is greeted anew, even while the task is down.
+ */
+void target_greet_all(struct master *m);
+void target_greet_due(struct target *t);
 void target_renew_all(struct master *m); /* new credentials: sessions end in good order and are made again */
 /* What it was offered has come to its end: the record of it. */
 void target_over(struct target *t, int rc, const char *text);
+
+/* hold.c */
+void hold_rest(struct target *t); /* a held clone's session ends as soon as it may */
 
 /* wait.c */
 /* The outcome of the look under way is known: what was asked for before it began goes to the fleet. */

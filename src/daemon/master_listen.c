@@ -22,6 +22,8 @@ static void on_session(struct conn *c, void *arg)
 	log_limited(&m->knocks, loop_now(m->d->loop), LOG_LVL_INFO, "%s: a clone is there again", conn_name(c));
 	for (struct target *t = m->targets; t != NULL; t = t->next)
 		fleet_heard(t->clone);
+	if (m->d->self.stopped)
+		target_greet_all(m); /* it shall know why nothing comes */
 	conn_set_events(c, &events, m);
 	conn_finish(c);
 }

@@ -45,6 +45,12 @@ static bool has_whole(const struct master *m)
 	return m->out != NULL && m->out->complete;
 }
 
+/* A backup, whatever has changed. */
+static bool must_make(const struct master *m)
+{
+	return m->want_full || m->d->self.want_full || !has_whole(m);
+}
+
 /* The worker is about to write: give it a number that was never given before, and say so in the audit log. */
 static json_t *on_ask(const json_t *ask, void *arg)
 {
@@ -123,6 +129,7 @@ static void backup_made(struct master *m, const json_t *result)
 	self->database_size = member_u64(result, "database_size");
 	self->rows = member_u64(result, "rows");
 	self->unreplicated_since = 0;
+	self->want_full = self->want_full && !m->made_anew;
 	json_object_set_new(m->d->database, "rows", json_integer((json_int_t)self->rows));
 	m->making = false;
 	rc = state_put_digest(m->d->state, self->lineage, self->complete, self->digest);
@@ -213,11 +220,12 @@ static void on_backup_done(int rc, const json_t *result, void *arg)
 static void start_backup(struct master *m)
 {
 	const struct state_self *self = &m->d->self;
-	bool full = m->want_full || !has_whole(m);
+	bool full = must_make(m);
 	json_t *request = json_pack("{s:s, s:s, s:o, s:s}", "verb", "backup", "lineage", self->lineage, "ancestors",
 	    lineage_json(&m->d->ancestors), "host", m->d->host);
 
 	m->want_full = false;
+	m->made_anew = self->want_full;
 	if (!full) {
 		json_object_set_new(request, "digest", json_string(self->digest));
 		json_object_set_new(request, "schema", json_string(self->schema));
@@ -234,7 +242,7 @@ static void on_check_done(int rc, const json_t *result, void *arg)
 		backup_failed(m, rc);
 		return;
 	}
-	if (json_is_true(json_object_get(result, "moved")) || !has_whole(m)) {
+	if (json_is_true(json_object_get(result, "moved")) || must_make(m)) {
 		start_backup(m);
 		return;
 	}
@@ -250,7 +258,7 @@ void master_look(struct master *m, bool force)
 	}
 	m->looking = true;
 	m->look_number++;
-	if (force || m->want_full || !has_whole(m))
+	if (force || must_make(m))
 		start_backup(m);
 	else
 		jobs_add(m->d->jobs, json_pack("{s:s}", "verb", "check"), NULL, NULL, on_check_done, m);

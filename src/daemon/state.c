@@ -40,6 +40,13 @@ static const struct state_field self_fields[] = {
 	STATE_TEXT(state_self, diverged_detail),
 	STATE_INT(state_self, master_contact),
 	STATE_TEXT(state_self, master_host),
+	STATE_FLAG(state_self, master_stopped),
+	STATE_FLAG(state_self, want_full),
+	STATE_INT(state_self, held_over),
+	STATE_TEXT(state_self, held_table),
+	STATE_INT(state_self, held_deleted),
+	STATE_INT(state_self, held_rows),
+	STATE_INT(state_self, held_since),
 	STATE_END,
 };
 
@@ -85,6 +92,8 @@ static const struct state_field clone_fields[] = {
 	STATE_TEXT(state_clone, last_error),
 	STATE_TEXT(state_clone, recipient),
 	STATE_TEXT(state_clone, digest),
+	STATE_FLAG(state_clone, held),
+	STATE_FLAG(state_clone, stopped),
 	STATE_END,
 };
 

@@ -52,6 +52,13 @@ struct state_self {
 	char diverged_detail[512];
 	int64_t master_contact; /* clone: when the master was last heard, and who it was */
 	char master_host[256];
+	bool master_stopped;   /* clone: its task was down when it was last heard */
+	bool want_full;	       /* master: the next backup is a full with a new key, whatever has changed */
+	uint64_t held_over;    /* master: the run after this generation is held; 0: none is */
+	char held_table[128];  /* … for what it would delete of this table */
+	uint64_t held_deleted; /* … so many rows */
+	uint64_t held_rows;    /* … of so many */
+	int64_t held_since;
 };
 int state_get_self(struct state_self *self, struct state *s);
 int state_put_self(struct state *s, const struct state_self *self);
@@ -112,6 +119,8 @@ struct state_clone {
 	char last_error[256];
 	char recipient[80];		   /* its age recipient, pinned at first contact */
 	char digest[STATE_DIGEST_LEN + 1]; /* of what it has applied, as it said */
+	bool held;			   /* by an operator: nothing is sent to it */
+	bool stopped;			   /* its own task is down, as it said last */
 };
 int state_put_clone(struct state *s, const struct state_clone *c);
 int state_get_clone(struct state_clone *c, struct state *s, const char *host, uint16_t port); /* KC_ENOENT */

@@ -42,6 +42,8 @@ static void to_state(struct state_clone *s, const struct target *t)
 	STR_COPY(s->last_error, r->last_error);
 	STR_COPY(s->recipient, t->recipient);
 	STR_COPY(s->digest, t->digest);
+	s->held = r->held;
+	s->stopped = r->stopped;
 }
 
 static void from_state(struct target *t, const struct state_clone *s)
@@ -62,6 +64,8 @@ static void from_state(struct target *t, const struct state_clone *s)
 	r.failing = s->failing;
 	r.how = (enum fleet_failure)s->how;
 	r.last_code = (int)s->last_code;
+	r.held = s->held;
+	r.stopped = s->stopped;
 	STR_COPY(r.last_error, s->last_error);
 	STR_COPY(t->recipient, s->recipient);
 	STR_COPY(t->digest, s->digest);
@@ -137,7 +141,7 @@ bool target_settled(const struct target *t)
 {
 	enum fleet_state s = fleet_state(t->clone);
 
-	return !fleet_in_attempt(t->clone) && !t->awaited && s != FLEET_BEHIND;
+	return !fleet_in_attempt(t->clone) && (s == FLEET_HELD || (!t->awaited && s != FLEET_BEHIND));
 }
 
 /* Whatever the task does: applied, or stored for its hour. */
@@ -217,6 +221,7 @@ static bool configured(const struct conf *c, const struct target *t)
 int target_reconfigure(struct master *m)
 {
 	const struct conf *c = m->d->conf;
+	bool removed = false;
 	int rc = KC_OK;
 
 	for (struct target **at = &m->targets; *at != NULL;) {
@@ -230,12 +235,19 @@ int target_reconfigure(struct master *m)
 		}
 		target_over(t, KC_ECANCELED, "the clone was removed");
 		wait_forget(m, t);
+		/* It has the key of the newest backup: the next one has another. */
+		removed = removed || t->recipient[0] != '\0';
 		*at = t->next;
 		state_forget_clone(m->d->state, r->host, r->port);
 		push_free(t->push);
 		fleet_remove(t->clone);
 		daemon_audit(m->d, &a);
 		free(t);
+	}
+	if (removed) {
+		m->d->self.want_full = true;
+		m->made_anew = false; /* the one under way may have been its own as well */
+		rc = daemon_save(m->d);
 	}
 	for (size_t i = 0; rc == KC_OK && i < c->clone_count; i++) {
 		char *name = host_port_format(c->clones[i].host, c->clones[i].port);
@@ -279,6 +291,8 @@ json_t *target_json(const struct target *t)
 	    (json_int_t)fleet_lag_seconds(t->clone), "clock_offset_seconds", (int)r->clock_offset, "percent",
 	    (int)fleet_percent(t->clone));
 
+	json_object_set_new(j, "held", json_boolean(r->held));
+	json_object_set_new(j, "stopped", json_boolean(r->stopped));
 	json_object_set_new(j, "applied_at", member_time(r->applied_at));
 	json_object_set_new(j, "last_success", member_time(r->last_success));
 	json_object_set_new(j, "last_error", r->last_error[0] != '\0' ? json_string(r->last_error) : json_null());

@@ -90,6 +90,9 @@ static void offer(struct target *t)
 		.backup = o->name };
 	int rc;
 
+	/* A push outside a run (a clone that answers again, somebody asked again) is one of its own: the record of the
+	 * run's end that is in the audit was true when it was written. */
+	master_run_begin(m, o->generation);
 	STR_COPY(f.offer.lineage, m->d->self.lineage);
 	f.offer.generation = o->generation;
 	f.offer.kind = PROTO_FULL;
@@ -179,6 +182,11 @@ static void decide(struct target *t)
 		    "it has rows that are not from this master; run 'keyclone diverged list' there", true);
 	} else if (is_from_before_a_roll_back(text, sizeof(text), t, h)) {
 		failed(t, FLEET_FAIL_OTHER, KC_ESTALE, text, true);
+	} else if (h->stopped && (m->out == NULL || r->applied < m->out->generation)) {
+		failed(
+		    t, FLEET_FAIL_DECLINED, KC_EBUSY, "its replication task is down; run 'keyclone start' there", true);
+	} else if (m->d->self.stopped && !t->awaited) {
+		idle(t);
 	} else if (m->out == NULL && m->making) {
 		t->waiting = true;
 	} else if (m->out == NULL || r->applied >= m->out->generation) {
@@ -201,7 +209,8 @@ static void on_ready(struct push *p, const struct proto_hello *h, void *arg)
 		.stored = stored ? h->stored_generation : 0,
 		.postponed_until = stored ? (int64_t)h->postponed_until : 0,
 		.not_after = cert != NULL ? (int64_t)cert->not_after : 0,
-		.clock_offset = push_clock_offset(p) };
+		.clock_offset = push_clock_offset(p),
+		.stopped = h->stopped };
 
 	STR_COPY(t->digest, h->applied_digest);
 	fleet_hello(t->clone, &f);
@@ -368,6 +377,7 @@ static void connect_to(struct target *t)
 		if (other != t)
 			STR_COPY(h->clones[h->clone_count++], other->name);
 	h->fleet = (uint32_t)fleet_count(t->master->fleet);
+	h->stopped = d->self.stopped;
 	h->interval = d->conf->check_frequency_ms / 1000;
 	t->push = push_start(d->loop, &o, &events, t);
 	free(h);
@@ -491,4 +501,23 @@ void target_renew_all(struct master *m)
 	for (struct target *t = m->targets; t != NULL; t = t->next)
 		if (t->push != NULL)
 			push_stop(t->push);
+}
+
+void target_greet_due(struct target *t)
+{
+	enum push_state s = t->push != NULL ? push_state(t->push) : PUSH_OVER;
+
+	if (!t->greet || fleet_in_attempt(t->clone))
+		return;
+	t->greet = false;
+	if (s == PUSH_IDLE)
+		push_stop(t->push);
+	fleet_greet(t->clone);
+}
+
+void target_greet_all(struct master *m)
+{
+	for (struct target *t = m->targets; t != NULL; t = t->next)
+		t->greet = true;
+	master_settle_soon(m);
 }

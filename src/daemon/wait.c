@@ -61,15 +61,26 @@ static json_t *clones_json(const struct waiter *w)
 /* 0 when every clone has it, or has it stored for its hour. */
 static int verdict(const struct waiter *w)
 {
-	unsigned total = 0, done = 0;
+	unsigned total = 0, done = 0, held = 0;
 
 	for (const struct target *t = w->master->targets; t != NULL; t = t->next) {
+		bool has = target_has_newest(t);
+
 		if (!concerns(w, t))
 			continue;
 		total++;
-		done += target_has_newest(t);
+		done += has;
+		held += !has && fleet_state(t->clone) == FLEET_HELD;
 	}
-	return done == total ? KC_OK : err_set(KC_EFAIL, "%u of %u clones failed", total - done, total);
+	if (done == total)
+		return KC_OK;
+	if (held == 0)
+		return err_set(KC_EFAIL, "%u of %u clones failed", total - done, total);
+	if (done + held == total)
+		return err_set(
+		    KC_EFAIL, "%u of %u clones held: nothing is sent until 'keyclone clone resume'", held, total);
+	return err_set(
+	    KC_EFAIL, "%u of %u clones failed, %u held ('keyclone clone resume')", total - done - held, total, held);
 }
 
 static void answer(struct waiter *w, int rc)

@@ -676,6 +676,117 @@ static void separation__beginnings_keep_their_distance(void **state)
 	end(&w);
 }
 
+static void hold__clone__nothing_is_due_until_resume(void **state)
+{
+	struct world w;
+	struct fleet_clone *c;
+	struct fleet_hello h = hello_of(0);
+
+	(void)state;
+	begin(&w, 1, 0);
+	turn(&w);
+	c = w.due[0];
+	apply(c, 1);
+	fleet_hold(c, true);
+	assert_int_equal(fleet_state(c), FLEET_HELD);
+	assert_int_equal(w.last_to, FLEET_HELD);
+	fleet_set_generation(w.fleet, LINEAGE, 2, EPOCH);
+	fleet_now(w.fleet, c);
+	fleet_greet(c);
+	fleet_lost(c, KC_OK);
+	pass(&w, 3600000);
+	assert_int_equal(w.due_count, 1);
+	assert_int_equal(fleet_retry_at(c), 0);
+	fleet_hold(c, false);
+	assert_int_equal(fleet_state(c), FLEET_BEHIND);
+	turn(&w);
+	assert_int_equal(w.due_count, 2);
+	/* In an attempt its phase is shown; afterwards that it is held. */
+	fleet_hold(c, true);
+	assert_int_equal(fleet_state(c), FLEET_CONNECTING);
+	fleet_hello(c, &h);
+	fleet_failed(c, FLEET_FAIL_OTHER, KC_ECANCELED, "held", false);
+	assert_int_equal(fleet_state(c), FLEET_HELD);
+	end(&w);
+}
+
+static void hold__restored_record__is_held(void **state)
+{
+	struct world w;
+	struct fleet_record r = { .held = true };
+	struct fleet_clone *c;
+
+	(void)state;
+	begin(&w, 1, 0);
+	c = fleet_at(w.fleet, 0);
+	fleet_restore(c, &r);
+	pass(&w, 1000);
+	assert_int_equal(w.due_count, 0);
+	assert_int_equal(fleet_state(c), FLEET_HELD);
+	end(&w);
+}
+
+static void greet__task_down__due_once(void **state)
+{
+	struct world w;
+	struct fleet_clone *c;
+	struct fleet_hello h = hello_of(1);
+
+	(void)state;
+	begin(&w, 1, 0);
+	turn(&w);
+	c = w.due[0];
+	apply(c, 1);
+	fleet_set_task(w.fleet, false);
+	fleet_lost(c, KC_OK);
+	pass(&w, 60000);
+	assert_int_equal(w.due_count, 1);
+	fleet_greet(c);
+	turn(&w);
+	assert_int_equal(w.due_count, 2);
+	fleet_hello(c, &h);
+	fleet_idle(c);
+	pass(&w, 3600000);
+	assert_int_equal(w.due_count, 2);
+	assert_int_equal(fleet_state(c), FLEET_STOPPED);
+	/* One that does not answer is not tried again and again while the task is down. */
+	fleet_greet(c);
+	turn(&w);
+	assert_int_equal(w.due_count, 3);
+	fleet_failed(c, FLEET_FAIL_UNREACHABLE, KC_EREFUSED, "connection refused", false);
+	pass(&w, 3600000);
+	assert_int_equal(w.due_count, 3);
+	end(&w);
+}
+
+static void hello__clone_is_stopped__session_is_kept_and_nothing_tried(void **state)
+{
+	struct world w;
+	struct fleet_clone *c;
+	struct fleet_hello h = hello_of(0);
+
+	(void)state;
+	begin(&w, 1, 0);
+	turn(&w);
+	c = w.due[0];
+	h.stopped = true;
+	fleet_hello(c, &h);
+	fleet_failed(c, FLEET_FAIL_DECLINED, KC_EBUSY, "its task is down", true);
+	assert_int_equal(fleet_state(c), FLEET_STOPPED);
+	fleet_set_generation(w.fleet, LINEAGE, 2, EPOCH);
+	pass(&w, 3600000);
+	assert_int_equal(w.due_count, 1);
+	/* It was started: it ends the session to be greeted anew. */
+	fleet_lost(c, KC_OK);
+	pass(&w, 1000);
+	assert_int_equal(w.due_count, 2);
+	h.stopped = false;
+	fleet_hello(c, &h);
+	fleet_applied(c, 2);
+	assert_int_equal(fleet_state(c), FLEET_CURRENT);
+	end(&w);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -704,6 +815,10 @@ int main(void)
 		cmocka_unit_test(restore__record__comes_back_and_is_due),
 		cmocka_unit_test(add__too_many_or_twice__refused),
 		cmocka_unit_test(remove__during_attempt__place_is_given_back),
+		cmocka_unit_test(hold__clone__nothing_is_due_until_resume),
+		cmocka_unit_test(hold__restored_record__is_held),
+		cmocka_unit_test(greet__task_down__due_once),
+		cmocka_unit_test(hello__clone_is_stopped__session_is_kept_and_nothing_tried),
 		cmocka_unit_test(separation__beginnings_keep_their_distance),
 	};
 
