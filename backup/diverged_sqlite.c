@@ -13,12 +13,8 @@
 #include "backup/source_sqlite.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "base/str.h"
 
 #define PASS_ROWS      (768u * 1024) /* of 16 bytes */
-#define KEY_MAX	       240
-#define VALUE_MAX      80
-#define BLOB_MAX       16
 #define ALIVE_INTERVAL 8192
 
 struct entry {
@@ -52,40 +48,6 @@ struct table {
 	size_t n, size;
 };
 
-static bool list_has(const struct name_list *l, const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < l->n; i++)
-		if (sqlite3_stricmp(l->names[i], name) == 0)
-			return true;
-	return false;
-}
-
-/* What people know a row by. */
-static int key_columns(struct name_list *keys, const struct side *s, const char *table, const struct name_list *columns)
-{
-	static const char *const usual[] = { "uuid", "id", "uid", "name" };
-	static const char *const rowids[] = { "rowid", "_rowid_", "oid" };
-	char *sql = sqlite3_mprintf("PRAGMA main.table_xinfo(\"%w\")", table);
-	sqlite3_stmt *st = NULL;
-	int rc = sqlite_prepare(&st, s->db, s->path, sql);
-	size_t i;
-
-	sqlite3_free(sql);
-	while (rc == KC_OK && sqlite3_step(st) == SQLITE_ROW)
-		if (sqlite3_column_int(st, 5) > 0 && sqlite3_column_int(st, 6) == 0)
-			name_list_add(keys, (const char *)sqlite3_column_text(st, 1));
-	sqlite3_finalize(st);
-	for (i = 0; rc == KC_OK && keys->n == 0 && i < sizeof(usual) / sizeof(usual[0]); i++)
-		if (list_has(columns, usual[i]))
-			name_list_add(keys, usual[i]);
-	for (i = 0; rc == KC_OK && keys->n == 0 && i < sizeof(rowids) / sizeof(rowids[0]); i++)
-		if (!list_has(columns, rowids[i]))
-			name_list_add(keys, rowids[i]);
-	return rc;
-}
-
 /* Key columns first (where the side has them), then the live side's columns, NULL for what a side lacks. */
 static char *select_list(const struct table *t, const struct name_list *has, bool with_keys)
 {
@@ -94,14 +56,14 @@ static char *select_list(const struct table *t, const struct name_list *has, boo
 	size_t i;
 
 	for (i = 0; with_keys && i < t->keys.n; i++) {
-		rowid = !list_has(&t->columns, t->keys.names[i]);
-		if (rowid || list_has(has, t->keys.names[i]))
+		rowid = !name_list_has(&t->columns, t->keys.names[i]);
+		if (rowid || name_list_has(has, t->keys.names[i]))
 			sqlite3_str_appendf(s, rowid ? "%w," : "\"%w\",", t->keys.names[i]);
 		else
 			sqlite3_str_appendall(s, "NULL,");
 	}
 	for (i = 0; i < t->columns.n; i++)
-		if (list_has(has, t->columns.names[i]))
+		if (name_list_has(has, t->columns.names[i]))
 			sqlite3_str_appendf(s, "%s\"%w\"", i > 0 ? "," : "", t->columns.names[i]);
 		else
 			sqlite3_str_appendf(s, "%sNULL", i > 0 ? "," : "");
@@ -114,49 +76,13 @@ static int open_scan(struct row_scan *scan, const struct table *t, const struct 
 	    (int)t->columns.n, with_keys ? (int)t->keys.n : 0);
 }
 
-static void append_value(sqlite3_str *s, sqlite3_stmt *st, int i)
-{
-	const unsigned char *p;
-	int k, n;
-
-	switch (sqlite3_column_type(st, i)) {
-	case SQLITE_BLOB:
-		p = sqlite3_column_blob(st, i);
-		n = sqlite3_column_bytes(st, i);
-		for (k = 0; k < n && k < BLOB_MAX; k++)
-			sqlite3_str_appendf(s, "%02x", p[k]);
-		if (n > BLOB_MAX)
-			sqlite3_str_appendall(s, "...");
-		break;
-	case SQLITE_NULL:
-		sqlite3_str_appendall(s, "NULL");
-		break;
-	default:
-		p = sqlite3_column_text(st, i);
-		for (k = 0; p != NULL && p[k] != '\0' && k < VALUE_MAX; k++)
-			sqlite3_str_appendchar(s, 1, (char)p[k]);
-		break;
-	}
-}
-
 static int tell(const struct comparison *c, const struct table *t, sqlite3_stmt *st, bool in_live)
 {
-	sqlite3_str *s = sqlite3_str_new(NULL);
-	struct diverged_row row = { .table = t->name, .in_live = in_live };
-	char *key;
-	size_t i;
-	int rc;
+	char *key = row_name_text(&t->keys, st);
+	struct diverged_row row = { .table = t->name, .key = key, .in_live = in_live };
+	int rc = c->found(c->arg, &row);
 
-	for (i = 0; i < t->keys.n; i++) {
-		sqlite3_str_appendf(s, "%s%s=", i > 0 ? "," : "", t->keys.names[i]);
-		append_value(s, st, (int)i);
-	}
-	key = sqlite3_str_finish(s);
-	if (key != NULL && strlen(key) > KEY_MAX)
-		key[KEY_MAX] = '\0';
-	row.key = key != NULL ? str_printable(key) : "";
-	rc = c->found(c->arg, &row);
-	sqlite3_free(key);
+	free(key);
 	return rc;
 }
 
@@ -286,7 +212,7 @@ static int compare_table(const struct comparison *c, const char *name, bool othe
 	int rc = sqlite_columns(&t.columns, c->live.db, c->live.path, name);
 
 	if (rc == KC_OK)
-		rc = key_columns(&t.keys, &c->live, name, &t.columns);
+		rc = row_names(&t.keys, c->live.db, c->live.path, name, &t.columns);
 	if (rc == KC_OK && other_has)
 		rc = sqlite_columns(&t.others, c->other.db, c->other.path, name);
 	if (rc == KC_OK)
@@ -317,7 +243,7 @@ static int compare_tables(struct comparison *c)
 	if (rc == KC_OK)
 		rc = sqlite_tables(&other, c->other.db, c->other.path, false);
 	for (i = 0; rc == KC_OK && i < live.n; i++)
-		rc = compare_table(c, live.names[i], list_has(&other, live.names[i]));
+		rc = compare_table(c, live.names[i], name_list_has(&other, live.names[i]));
 	/* Tables that only the other side has: all their rows. */
 	swapped.live = c->other;
 	swapped.other = c->live;
@@ -325,7 +251,7 @@ static int compare_tables(struct comparison *c)
 	swapped.found = on_swapped;
 	swapped.arg = c;
 	for (i = 0; rc == KC_OK && c->both && i < other.n; i++)
-		if (!list_has(&live, other.names[i]))
+		if (!name_list_has(&live, other.names[i]))
 			rc = compare_table(&swapped, other.names[i], false);
 	name_list_fini(&live);
 	name_list_fini(&other);

@@ -103,6 +103,11 @@ static int judge_manifest(const struct opening *op)
 	if (o->generation != 0 && o->generation != m->generation)
 		return err_set(KC_ESTALE, "%s: is generation %llu, not %llu", o->file,
 		    (unsigned long long)m->generation, (unsigned long long)o->generation);
+	if (o->accept != NULL) {
+		rc = o->accept(o->accept_arg, m);
+		if (rc < 0)
+			return err_prefix(rc, "%s", o->file);
+	}
 	for (i = 0; i < m->n_companions; i++)
 		need += m->companions[i].size;
 	what = mem_xasprintf("unpacking %s", o->file);

@@ -34,6 +34,10 @@ struct image_options {
 	/* Refuse another lineage (KC_EFOREIGN) or generation (KC_ESTALE); NULL, 0: any. */
 	const char *lineage;
 	uint64_t generation;
+	/* Asked once its manifest was read, before anything is unpacked: a failure refuses it. What the manifest says
+	 * is believed when image_open has succeeded, not before. May be NULL. */
+	int (*accept)(void *arg, const struct manifest *m);
+	void *accept_arg;
 	const char *staging; /* folder (0700) where the members are unpacked, in a folder of their own */
 	/* 0..100 of reading and checking; a failure cancels. May be NULL. */
 	int (*progress)(void *arg, unsigned percent);

@@ -102,8 +102,17 @@ struct name_list {
 	size_t n;
 };
 void name_list_add(struct name_list *l, const char *name);
+bool name_list_has(const struct name_list *l, const char *name); /* case does not matter, as in SQL */
 void name_list_fini(struct name_list *l);
 int sqlite_tables(struct name_list *tables, sqlite3 *db, const char *path, bool with_sequence);
 int sqlite_columns(struct name_list *columns, sqlite3 *db, const char *path, const char *table);
+/* The columns of the primary key, in the order of the table; none: `key` stays empty. */
+int sqlite_key(struct name_list *key, sqlite3 *db, const char *path, const char *table);
+
+/* What people know a row by: the primary key's columns, else a column named uuid or id, else the rowid; beside a uuid
+ * the alias. And "uuid=…,alias=…" of the present row of `st`, whose first columns are these. Heap. */
+int row_names(
+    struct name_list *names, sqlite3 *db, const char *path, const char *table, const struct name_list *columns);
+char *row_name_text(const struct name_list *names, sqlite3_stmt *st);
 
 #endif

@@ -161,10 +161,9 @@ void fix_digest(char out[SOURCE_DIGEST_LEN + 1], const char *path)
 	source_close(s);
 }
 
-void fix_backup(struct fixture *f, struct create_result *r, const char *path, uint64_t generation)
+void fix_create_options(struct fixture *f, struct create_options *o, struct source *s, uint64_t generation)
 {
-	struct source *s = fix_open(path, false);
-	struct create_options o = { .source = s,
+	*o = (struct create_options){ .source = s,
 		.dir = f->backups,
 		.lineage = FIX_LINEAGE,
 		.generation = generation,
@@ -175,7 +174,14 @@ void fix_backup(struct fixture *f, struct create_result *r, const char *path, ui
 		.logn = 15,
 		.password = FIX_PASSWORD,
 		.key = f->key };
+}
 
+void fix_backup(struct fixture *f, struct create_result *r, const char *path, uint64_t generation)
+{
+	struct source *s = fix_open(path, false);
+	struct create_options o;
+
+	fix_create_options(f, &o, s, generation);
 	ok(backup_create(r, &o));
 	source_close(s);
 }

@@ -68,6 +68,8 @@ void fix_remove_database(const char *path);
 /* All rows are of one mark: which? -1 for a mixture. */
 int fix_mark(sqlite3 *db);
 
+/* To make a full of `s`. */
+void fix_create_options(struct fixture *f, struct create_options *o, struct source *s, uint64_t generation);
 /* A full of `path`; the caller ends it with create_result_fini. */
 void fix_backup(struct fixture *f, struct create_result *r, const char *path, uint64_t generation);
 /* Options to restore it into `live` with the clone's identity (travel header made here, heap in *travel). */
