@@ -81,10 +81,10 @@ K(password_file, PATH, "backup.EncryptionPasswordFile", NULL, NULL, "", 0, 0, MC
   "a file with the password, instead of both") \
 K(check_frequency_ms, DURATION, "backup.CheckFrequency", "60", NULL, "m", 1, 2592000, M, 0, LIVE, \
   "how often the key database is looked at for changes; minutes, or a duration") \
-L(BOOL, "backup.OnChange", "", 0, 0, M, \
-  "replicate as soon as the database changes") \
-L(STR, "backup.DailyStartReplicationBackupTime", "HH:MM", 0, 0, M, \
-  "a time of day for backups, overrides CheckFrequency") \
+K(on_change, BOOL, "backup.OnChange", "false", NULL, "", 0, 0, M, 0, LIVE, \
+  "replicate as soon as the database changes, besides the schedule") \
+K(daily_backup, STR, "backup.DailyStartReplicationBackupTime", NULL, NULL, "HH:MM", 0, 0, M, 0, LIVE, \
+  "a local time of day to look for changes, instead of every CheckFrequency") \
 L(DURATION, "backup.FullFrequency", "0", 0, 31536000, M, \
   "how often a full backup is made; increments in between") \
 K(compression_level, INT, "backup.CompressionLevel", "1", NULL, "", 1, 19, M, 0, LIVE, \

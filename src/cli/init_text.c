@@ -26,7 +26,10 @@ static void put_master(struct buf *b, const struct init *in)
 	    "# and kept here only.\n"
 	    "#backup.ClientIP1=10.0.0.5\n#backup.ClientPort1=2222\n\n"
 	    "# How often the key database is looked at for changes: minutes, or a number with s, m, h or d.\n"
+	    "# Or, instead, daily at a local time of day: backup.DailyStartReplicationBackupTime=23:00\n"
 	    "backup.CheckFrequency=60\n\n"
+	    "# Besides, replicate as soon as it changes.\n"
+	    "backup.OnChange=true\n\n"
 	    "# Full backups kept.\n"
 	    "replication.MaxBackupNum=10\n\n");
 }

@@ -27,6 +27,7 @@
 #include "daemon/credentials.h"
 #include "daemon/daemon.h"
 #include "daemon/master.h"
+#include "daemon/master_schedule.h"
 #include "daemon/starter.h"
 #include "daemon/task.h"
 #include "daemon/worker.h"
@@ -406,15 +407,15 @@ static int start(struct daemon *d, size_t *done)
 static void announce(const struct daemon *d)
 {
 	const struct conf *c = d->conf;
-	char schedule[160] = "", zone[32];
+	char schedule[300] = "", looks[MASTER_SCHEDULE_TEXT], zone[32];
 	time_t now = time(NULL);
 	struct tm tm;
 
 	localtime_r(&now, &tm);
 	strftime(zone, sizeof(zone), "%Z", &tm);
 	if (d->master != NULL)
-		snprintf(schedule, sizeof(schedule), "%zu clone%s, checks every %llu s", c->clone_count,
-		    c->clone_count == 1 ? "" : "s", (unsigned long long)(c->check_frequency_ms / 1000));
+		snprintf(schedule, sizeof(schedule), "%zu clone%s, %s", c->clone_count, c->clone_count == 1 ? "" : "s",
+		    master_schedule_in_force(d->master, looks));
 	else
 		snprintf(schedule, sizeof(schedule), "restores at once");
 	log_info("keycloned " PACKAGE_VERSION

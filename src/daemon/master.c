@@ -14,21 +14,95 @@
 #include "daemon/control.h"
 #include "master_int.h"
 
+#define RUN_PASSES_MS 2000  /* a change waits so long for the run before it */
+#define MARK_MS	      60000 /* where changes are not replicated at once they are looked at so often */
+
 /* --- schedule --- */
 
-void master_schedule_check(struct master *m, uint64_t in_ms)
-{
-	m->next_check = time(NULL) + (int64_t)(in_ms / 1000);
-	loop_timer_set(m->check, in_ms);
-}
-
-static void on_check_due(void *arg)
+static void on_look_due(bool change, void *arg)
 {
 	struct master *m = arg;
 
-	master_schedule_check(m, m->d->conf->check_frequency_ms);
-	if (!m->d->self.stopped)
+	if (change && !m->d->conf->on_change)
+		master_mark(m);
+	else
 		master_look(m, false);
+}
+
+void master_see_change(struct master *m)
+{
+	uint64_t now = loop_now(m->d->loop), not_before = m->not_before;
+
+	if (m->changed_at == 0 || m->looking || m->marking || m->d->self.stopped)
+		return;
+	if (!m->d->conf->on_change) {
+		if (m->d->self.unreplicated_since == 0)
+			master_schedule_changed(m->schedule, m->marked_at > 0 ? m->marked_at + MARK_MS : now);
+		return;
+	}
+	/* No more than half of the time goes into looking; a run on its way is let through, but not for long. */
+	if (m->look_began + 2 * m->look_took > not_before)
+		not_before = m->look_began + 2 * m->look_took;
+	if (m->run.active && m->run.began + RUN_PASSES_MS > not_before)
+		not_before = m->run.began + RUN_PASSES_MS;
+	master_schedule_changed(m->schedule, not_before > now ? not_before : now);
+}
+
+static void on_changed(void *arg)
+{
+	struct master *m = arg;
+
+	if (m->changed_at == 0)
+		m->changed_at = time(NULL);
+	master_see_change(m);
+}
+
+static void on_watch_lost(const char *why, void *arg)
+{
+	struct master *m = arg;
+
+	log_warn("changes of %s are not noticed at once any more (%s); the schedule finds them", m->d->conf->keydb_path,
+	    why);
+}
+
+/* Before confinement: the folder is not the daemon's to open later. */
+static void watch(struct master *m)
+{
+	static const struct watch_events events = { on_changed, on_watch_lost };
+	int rc = watch_new(&m->watch, m->d->loop, m->d->conf->keydb_path, &events, m);
+
+	if (rc < 0)
+		on_watch_lost(err_text(rc), m);
+}
+
+static void configure_schedule(struct master *m)
+{
+	const struct conf *c = m->d->conf;
+
+	master_schedule_configure(m->schedule, c->check_frequency_ms, c->daily_backup, c->on_change);
+	if (c->daily_backup == NULL)
+		m->d->self.daily_done = 0;
+}
+
+const char *master_schedule_in_force(const struct master *m, char *out)
+{
+	return master_schedule_text(out, m->schedule);
+}
+
+/* The task is up. */
+static void start_schedule(struct master *m)
+{
+	int64_t keep = master_schedule_start(m->schedule, m->d->self.daily_done);
+
+	if (keep != m->d->self.daily_done) {
+		m->d->self.daily_done = keep;
+		daemon_save(m->d);
+	}
+	/* Who changed it while nobody watched is found by the next look; status shall know before. */
+	if (m->changed_at == 0 && m->d->conf->daily_backup != NULL) {
+		m->changed_at = time(NULL);
+		master_see_change(m);
+	}
 }
 
 /* Once a turn at most: store what changed, tell who waits, see whether the run is over. */
@@ -45,8 +119,10 @@ static void on_settle(void *arg)
 		over = over && target_settled(t);
 		current = current && target_has_newest(t);
 	}
-	if (over)
+	if (over) {
 		master_run_end(m, KC_OK);
+		master_see_change(m);
+	}
 	master_run_completed(m, current);
 	wait_update_all(m);
 }
@@ -73,7 +149,9 @@ int master_new(struct master **out, struct daemon *d)
 	m->d = d;
 	m->knocks = (struct log_rate)LOG_RATE(10, 60000);
 	m->fleet = fleet_new(&o);
-	m->check = loop_timer_new(d->loop, on_check_due, m);
+	m->schedule =
+	    master_schedule_new(&(struct master_schedule_options){ .loop = d->loop, .look = on_look_due, .arg = m });
+	configure_schedule(m);
 	m->settle = loop_timer_new(d->loop, on_settle, m);
 	rc = target_load_all(m);
 	if (rc == KC_OK)
@@ -82,6 +160,7 @@ int master_new(struct master **out, struct daemon *d)
 		master_free(m);
 		return rc;
 	}
+	watch(m);
 	*out = m;
 	return KC_OK;
 }
@@ -95,7 +174,8 @@ void master_free(struct master *m)
 	target_free_all(m);
 	offering_unref(m->out);
 	fleet_free(m->fleet);
-	loop_timer_free(m->check);
+	master_schedule_free(m->schedule);
+	watch_free(m->watch);
 	loop_timer_free(m->settle);
 	free(m);
 }
@@ -117,7 +197,8 @@ int master_start(struct master *m)
 	if (m->d->self.stopped)
 		target_greet_all(m);
 	m->started = true;
-	master_schedule_check(m, 0);
+	if (!m->d->self.stopped)
+		start_schedule(m);
 	return KC_OK;
 }
 
@@ -125,7 +206,7 @@ void master_stop(struct master *m)
 {
 	struct target *t;
 
-	loop_timer_clear(m->check);
+	master_schedule_stop(m->schedule);
 	fleet_set_task(m->fleet, false);
 	for (t = m->targets; t != NULL; t = t->next)
 		if (t->push != NULL && push_current(t->push) != NULL)
@@ -146,7 +227,9 @@ void master_set_task(struct master *m, bool up)
 	fleet_set_task(m->fleet, up);
 	target_greet_all(m);
 	if (up)
-		master_schedule_check(m, 0);
+		start_schedule(m);
+	else
+		master_schedule_stop(m->schedule);
 }
 
 void master_reloaded(struct master *m)
@@ -160,7 +243,9 @@ void master_reloaded(struct master *m)
 	fleet_set_options(m->fleet, &o);
 	conn_listener_set_options(m->listener, &sessions);
 	target_renew_all(m);
-	master_schedule_check(m, 0);
+	configure_schedule(m);
+	if (!m->d->self.stopped && m->d->conf->daily_backup == NULL)
+		master_schedule_sooner(m->schedule, 0);
 }
 
 static json_t *run_json(const struct master *m)
@@ -176,13 +261,14 @@ int64_t master_status(const struct master *m, json_t *status)
 {
 	const struct state_self *self = &m->d->self;
 	json_t *clones = json_array(), *run = json_null();
+	int64_t next = master_schedule_next_look(m->schedule);
 
 	for (const struct target *t = m->targets; t != NULL; t = t->next)
 		json_array_append_new(clones, target_json(t));
 	if (m->run.active)
 		run = run_json(m);
 	json_object_set_new(status, "generation", json_integer((json_int_t)self->complete));
-	json_object_set_new(status, "next_scheduled", member_time(self->stopped ? 0 : m->next_check));
+	json_object_set_new(status, "next_scheduled", member_time(next));
 	json_object_set_new(status, "last_check", member_time(self->last_check));
 	json_object_set_new(status, "last_check_result",
 	    self->last_check_result[0] != '\0' ? json_string(self->last_check_result) : json_null());
@@ -194,5 +280,5 @@ int64_t master_status(const struct master *m, json_t *status)
 		"applied_at", "stored", (json_int_t)self->complete, "postponed_until", "diverged", 0, "diverged_detail",
 		"master", "host", "last_contact"));
 	json_object_set_new(status, "clones", clones);
-	return self->stopped ? 0 : m->next_check;
+	return next;
 }

@@ -31,6 +31,8 @@ void master_set_task(struct master *m, bool up);
 void master_replicate_now(struct master *m, struct control_client *c, const json_t *request);
 /* Hold a clone, or resume it. request: {"clone": "host:port"} */
 void master_hold(struct master *m, struct control_client *c, const json_t *request, bool held);
+/* "checks every 60 min, and …"; `out` has MASTER_SCHEDULE_TEXT bytes (master_schedule.h). Returns it. */
+const char *master_schedule_in_force(const struct master *m, char *out);
 /* d->conf has been replaced, or d->creds. */
 void master_reloaded(struct master *m);
 /* Sets "generation", "run", "clones", … of a status object. Returns when the next look is due, 0 if none. */

@@ -7,7 +7,9 @@
 #include "base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/master.h"
+#include "daemon/master_schedule.h"
 #include "daemon/offering.h"
+#include "daemon/watch.h"
 #include "replication/fleet.h"
 #include "replication/push.h"
 
@@ -48,32 +50,44 @@ struct master {
 	struct target *targets;
 	struct conn_listener *listener;
 	struct waiter *waiters;
-	struct loop_timer *check;  /* the next scheduled look */
+	struct master_schedule *schedule;
+	struct watch *watch;	   /* NULL: the folder cannot be watched */
 	struct loop_timer *settle; /* what changed in this turn is looked at once, at its end */
 	struct offering *out; /* the newest backup, growing or whole; NULL: none, or none yet of the one being made */
 	struct offering *wrapping; /* a job makes travel headers for it */
 	struct log_rate knocks;
 	struct run run;
-	int64_t next_check;	 /* wall clock */
 	uint64_t backup_wait_ms; /* back-off of a failing backup */
 	uint64_t backup_began;
-	bool started;	/* what is said of clones is news, not memory */
-	bool looking;	/* a check or backup job is queued or running */
-	bool making;	/* a generation is reserved, its backup is being made */
-	bool made_anew; /* the backup under way is the full that state_self.want_full asks for */
-	bool want_full; /* the next look makes a backup whatever */
+	uint64_t look_began, look_took; /* monotonic */
+	uint64_t not_before;		/* monotonic; a change waits so long */
+	uint64_t marked_at;		/* monotonic; a change was looked at without replicating it */
+	int64_t changed_at;		/* wall clock, the first change that no look has seen; 0: none */
+	int64_t look_changed;		/* changed_at when the look under way began */
+	int64_t look_daily;		/* the daily moment that the look under way is for */
+	bool started;			/* what is said of clones is news, not memory */
+	bool looking;			/* a check or backup job is queued or running */
+	bool making;			/* a generation is reserved, its backup is being made */
+	bool made_anew;			/* the backup under way is the full that state_self.want_full asks for */
+	bool want_full;			/* the next look makes a backup whatever */
 	bool look_again;
+	bool marking;	      /* a job finds out whether there is something unreplicated */
 	uint64_t look_number; /* of the look under way or, else, of the last one */
 };
 
 /* master.c */
-void master_schedule_check(struct master *m, uint64_t in_ms);
+/* What changed while there was no time for it gets its look. */
+void master_see_change(struct master *m);
 void master_settle_soon(struct master *m);
 
 /* master_look.c */
 /* force: compare digests even if the database has not moved. A look under way goes on; what it may be too early for is
  * left to the next one, right after it. */
 void master_look(struct master *m, bool force);
+/* Is there something unreplicated? Says so in state and status, and sends nothing. */
+void master_mark(struct master *m);
+/* A job that compares the database with the newest backup: "changed" in its result. */
+json_t *master_check_request(const struct master *m);
 /* What clones are offered when no backup is being made. */
 int master_load_newest(struct master *m);
 

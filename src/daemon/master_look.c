@@ -64,7 +64,7 @@ static json_t *on_ask(const json_t *ask, void *arg)
 		return NULL;
 	self->generation++;
 	if (self->unreplicated_since == 0)
-		self->unreplicated_since = time(NULL);
+		self->unreplicated_since = m->look_changed != 0 ? m->look_changed : time(NULL);
 	rc = daemon_save(m->d);
 	master_run_begin(m, self->generation);
 	r.generation = self->generation;
@@ -182,22 +182,40 @@ static void backup_failed(struct master *m, int rc)
 	master_load_newest(m);
 	target_offer_all(m);
 	m->looking = m->look_again = false;
+	m->changed_at = m->look_changed;
 	checked(m, "failed: %.480s", why);
 	wait_fail_all(m, err_set(rc, "%s", why));
 	m->backup_wait_ms = daemon_back_off(m->d, m->backup_wait_ms);
-	if (err_retryable(rc) && m->backup_wait_ms < m->d->conf->check_frequency_ms)
-		master_schedule_check(m, m->backup_wait_ms);
+	m->not_before = loop_now(m->d->loop) + m->backup_wait_ms;
+	if (err_retryable(rc))
+		master_schedule_sooner(m->schedule, m->backup_wait_ms);
 	master_settle_soon(m);
+}
+
+/* Every row is in the newest backup. */
+static void nothing_new(struct master *m)
+{
+	m->d->self.unreplicated_since = 0;
+	fleet_set_unreplicated(m->fleet, 0);
+	checked(m, "no change since generation %" PRIu64, m->d->self.complete);
 }
 
 static void look_done(struct master *m)
 {
 	m->looking = false;
+	m->look_took = loop_now(m->d->loop) - m->look_began;
+	m->not_before = 0;
+	if (m->d->self.daily_done != m->look_daily) {
+		m->d->self.daily_done = m->look_daily;
+		daemon_save(m->d);
+	}
 	wait_arm_all(m);
 	master_settle_soon(m);
 	if (m->look_again) {
 		m->look_again = false;
 		master_look(m, false);
+	} else {
+		master_see_change(m);
 	}
 }
 
@@ -211,7 +229,7 @@ static void on_backup_done(int rc, const json_t *result, void *arg)
 	}
 	m->backup_wait_ms = 0;
 	if (json_is_true(json_object_get(result, "unchanged")))
-		checked(m, "no change since generation %" PRIu64, m->d->self.complete);
+		nothing_new(m);
 	else
 		backup_made(m, result);
 	look_done(m);
@@ -246,20 +264,59 @@ static void on_check_done(int rc, const json_t *result, void *arg)
 		start_backup(m);
 		return;
 	}
-	checked(m, "no change since generation %" PRIu64, m->d->self.complete);
+	nothing_new(m);
 	look_done(m);
+}
+
+json_t *master_check_request(const struct master *m)
+{
+	return json_pack("{s:s, s:s, s:s}", "verb", "check", "digest", m->d->self.digest, "schema", m->d->self.schema);
 }
 
 void master_look(struct master *m, bool force)
 {
 	if (m->looking) {
-		m->look_again = m->look_again || force || m->want_full;
+		m->look_again = true;
 		return;
 	}
 	m->looking = true;
+	m->look_began = loop_now(m->d->loop);
+	m->look_daily = master_schedule_begun(m->schedule);
+	m->look_changed = m->changed_at;
+	m->changed_at = 0;
 	m->look_number++;
 	if (force || must_make(m))
 		start_backup(m);
 	else
 		jobs_add(m->d->jobs, json_pack("{s:s}", "verb", "check"), NULL, NULL, on_check_done, m);
+}
+
+static void on_marked(int rc, const json_t *result, void *arg)
+{
+	struct master *m = arg;
+
+	m->marking = false;
+	m->marked_at = loop_now(m->d->loop);
+	if (rc < 0) {
+		if (rc != KC_ECANCELED)
+			log_warn("whether the database has changed is not known: %s", err_text(rc));
+		return;
+	}
+	if (m->looking || m->changed_at == 0)
+		return;
+	if (json_is_true(json_object_get(result, "changed"))) {
+		m->d->self.unreplicated_since = m->changed_at;
+		fleet_set_unreplicated(m->fleet, m->changed_at);
+		daemon_save(m->d);
+	} else {
+		m->changed_at = 0;
+	}
+}
+
+void master_mark(struct master *m)
+{
+	if (m->looking || m->marking || m->d->self.unreplicated_since != 0)
+		return;
+	m->marking = true;
+	jobs_add(m->d->jobs, master_check_request(m), NULL, NULL, on_marked, m);
 }

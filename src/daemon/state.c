@@ -33,6 +33,7 @@ static const struct state_field self_fields[] = {
 	STATE_INT(state_self, applied_at),
 	STATE_INT(state_self, last_check),
 	STATE_TEXT(state_self, last_check_result),
+	STATE_INT(state_self, daily_done),
 	STATE_INT(state_self, unreplicated_since),
 	STATE_FLAG(state_self, stopped),
 	STATE_FLAG(state_self, diverged),

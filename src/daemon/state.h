@@ -45,6 +45,7 @@ struct state_self {
 	int64_t applied_at;	/* clone: when */
 	int64_t last_check;	/* master: when it last looked for changes */
 	char last_check_result[512];
+	int64_t daily_done;	    /* master: the last daily moment whose look was done (replication/schedule.h) */
 	int64_t unreplicated_since; /* master: first seen change that is in no backup yet */
 	bool stopped;		    /* the task is down by `stop` */
 	bool diverged;		    /* clone */

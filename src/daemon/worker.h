@@ -9,7 +9,8 @@
  *   open      –                                            database {kind, path, rows}, recipient, signer (master)
  *   ready     –                                            – (it is open, and what a dead worker left is gone)
  * master:
- *   check     –                                            moved: has anybody written since the newest backup?
+ *   check     digest and schema of the newest backup       moved: has anybody written since the newest backup?
+ *             (or none of them: no comparison)             changed: … and is it another content?
  *   backup    lineage, ancestors, host, digest and schema  unchanged, digest, schema, rows; unless unchanged: path,
  *             of the newest backup (none: make one);       name, generation, size, header_size, sha256, file_id,
  *             asks {"ask": "generation"} for its number    database_size, timings

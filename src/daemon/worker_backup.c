@@ -9,22 +9,46 @@
 #include "base/lineage.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/member.h"
 #include "companion.h"
 #include "daemon/recipients.h"
 #include "worker_int.h"
 
+/* It has moved; has its content, too? */
+static int compare(bool *changed, struct worker *w, const json_t *request, uint64_t version)
+{
+	struct source_digest d = { 0 };
+	int rc = source_digest(&d, w->source);
+
+	if (rc < 0)
+		return rc;
+	*changed = strcmp(d.content, member_text(request, "digest")) != 0 ||
+		   strcmp(d.schema, member_text(request, "schema")) != 0;
+	if (!*changed) {
+		w->version = version;
+		w->version_known = true;
+	}
+	source_digest_fini(&d);
+	return KC_OK;
+}
+
 int worker_job_check(json_t *result, struct worker *w, const json_t *request)
 {
 	uint64_t version = 0;
+	bool moved, changed;
 	int rc;
 
-	(void)request;
 	source_set_alive(w->source, worker_alive, w);
 	rc = source_refresh(w->source);
 	if (rc == KC_OK)
 		rc = source_version(&version, w->source);
-	if (rc == KC_OK)
-		json_object_set_new(result, "moved", json_boolean(!w->version_known || version != w->version));
+	if (rc < 0)
+		return rc;
+	moved = changed = !w->version_known || version != w->version;
+	if (moved && json_object_get(request, "digest") != NULL)
+		rc = compare(&changed, w, request, version);
+	json_object_set_new(result, "moved", json_boolean(moved));
+	json_object_set_new(result, "changed", json_boolean(changed));
 	return rc;
 }
 

@@ -248,6 +248,8 @@ make_master()
 	free_port
 	MASTER_PORT=$PORT
 	keyclone init master --dir "$1" --port "$PORT" --password-file pw
+	# The test says when.
+	kc "$1" config set backup.OnChange=false
 	kc "$1" cert export --alias ssl_cert --format p12 --p12-password-file p12pw --output site.p12
 }
 

@@ -168,28 +168,32 @@ T(names__duplicate__is_refused_with_both_lines)
 
 T(names__later_features__warn_once_each)
 {
-	struct conf *c =
-	    good("backup.OnChange=true\nbackup.DailyStartReplicationBackupTime=23:59\nbackup.FullFrequency=0\n"
-		 "replication.File.token=/var/lib/softhsm\nrest.ListenPort=9443\nbackup.MaxDeletePercent=20\n"
-		 "backup.ReleaseKeysOnSuccessfulBackup=false\ntls.CRLFile=x.crl\n");
+	struct conf *c = good("tls.CRLFile=x.crl\nbackup.FullFrequency=0\ntls.ExternalCertDir=/etc/certs\n"
+			      "rest.ListenPort=9443\n");
 
-	assert_int_equal(problems.warnings.count, 8);
-	assert_int_equal(c->warnings.count, 8);
-	warned("1: backup.OnChange: has no effect yet");
-	warned("4: replication.File.token: has no effect yet");
-	warned("5: rest.ListenPort: has no effect yet");
+	assert_int_equal(problems.warnings.count, 4);
+	assert_int_equal(c->warnings.count, 4);
+	warned("1: tls.CRLFile: has no effect yet");
+	warned("2: backup.FullFrequency: has no effect yet");
+	warned("4: rest.ListenPort: has no effect yet");
 	conf_free(c);
 }
 
 T(names__later_features__are_still_checked)
 {
-	bad("backup.OnChange=maybe\nbackup.DailyStartReplicationBackupTime=24:00\nbackup.FullFrequency=24\n"
-	    "backup.MaxDeletePercent=101\nreplication.MaxSilence=0s\n",
+	bad("backup.FullFrequency=24\n", "1: backup.FullFrequency: '24' needs a unit: 24s, 24m, 24h or 24d");
+}
+
+T(values__schedule__are_checked)
+{
+	struct conf *c = good("backup.OnChange=true\nbackup.DailyStartReplicationBackupTime=7:05\n");
+
+	assert_true(c->on_change);
+	assert_string_equal(c->daily_backup, "7:05");
+	conf_free(c);
+	bad("backup.OnChange=maybe\nbackup.DailyStartReplicationBackupTime=24:00\n",
 	    "1: backup.OnChange: 'maybe' is neither true nor false",
-	    "2: backup.DailyStartReplicationBackupTime: '24:00' is not a time of day, HH:MM",
-	    "3: backup.FullFrequency: '24' needs a unit: 24s, 24m, 24h or 24d",
-	    "4: backup.MaxDeletePercent: 101 is out of range, 0 to 100",
-	    "5: replication.MaxSilence: 0s is out of range, 1s to 365d");
+	    "2: backup.DailyStartReplicationBackupTime: '24:00' is not a time of day, HH:MM");
 }
 
 T(names__companion__needs_a_plain_name)
@@ -274,6 +278,7 @@ int main(void)
 		cmocka_unit_test(names__duplicate__is_refused_with_both_lines),
 		cmocka_unit_test(names__later_features__warn_once_each),
 		cmocka_unit_test(names__later_features__are_still_checked),
+		cmocka_unit_test(values__schedule__are_checked),
 		cmocka_unit_test(names__companion__needs_a_plain_name),
 		cmocka_unit_test(names__every_error__is_reported_in_order),
 		cmocka_unit_test(cfg__settings__are_the_dotted_names),
