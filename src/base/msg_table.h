@@ -12,6 +12,12 @@
 
 /* The original product's status codes. */
 #define MSG_TABLE_STATUS(M)                                                                                          \
+M(BACKED_UP, "CTGKM1304I", "All keys and certificates have been backed up.",                                         \
+  "The newest replicated backup holds what the key database holds.", "Nothing.")                                     \
+M(BACKUP_NEEDED, "CTGKM1305I", "There are keys or certificates that have not been backed up.",                       \
+  "The key database was changed since the newest replicated backup, or there is none.",                              \
+  "`keyclone replicate-now` on the master, or wait for its schedule (`keyclone status`). On a clone nothing but the "\
+  "master's backups should change the database: `keyclone diverged list`.")                                          \
 M(TASK_ALREADY_UP, "CTGKM2207W", "The keyclone replication task is already UP.",                                     \
   "The task was asked to start and is running.",                                                                     \
   "Nothing. `keyclone status` shows when it last replicated and when it will again.")                                \
@@ -29,8 +35,9 @@ M(TASK_DOWN, "CTGKM2216I", "The keyclone replication task is DOWN.",            
   "An operator stopped the task with `keyclone stop`, and it stays stopped over restarts of the daemon.",            \
   "`keyclone start`. `keyclone audit --event task` shows who stopped it and when.")                                  \
 M(NEXT_SCHEDULED, "CTGKM2217I", "The next scheduled replication is due.",                                            \
-  "This is when the master next looks whether the key database has changed, by `backup.CheckFrequency`. Without a "  \
-  "change nothing is sent.",                                                                                         \
+  "This is when the master next looks whether the key database has changed, by `backup.CheckFrequency` "         \
+  "or, daily, `backup.DailyStartReplicationBackupTime`. Without a change nothing is sent. With `backup.OnChange` a " \
+  "change does not wait for it.",                                                                                         \
   "Nothing. `keyclone replicate-now` does not wait for it.")                                                         \
 M(LAST_COMPLETED, "CTGKM2218I", "The last completed replication.",                                                   \
   "On the master: when all clones had restored a generation. On a clone: when it last restored one.", "Nothing.")    \

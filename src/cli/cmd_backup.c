@@ -8,6 +8,7 @@
 #include "backup/store.h"
 #include "backup/verify.h"
 #include "backup_env.h"
+#include "backup_needed.h"
 #include "backup_restore.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -276,6 +277,8 @@ const struct cli_command cmd_backup_commands[] = {
 	{ "backup create", "", "make a full backup of the key database, outside the schedule", create_options, CLI_CONF,
 	    cmd_create },
 	{ "backup list", "", "list the backups in the backup folder", NULL, CLI_CONF, cmd_list },
+	{ "backup needed", "", "see whether the newest backup has every key (exit status 2: it has not)", NULL,
+	    CLI_CONF, backup_needed_command },
 	{ "backup verify", "FILE", "open a backup and prove everything that a restore would", verify_options, CLI_CONF,
 	    cmd_verify },
 	{ "backup restore", "FILE", "restore a backup into the key database", restore_options, CLI_CONF,

@@ -41,6 +41,8 @@ equal "$(kc m key export k000003 --json | python3 -c 'import json,sys; print(jso
 expect 73 kc m key export k000001 --output material --json >answer 2>err
 equal "$(cat answer)" "" "the answer of a failure"
 
+json 2 m backup needed
+
 say "with daemons that have nothing to tell yet"
 start_daemon c1
 kc c1 status --json >answer
@@ -56,6 +58,7 @@ for dir in m c1; do
 	shape audit <answer
 	json 0 "$dir" reload
 	json 0 "$dir" backup list
+	json 0 "$dir" backup needed
 	json 0 "$dir" stop
 	json 2 "$dir" status
 	json 0 "$dir" start

@@ -74,8 +74,17 @@ kc m key generate --alias waits >/dev/null
 wait_for 20 "status shows it" sh -c "keyclone -c m/keyclone.properties --json status | jq -e '.unreplicated_since != null'"
 kc m status | grep -q '^Changes that are in no backup yet, since ' || fail "the text does not say it"
 has waits && fail "it was sent"
+expect 2 kc m backup needed >out
+grep -q '^CTGKM1305I ' out && grep -q 'is not what generation' out || fail "it says: $(cat out)"
 kc m replicate-now >/dev/null
 has waits || fail "it was not sent"
 status | jq -e '.unreplicated_since == null' >/dev/null || fail "still unreplicated"
+expect 0 kc m backup needed >out
+grep -q '^CTGKM1304I ' out || fail "it says: $(cat out)"
+stop_daemon m
+expect 0 kc m backup needed >/dev/null
+kc m key generate >/dev/null
+expect 2 kc m backup needed >/dev/null
+expect 0 kc c1 backup needed >/dev/null
 
 finish
