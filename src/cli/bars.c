@@ -67,11 +67,9 @@ static unsigned share(const json_t *clone)
 
 	if (strcmp(state, "current") == 0 || strcmp(state, "postponed") == 0)
 		return 100;
-	/* The task is down; what was forced came through all the same. */
+	/* A task is down, here or there; what was forced came through all the same. */
 	if (strcmp(state, "stopped") == 0)
-		return member_u64(clone, "applied") > 0 && member_u64(clone, "applied") >= member_u64(clone, "offered")
-			   ? 100
-			   : 0;
+		return member_u64(clone, "behind") == 0 ? 100 : 0;
 	if (strcmp(state, "pushing") == 0)
 		return percent / 2;
 	return strcmp(state, "restoring") == 0 ? 50 + percent * 49 / 100 : 0;

@@ -293,6 +293,10 @@ json_t *target_json(const struct target *t)
 
 	json_object_set_new(j, "held", json_boolean(r->held));
 	json_object_set_new(j, "stopped", json_boolean(r->stopped));
+	json_object_set_new(j, "behind",
+	    json_integer((json_int_t)(fleet_generation(t->master->fleet) > r->applied
+					  ? fleet_generation(t->master->fleet) - r->applied
+					  : 0)));
 	json_object_set_new(j, "applied_at", member_time(r->applied_at));
 	json_object_set_new(j, "last_success", member_time(r->last_success));
 	json_object_set_new(j, "last_error", r->last_error[0] != '\0' ? json_string(r->last_error) : json_null());
