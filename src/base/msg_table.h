@@ -214,8 +214,8 @@ M(CLONE_DIVERGED, "KC0210E", "The clone has diverged.",                         
   " Then `keyclone replicate-now` on the master.")                                                                   \
 M(LINEAGE_CHANGED, "KC0211E", "The clone follows another master.",                                                   \
   "The clone has applied generations of another lineage than the one that is offered.",                              \
-  "Is the clone listed on two masters (`keyclone clone list` on each)? Remove it from one. If the old master is gone"\
-  " for good, `keyclone diverged list` on the clone shows what the new one lacks; `diverged discard` accepts it.")   \
+  "Is the clone listed on two masters (`keyclone clone list` on each)? Remove it from one. A clone is made the "     \
+  "master in place of a lost one with `keyclone promote`, never by a new `init`: then the others follow.")           \
 M(SCHEMA_MISMATCH, "KC0212E", "The clone's database cannot take the backup.",                                        \
   "The database on the clone is of another kind, or cannot be rebuilt with the master's page size or encoding.",     \
   "Check `keydb.Path` on the clone: it should name the same application's database, or a file that does not exist "  \
@@ -253,8 +253,9 @@ M(STRANGER, "KC0220W", "A stranger was refused.",                               
 M(FENCED, "KC0221E", "This master was replaced by another.",                                                         \
   "A clone was promoted, and the clones that follow it take nothing any more from the master it came from. That is " \
   "so for good; what this master made since then is on no clone that follows the new one.",                          \
-  "This machine has to become a clone of the new master, which the message names where the clone knows it. Rows that "\
-  "only this machine has are kept and listed then (`keyclone diverged list`).")
+  "On this machine: `keyclone demote --master HOST:PORT` with the address of the new master; the message names it "  \
+  "where the clone knows it. Rows that only this machine has are kept and listed then (`keyclone diverged list`). "  \
+  "FAILOVER in keyclone(1) has all of it.")
 
 /* Peers, TLS and certificates. */
 #define MSG_TABLE_PEER(M)                                                                                            \

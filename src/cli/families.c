@@ -7,6 +7,7 @@ const struct cli_command *const cli_families[] = {
 	cmd_config_commands,
 	cmd_daemon_commands,
 	cmd_clone_commands,
+	cmd_failover_commands,
 	cmd_backup_commands,
 	cmd_key_commands,
 	cmd_cert_commands,

@@ -23,6 +23,9 @@ void clone_free(struct clone_role *c);
 int clone_start(struct clone_role *c);
 /* The daemon ends: nothing new is accepted. */
 void clone_stop(struct clone_role *c);
+/* For a promotion: what is stored is applied now, whatever its hour. KC_EAGAIN: that is under way, ask again;
+ * KC_EDIVERGED; or why it cannot be. */
+int clone_apply_stored(struct clone_role *c);
 void clone_diverged_list(struct clone_role *c, struct control_client *client);
 void clone_diverged_discard(struct clone_role *c, struct control_client *client);
 /* The task was put up or down: the master is told. */

@@ -18,8 +18,9 @@ struct clone_role {
 	uint64_t restore_began;
 	uint64_t declined_since; /* monotonic; `declined` offers since then */
 	unsigned declined;
-	bool restoring; /* or finding out what an interrupted one left */
-	int broken;	/* KC_OK, or how the worker of the restore that is being found out about ended */
+	bool restoring;	   /* or finding out what an interrupted one left */
+	uint64_t applying; /* the generation that a promotion had restored, or tried to */
+	int broken;	   /* KC_OK, or how the worker of the restore that is being found out about ended */
 	char broken_why[200];
 	char peer[300];		/* the master of the restore under way, or of the last one */
 	char signer[PROTO_KEY]; /* as the master said in its hello */

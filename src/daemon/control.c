@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "daemon/clone.h"
 #include "daemon/daemon.h"
+#include "daemon/failover.h"
 #include "daemon/master.h"
 #include "daemon/task.h"
 
@@ -157,6 +158,8 @@ static const struct verb {
 	{ "clone-resume", true, verb_clone_resume },
 	{ "diverged-list", false, verb_diverged_list },
 	{ "diverged-discard", true, verb_diverged_discard },
+	{ "promote", true, failover_promote },
+	{ "demote", true, failover_demote },
 };
 
 static void client_free(struct control_client *c)

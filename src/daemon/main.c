@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "base/str.h"
 #include "daemon/alert.h"
 #include "daemon/attempts.h"
 #include "daemon/clone.h"
@@ -148,6 +149,25 @@ static void stop_lock(struct daemon *d)
 		close(d->lock_fd);
 }
 
+/* A role that was changed by hand alone would make two masters of one lineage, or a clone that forgets what is its own.
+ */
+static int check_role(struct daemon *d)
+{
+	const char *role = d->conf->role == CONF_MASTER ? "master" : "clone";
+
+	if (strcmp(d->self.role, role) == 0)
+		return KC_OK;
+	if (d->self.role[0] == '\0' || d->self.lineage[0] == '\0') {
+		STR_COPY(d->self.role, role);
+		return d->checking ? KC_OK : state_put_self(d->state, &d->self);
+	}
+	return err_set(KC_ECONF,
+	    "replication.role is %s, but the state in %s is that of a %s: 'keyclone %s' changes the role, and finishes "
+	    "a change that was interrupted",
+	    role, d->conf->state_dir, d->self.role,
+	    d->conf->role == CONF_MASTER ? "promote" : "demote --master HOST:PORT");
+}
+
 static int start_state(struct daemon *d)
 {
 	int rc = state_open(&d->state, d->conf->state_dir, true);
@@ -159,6 +179,8 @@ static int start_state(struct daemon *d)
 		if (rc == KC_OK)
 			rc = state_get_self(&d->self, d->state);
 	}
+	if (rc == KC_OK)
+		rc = check_role(d);
 	return rc == KC_OK ? daemon_set_lineage(d) : rc;
 }
 

@@ -18,6 +18,7 @@
 static const struct state_field self_fields[] = {
 	STATE_TEXT(state_self, lineage),
 	STATE_TEXT(state_self, ancestors),
+	STATE_TEXT(state_self, role),
 	STATE_INT(state_self, generation),
 	STATE_INT(state_self, replicated),
 	STATE_INT(state_self, complete),
@@ -174,7 +175,7 @@ int state_put_self(struct state *s, const struct state_self *self)
 
 int state_new_lineage(struct state *s)
 {
-	struct state_self self = { 0 };
+	struct state_self self = { .role = "master" };
 	uint8_t id[STATE_LINEAGE_LEN / 2];
 	struct state_self old;
 	int rc = state_get_self(&old, s);
@@ -190,7 +191,7 @@ int state_new_lineage(struct state *s)
 int state_new_child(struct state *s, const char *lineage, uint64_t fork)
 {
 	struct lineage_list ancestors = { 0 }, child;
-	struct state_self old, self = { 0 };
+	struct state_self old, self = { .role = "master" };
 	uint8_t id[STATE_LINEAGE_LEN / 2];
 	int rc = state_get_self(&old, s);
 
@@ -203,6 +204,35 @@ int state_new_child(struct state *s, const char *lineage, uint64_t fork)
 	mem_random(id, sizeof(id));
 	hex_encode(self.lineage, id, sizeof(id));
 	self.stopped = old.stopped;
+	return state_put_self(s, &self);
+}
+
+int state_promote(struct state *s)
+{
+	struct state_self old;
+	int rc = state_get_self(&old, s);
+
+	if (rc == KC_OK && strcmp(old.role, "master") == 0)
+		return err_set(KC_EFAIL, "%s: is of a master already", s->path);
+	/* One that never applied anything has no parent. */
+	if (rc == KC_OK)
+		rc = old.lineage[0] != '\0' ? state_new_child(s, old.lineage, old.generation) : state_new_lineage(s);
+	return rc;
+}
+
+int state_demote(struct state *s)
+{
+	struct state_self old, self = { .role = "clone" };
+	int rc = state_get_self(&old, s);
+
+	if (rc == KC_OK && strcmp(old.role, "clone") == 0)
+		return err_set(KC_EFAIL, "%s: is of a clone already", s->path);
+	if (rc < 0)
+		return rc;
+	STR_COPY(self.lineage, old.lineage);
+	STR_COPY(self.ancestors, old.ancestors);
+	self.generation = self.complete = old.complete;
+	self.rows = old.rows;
 	return state_put_self(s, &self);
 }
 

@@ -30,6 +30,7 @@ void state_close(struct state *s);
 struct state_self {
 	char lineage[STATE_LINEAGE_LEN + 1];
 	char ancestors[LINEAGE_TEXT];	   /* of the lineage (lineage_parse); "": none */
+	char role[8];			   /* "master", "clone": what this state is of; "": not known yet */
 	uint64_t generation;		   /* master: last one reserved; clone: last one applied */
 	uint64_t replicated;		   /* master: last one that every clone has */
 	uint64_t complete;		   /* master: last one whose backup is whole */
@@ -70,6 +71,14 @@ int state_new_lineage(struct state *s);
  * it; what a master's sessions said in their hello is out of date.
  */
 int state_new_child(struct state *s, const char *lineage, uint64_t fork);
+
+/*
+ * A clone becomes a master: a child lineage of what it applied last; and a master a clone, which follows what its
+ * lineage is followed by: all that it has is taken for its own, until the first restore proves that nothing is lost.
+ * Both are one transaction. KC_EFAIL: it has that role already.
+ */
+int state_promote(struct state *s);
+int state_demote(struct state *s);
 
 /* Clone: what is about to be written into the key database; cleared by state_put_applied or state_clear_intent. */
 struct state_intent {

@@ -1,0 +1,110 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# failover: a clone is promoted, the others follow it without being reset; the old master comes back with rows of its
+# own, is fenced off, is demoted, and what only it has is found before anything is written. No key is lost.
+. "${TOP_SRCDIR:-.}/tests/system/functions.sh"
+begin failover sqlite3 jq
+
+allow_log 'refused|diverged|unreachable|no longer|replaced|not restored|is of the other role|has no effect'
+
+# ended DIR: the daemon ended by itself, well.
+ended()
+{
+	local pid=${DAEMON_PID[$1]} status=0
+
+	unset "DAEMON_PID[$1]"
+	wait "$pid" || status=$?
+	equal "$status" 0 "exit status of the daemon of $1"
+}
+
+# state_of DIR PORT: what the master in DIR says of that clone
+state_of()
+{
+	kc "$1" --json status 2>/dev/null | jq -r --argjson p "$2" '.clones[] | select(.port == $p) | .state'
+}
+
+is_state()
+{
+	[ "$(state_of "$1" "$2")" = "$3" ]
+}
+
+port_of()
+{
+	sed -n 's/^restore.ListenPort=//p' "$1/keyclone.properties"
+}
+
+rows()
+{
+	sqlite3 -readonly "$1/keydb.sqlite" 'SELECT count(*) FROM keys'
+}
+
+make_fleet 3
+expect 0 kc m key generate --count 40 --group LTO >/dev/null
+expect 0 kc m replicate-now >/dev/null
+old=$(kc m --json status | jq -r .lineage)
+
+say "refused while the master answers, and without the right password"
+expect 77 kc c1 promote --password-file pw
+printf 'another password\n' >wrong
+stop_daemon m
+expect 65 kc c1 promote --password-file wrong
+answers c1 || fail "a refused promotion ended the daemon"
+
+# What the master made and nobody got.
+expect 0 kc m key generate --count 3 --alias home --group LTO >/dev/null
+
+say "promoted"
+printf '# the comment that stays\n' >>c1/keyclone.properties
+expect 0 kc c1 promote --password-file pw >promote.out
+ended c1
+grep -q 'restart keycloned' promote.out || fail "it does not say what to do next"
+free_port
+new_port=$PORT
+expect 0 kc c1 config set "replication.MasterListenPort=$new_port" >/dev/null
+expect 64 kc c1 promote --password-file pw
+equal "$(kc c1 config get replication.role)" master
+grep -q '^# the comment that stays$' c1/keyclone.properties || fail "a comment is gone"
+equal "$(kc c1 clone list | tr '\n' ' ')" "127.0.0.1:$(port_of c2) 127.0.0.1:$(port_of c3) " "fleet"
+
+say "the other clones follow, with the new signing key accepted"
+signer=$(sed -n "s/.*keyclone trust signer '\\(.*\\)'/\\1/p" promote.out)
+for name in c2 c3; do
+	expect 0 kc "$name" trust signer "$signer" >/dev/null
+done
+start_daemon c1
+expect 0 kc c1 key generate --count 10 --group LTO >/dev/null
+expect 0 kc c1 replicate-now >/dev/null
+new=$(kc c1 --json status | jq -r .lineage)
+[ "$new" != "$old" ] || fail "the lineage is the same"
+for name in c2 c3; do
+	same_keys c1 "$name"
+	equal "$(kc "$name" --json status | jq -r .lineage)" "$new" "lineage of $name"
+done
+equal "$(rows c2)" 50
+
+say "the old master is fenced off, and says how to go on"
+start_daemon m
+for name in c2 c3; do
+	wait_for 20 "$name refuses the old master" is_state m "$(port_of "$name")" refused
+done
+kc m --json status | jq -r '.clones[].last_error' >errors || true
+grep -q "lineage ${old:0:8} was replaced by ${new:0:8}.*demote --master .*:$new_port" errors || fail "$(cat errors)"
+expect 0 kc m audit --json | grep -q KC0221E || fail "no record at the old master"
+grep -q KC0221E c2/log/replication_audit.log || fail "no record at the clone"
+equal "$(rows c2)" 50
+
+say "demoted, its own rows are found and nothing is written"
+free_port
+expect 0 kc m demote --master "127.0.0.1:$new_port" >demote.out
+ended m
+expect 64 kc m demote --master "127.0.0.1:$new_port"
+expect 0 kc m config set "restore.ListenPort=$PORT" >/dev/null
+start_daemon m
+expect 0 kc m trust signer "$signer" >/dev/null
+expect 0 kc c1 clone add "127.0.0.1:$PORT" >/dev/null
+wait_for 20 "the old master's own rows are found" is_state c1 "$PORT" diverged
+equal "$(rows m)" 43
+expect 2 kc m diverged list >rows.out
+equal "$(grep -c '^here' rows.out)" 3 "rows of its own"
+
+finish
