@@ -277,6 +277,14 @@ void receive_stop(struct receive *r)
 	leave_all(r);
 }
 
+bool receive_is_connected(const struct receive *r)
+{
+	for (const struct receive_session *s = r->sessions; s != NULL; s = s->next)
+		if (s->greeted)
+			return true;
+	return false;
+}
+
 void receive_set_blocked(struct receive *r, bool blocked)
 {
 	r->blocked = blocked;

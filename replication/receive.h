@@ -104,6 +104,9 @@ void receive_stop(struct receive *r);
 /* Is a backup being received, stored, or restored (on_stored without receive_result)? */
 bool receive_busy(const struct receive *r);
 
+/* Is there a session with a master that has greeted? */
+bool receive_is_connected(const struct receive *r);
+
 /* What an interrupted restore left begins to be found out, or is known: offers are declined as busy meanwhile. */
 void receive_set_blocked(struct receive *r, bool blocked);
 

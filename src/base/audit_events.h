@@ -41,6 +41,10 @@
 	A(AUDIT_CLONE_DISCARDED,   "clone.discarded")         \
 	A(AUDIT_PROMOTE,           "promote")                 \
 	A(AUDIT_DEMOTE,            "demote")                  \
+	A(AUDIT_ALERT_RAISE,       "alert.raise")             \
+	A(AUDIT_ALERT_CLEAR,       "alert.clear")             \
+	A(AUDIT_HOOK_START,        "hook.start")              \
+	A(AUDIT_HOOK_END,          "hook.end")                \
 	A(AUDIT_CERT_CREATE,       "cert.create")             \
 	A(AUDIT_CERT_IMPORT,       "cert.import")             \
 	A(AUDIT_CERT_EXPORT,       "cert.export")             \

@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "command.h"
 #include "conf_int.h"
 #include "err.h"
 #include "file.h"
@@ -173,6 +174,32 @@ static void check_paths(struct conf_ctx *x, unsigned flags)
 		conf_resolve_log(c, c->log_dir);
 }
 
+/* --- commands --- */
+
+/* A program that is not there, or that others may change, is a warning: replication works without it. */
+static void check_command(struct conf_ctx *x, const struct conf_row *row, const char *text, unsigned flags)
+{
+	struct command command;
+	char *path = NULL;
+	int rc;
+
+	if (text == NULL)
+		return;
+	if (command_parse(&command, text) < 0) {
+		conf_note(x, true, line_of(x, row), row->name, "%s", err_text(KC_EFORMAT));
+		return;
+	}
+	if (flags & CONF_START) {
+		rc = command_find(&path, &command);
+		if (rc == KC_OK)
+			rc = command_check_safe(path);
+		if (rc < 0)
+			conf_note(x, false, line_of(x, row), row->name, "%s", err_text(rc));
+	}
+	free(path);
+	command_fini(&command);
+}
+
 void conf_check(struct conf_ctx *x, unsigned flags)
 {
 	struct conf *c = x->c;
@@ -182,6 +209,8 @@ void conf_check(struct conf_ctx *x, unsigned flags)
 	check_role(x);
 	check_password(x, flags);
 	check_paths(x, flags);
+	check_command(x, ROW(after_command), c->after_command, flags);
+	check_command(x, ROW(alert_command), c->alert_command, flags);
 	if (c->retry_min_ms > c->retry_max_ms)
 		conf_note(x, true, line_of(x, max) != 0 ? line_of(x, max) : line_of(x, ROW(retry_min_ms)), max->name,
 		    "is less than replication.RetryMin");

@@ -101,12 +101,12 @@ K(listen_port, INT, "restore.ListenPort", "2222", NULL, "", 1, 65535, C, 0, REST
   "where the clone listens for its master") \
 L(STR, "restore.DailyStartReplicationRestoreTime", "HH:MM", 0, 0, C, \
   "a time of day for restores; unset: at once") \
-L(STR, "restore.AfterCommand", "", 0, 0, C, \
-  "a command that runs after each restore") \
-L(STR, "replication.AlertCommand", "", 0, 0, MC, \
-  "a command that runs when something needs attention") \
-L(DURATION, "replication.MaxSilence", "", 1, 31536000, C, \
-  "alert when the master was not heard for so long") \
+K(after_command, STR, "restore.AfterCommand", NULL, NULL, "command", 0, 0, C, 0, LIVE, \
+  "a command that runs after each restore, without a shell") \
+K(alert_command, STR, "replication.AlertCommand", NULL, NULL, "command", 0, 0, MC, 0, LIVE, \
+  "a command that runs when something needs attention, and when it is over") \
+K(max_silence_ms, DURATION, "replication.MaxSilence", NULL, NULL, "", 1, 31536000, C, 0, LIVE, \
+  "alert when the master was not heard for so long; unset: twice its interval, at least 10m") \
 K(retry_min_ms, DURATION, "replication.RetryMin", "5s", NULL, "", 1, 86400, MC, 0, LIVE, \
   "the first pause before another try") \
 K(retry_max_ms, DURATION, "replication.RetryMax", "10m", NULL, "", 1, 604800, MC, 0, LIVE, \

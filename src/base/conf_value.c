@@ -305,7 +305,9 @@ char *conf_value_format(const struct conf_row *row, const void *member)
 	case CONF_ENUM:
 		return format_enum(row, *(const int *)member);
 	case CONF_DURATION:
-		return format_duration(*(const uint64_t *)member);
+		/* Without a default 0 is unset. */
+		return *(const uint64_t *)member == 0 && row->def == NULL ? NULL
+									  : format_duration(*(const uint64_t *)member);
 	case CONF_LIST:
 		return format_list(member);
 	case CONF_SECRET:

@@ -359,7 +359,16 @@ M(AUDIT_TAMPERED, "KC0504E", "The audit log is not what was written.",          
   "half of every replication. Find out who can write to `replication.LogDir`.")                                      \
 M(NOT_CONFINED, "KC0505W", "The daemon is not confined.",                                                            \
   "The kernel lacks Landlock or seccomp, or they are switched off. Everything works, with one wall less.",           \
-  "A kernel of 5.19 or later with `landlock` in its `lsm=` list.")
+  "A kernel of 5.19 or later with `landlock` in its `lsm=` list.")                                                   \
+M(HOOK_FAILED, "KC0520E", "A command of the operator failed.",                                                       \
+  "`restore.AfterCommand` or `replication.AlertCommand` could not be run, ended with another status than 0, or took "\
+  "longer than a minute. Replication itself is not affected.",                                                       \
+  "`keyclone audit --event hook.end` says why, the daemon's log has its first lines of output. It runs without a "   \
+  "shell, as the service's user, with an environment of its own: see keyclone.properties(5).")                       \
+M(MASTER_SILENT, "KC0521W", "The master is silent.",                                                                 \
+  "This clone has not heard its master for longer than `replication.MaxSilence`: the master or its daemon is down, " \
+  "or cannot reach this clone.",                                                                                     \
+  "`keyclone status` on the master; is its daemon up, can it reach this machine (`ss -ltnp` here, a firewall between)?")
 
 #define MSG_TABLE(M)             \
 	MSG_TABLE_STATUS(M)      \

@@ -64,6 +64,9 @@ int status_verdict(const json_t *status)
 		if (member_int(j, "days_left") < EXPIRING_DAYS)
 			return err_set(KC_EFOUND, "certificate %s ends in %lld days", member_text(j, "alias"),
 			    member_int(j, "days_left"));
+	j = json_array_get(json_object_get(status, "alerts"), 0);
+	if (j != NULL)
+		return err_set(KC_EFOUND, "%s", member_text(j, "title"));
 	if (json_is_true(json_object_get(json_object_get(status, "self"), "diverged")))
 		return err_set(KC_EFOUND, "this clone has diverged");
 	return KC_OK;

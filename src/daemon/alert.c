@@ -245,6 +245,24 @@ void alert_forget_clone(struct daemon *d, const char *clone)
 		free(take(d->alerts, ALERT_CERT_EXPIRING, clone));
 }
 
+void alert_mark_told(struct daemon *d, enum alert_kind kind, const char *subject)
+{
+	struct raised *r = d->alerts != NULL ? *find(d->alerts, kind, subject) : NULL;
+
+	if (r == NULL || r->a.told)
+		return;
+	r->a.told = true;
+	keep(d->alerts, r);
+}
+
+void alert_each(struct daemon *d, alert_each_fn each, void *arg)
+{
+	for (struct raised *r = d->alerts->list, *next; r != NULL; r = next) {
+		next = r->next;
+		each(r->kind, &r->a, arg);
+	}
+}
+
 json_t *alerts_json(const struct daemon *d)
 {
 	json_t *list = json_array();

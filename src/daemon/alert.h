@@ -70,6 +70,12 @@ void alert_clear_clone(struct daemon *d, const char *clone, const char *text);
 /* A clone was removed from the fleet: its alerts are gone, and nobody is told. */
 void alert_forget_clone(struct daemon *d, const char *clone);
 
+/* The command that tells of it has run, or there is none. */
+void alert_mark_told(struct daemon *d, enum alert_kind kind, const char *subject);
+/* Every one that is raised, oldest first; `each` may clear it. */
+typedef void (*alert_each_fn)(enum alert_kind kind, const struct state_alert *a, void *arg);
+void alert_each(struct daemon *d, alert_each_fn each, void *arg);
+
 const char *alert_name(enum alert_kind kind);
 /* "clone 10.0.0.5:2222 cannot be reached" into `out`. */
 void alert_title(char *out, size_t size, enum alert_kind kind, const char *subject);

@@ -24,6 +24,7 @@ static const struct pair {
 	{ AUDIT_PUSH_START, AUDIT_PUSH_END },
 	{ AUDIT_RECEIVE_START, AUDIT_RECEIVE_END },
 	{ AUDIT_RESTORE_START, AUDIT_RESTORE_END },
+	{ AUDIT_HOOK_START, AUDIT_HOOK_END },
 };
 #define PAIRS (sizeof(pairs) / sizeof(pairs[0]))
 

@@ -18,6 +18,8 @@
 #include "base/member.h"
 #include "base/str.h"
 #include "clone_int.h"
+#include "daemon/silence.h"
+#include "keystore/cert.h"
 
 #define DECLINED_MS  60000
 #define DECLINED_MAX 20 /* records of declined offers in that time; more are summed */
@@ -28,15 +30,19 @@ static int on_hello(struct receive_session *s, const struct proto_hello *master,
 {
 	struct clone_role *c = arg;
 	struct state_self *self = &c->d->self;
+	const struct cert_info *cert = receive_session_cert(s);
 	int rc = clone_judge_master(c, master, receive_session_name(s));
 
 	if (rc < 0)
 		return rc;
 	self->master_contact = time(NULL);
+	self->master_interval = (int64_t)master->interval;
+	self->master_not_after = cert != NULL ? (int64_t)cert->not_after : 0;
 	STR_COPY(self->master_host, master->host);
 	if (master->stopped && !self->master_stopped)
 		log_warn("the master's replication task is down: nothing comes until 'keyclone start' there");
 	self->master_stopped = master->stopped;
+	silence_heard(c->silence);
 	daemon_save(c->d);
 	clone_remember_fleet(c, master);
 	STR_COPY(c->signer, master->signing_key);
@@ -217,6 +223,7 @@ static void on_session_end(struct receive_session *s, int rc, const char *text, 
 
 	(void)s, (void)rc, (void)text; /* conn has logged it */
 	c->d->self.master_contact = time(NULL);
+	silence_heard(c->silence);
 }
 
 static void on_refused(const char *address, enum peer_verdict v, int rc, const char *text, void *arg)
@@ -228,6 +235,13 @@ static void on_refused(const char *address, enum peer_verdict v, int rc, const c
 
 /* --- start --- */
 
+static bool hears_master(void *arg)
+{
+	const struct clone_role *c = arg;
+
+	return receive_is_connected(c->receive);
+}
+
 int clone_new(struct clone_role **out, struct daemon *d)
 {
 	struct clone_role *c = mem_xalloc(sizeof(*c));
@@ -238,6 +252,7 @@ int clone_new(struct clone_role **out, struct daemon *d)
 
 	c->d = d;
 	c->retry = loop_timer_new(d->loop, clone_on_retry, c);
+	c->silence = silence_new(d, hears_master, c);
 	o.listen.address = d->conf->listen_address;
 	o.listen.port = (uint16_t)d->conf->listen_port;
 	o.listen.conn = daemon_conn_options(d);
@@ -262,6 +277,7 @@ void clone_free(struct clone_role *c)
 	receive_free(c->receive);
 	state_stored_fini(&c->stored);
 	loop_timer_free(c->retry);
+	silence_free(c->silence);
 	free(c);
 }
 
@@ -297,6 +313,7 @@ int clone_start(struct clone_role *c)
 {
 	knock(c);
 	loop_timer_set(c->retry, 0);
+	silence_start(c->silence);
 	return KC_OK;
 }
 
@@ -317,6 +334,7 @@ void clone_reloaded(struct clone_role *c)
 	struct conn_options o = daemon_conn_options(c->d);
 
 	receive_set_options(c->receive, &o);
+	silence_reloaded(c->silence);
 }
 
 /* --- status --- */

@@ -13,6 +13,7 @@ struct clone_role {
 	struct receive *receive;
 	struct conn *knock; /* tells the master that we are here again */
 	struct loop_timer *retry;
+	struct silence *silence;
 	struct state_stored stored; /* the newest backup on disk; generation 0: none */
 	uint64_t wait_ms;
 	uint64_t restore_began;

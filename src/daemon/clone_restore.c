@@ -20,6 +20,8 @@
 #include "base/msg.h"
 #include "base/str.h"
 #include "clone_int.h"
+#include "daemon/alert.h"
+#include "daemon/hook.h"
 
 static void restore_failed(struct clone_role *c, int rc, const char *why, struct proto_result *answer);
 
@@ -59,6 +61,7 @@ static int take_as_applied(struct clone_role *c, const struct state_intent *i)
 	self->applied_at = self->last_completed = time(NULL);
 	self->discard = self->diverged = false;
 	self->diverged_detail[0] = '\0';
+	self->after_restore = self->generation;
 	rc = daemon_set_lineage(c->d);
 	return rc < 0 ? rc : state_put_applied(c->d->state, self);
 }
@@ -129,6 +132,8 @@ static void on_resolved(int rc, const json_t *result, void *arg)
 	receive_set_blocked(c->receive, false);
 	if (written || broken == KC_OK)
 		audit_resolved(c, &i, written);
+	if (written)
+		hook_restored(c->d, c->peer, 0);
 	if (!written && broken < 0)
 		give_up(c, broken, c->broken_why);
 	else if (clone_has_stored(c))
@@ -265,6 +270,8 @@ static void restored(struct clone_role *c, const json_t *result, struct proto_re
 	self->discard = self->diverged = false;
 	self->diverged_detail[0] = '\0';
 	json_object_set_new(c->d->database, "rows", json_integer((json_int_t)self->rows));
+	if (!same)
+		self->after_restore = self->generation;
 	rc = state_put_applied(c->d->state, self);
 	if (rc < 0)
 		daemon_end(c->d, err_exit_status(rc)); /* the intent is still there: the next start goes on */
@@ -275,6 +282,10 @@ static void restored(struct clone_role *c, const json_t *result, struct proto_re
 	    self->generation, same ? "stored; the database has its content already" : "restored", self->rows,
 	    r.duration_ms, timing(result, "open_ms"), timing(result, "lock_ms"), timing(result, "write_ms"));
 	c->wait_ms = 0;
+	alert_clear(c->d, ALERT_RESTORE_FAILED, "", "restored");
+	alert_clear(c->d, ALERT_DIVERGED, "", "restored");
+	if (!same)
+		hook_restored(c->d, c->peer, r.duration_ms);
 	prune(c);
 	clone_fill_result(c, answer, same ? PROTO_UNCHANGED : PROTO_RESTORED, KC_OK, "");
 }
@@ -309,6 +320,7 @@ static void diverged(struct clone_role *c, const json_t *result, struct proto_re
 	audit_failed(c, KC_EDIVERGED, self->diverged_detail);
 	log_err("generation %" PRIu64 " is not restored, nothing was written: %s; see 'keyclone diverged list'",
 	    c->stored.generation, self->diverged_detail);
+	alert_raise(c->d, ALERT_DIVERGED, "", self->diverged_detail);
 	clone_fill_result(c, answer, PROTO_DIVERGED, KC_EDIVERGED, self->diverged_detail);
 }
 
@@ -350,6 +362,9 @@ static void restore_failed(struct clone_role *c, int rc, const char *why, struct
 	log_err("generation %" PRIu64 " is not restored: %s", c->stored.generation, why);
 	audit_failed(c, rc, why);
 	clone_fill_result(c, answer, PROTO_FAILED, rc, why);
+	/* What may be over with the next try is not said before that. */
+	if (!err_retryable(rc) || c->wait_ms > 0)
+		alert_raise(c->d, ALERT_RESTORE_FAILED, "", why);
 	c->wait_ms = daemon_back_off(c->d, c->wait_ms);
 	if (err_retryable(rc)) {
 		loop_timer_set(c->retry, c->wait_ms);

@@ -14,6 +14,7 @@
 #include "daemon/clone.h"
 #include "daemon/control.h"
 #include "daemon/credentials.h"
+#include "daemon/expiry.h"
 #include "daemon/master.h"
 
 #define END_STEP_MS   20
@@ -193,6 +194,7 @@ static int take_over(struct daemon *d, const json_t *result, json_t *answer)
 		d->conf = next;
 		jobs_set_stall(d->jobs, next->job_stall_timeout_ms);
 		audit_set_limits(d->audit, (uint64_t)next->max_log_file_kb * 1024, (unsigned)next->max_log_file_num);
+		expiry_look(d->expiry);
 		if (d->master != NULL)
 			master_reloaded(d->master);
 		else

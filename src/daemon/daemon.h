@@ -19,6 +19,8 @@
 
 struct alerts;
 struct control;
+struct expiry;
+struct hooks;
 struct master;
 struct clone_role;
 struct starter;
@@ -35,6 +37,8 @@ struct daemon {
 	struct lineage_list ancestors; /* self.ancestors, parsed: daemon_set_lineage */
 	struct audit *audit;
 	struct tls_creds *creds;
+	struct hooks *hooks;
+	struct expiry *expiry;
 	struct alerts *alerts; /* what needs a person (alert.h) */
 	struct control *control;
 	struct master *master; /* one of these two */

@@ -153,7 +153,7 @@ static void on_close(struct ipc_peer *p, void *arg)
 
 static int start_worker(struct jobs *j)
 {
-	int fd = -1, rc = starter_spawn(&fd, &j->pid, j->starter);
+	int fd = -1, rc = starter_spawn(&fd, &j->pid, j->starter, STARTER_WORKER);
 
 	if (rc < 0)
 		return rc;

@@ -27,6 +27,8 @@
 #include "daemon/control.h"
 #include "daemon/credentials.h"
 #include "daemon/daemon.h"
+#include "daemon/expiry.h"
+#include "daemon/hook.h"
 #include "daemon/master.h"
 #include "daemon/master_schedule.h"
 #include "daemon/starter.h"
@@ -249,15 +251,35 @@ static int start_attempts(struct daemon *d)
 	return rc == KC_OK && d->sealed ? daemon_audit(d, &sealed) : rc;
 }
 
+static void on_alert(enum alert_kind kind, const struct state_alert *a, bool raised, void *arg)
+{
+	struct daemon *d = arg;
+	char detail[800];
+	struct audit_record r = { .event = raised ? AUDIT_ALERT_RAISE : AUDIT_ALERT_CLEAR,
+		.outcome = AUDIT_SUCCESS,
+		.peer = strchr(a->subject, ':') != NULL ? a->subject : NULL,
+		.detail = detail };
+
+	snprintf(detail, sizeof(detail), "%s: %s", alert_name(kind), a->text);
+	daemon_audit(d, &r);
+	hook_alert(d, (int)kind, a, raised);
+}
+
 static int start_alerts(struct daemon *d)
 {
-	return alerts_new(&d->alerts, d->state, NULL, d);
+	int rc = hooks_new(&d->hooks, d);
+
+	d->expiry = expiry_new(d);
+	return rc < 0 ? rc : alerts_new(&d->alerts, d->state, on_alert, d);
 }
 
 static void stop_alerts(struct daemon *d)
 {
 	alerts_free(d->alerts);
 	d->alerts = NULL;
+	expiry_free(d->expiry);
+	hooks_free(d->hooks);
+	d->hooks = NULL;
 }
 
 static int start_credentials(struct daemon *d)
@@ -473,6 +495,8 @@ static int run_daemon(const char *conf_path, bool check_only)
 	rc = start(&d, &done);
 	if (rc == KC_OK && !check_only) {
 		announce(&d);
+		hooks_start(d.hooks);
+		expiry_look(d.expiry);
 		rc = d.master != NULL ? master_start(d.master) : clone_start(d.clone);
 	}
 	if (rc < 0) {
@@ -530,7 +554,7 @@ const char *__asan_default_options(void)
 int main(int argc, char **argv)
 {
 	const char *given = NULL;
-	enum { DAEMON, STARTER, WORKER } mode = DAEMON;
+	enum { DAEMON, STARTER, WORKER, HOOK } mode = DAEMON;
 	bool check_only = false;
 	char *conf_path;
 	int status, rc;
@@ -548,6 +572,8 @@ int main(int argc, char **argv)
 			mode = STARTER;
 		else if (strcmp(argv[i], "--worker") == 0)
 			mode = WORKER;
+		else if (strcmp(argv[i], "--hook") == 0)
+			mode = HOOK;
 		else if (strcmp(argv[i], "--help") == 0)
 			return usage();
 		else if (strcmp(argv[i], "--version") == 0)
@@ -569,6 +595,7 @@ int main(int argc, char **argv)
 	conf_path = conf_default_path(given);
 	status = mode == STARTER  ? starter_main(conf_path)
 		 : mode == WORKER ? worker_main(conf_path)
+		 : mode == HOOK	  ? hook_main(conf_path)
 				  : run_daemon(conf_path, check_only);
 	free(conf_path);
 	return status;

@@ -38,4 +38,8 @@ void master_reloaded(struct master *m);
 /* Sets "generation", "run", "clones", … of a status object. Returns when the next look is due, 0 if none. */
 int64_t master_status(const struct master *m, json_t *status);
 
+/* The end of each clone's certificate, as last seen; 0: never. */
+void master_each_certificate(
+    const struct master *m, void (*each)(const char *name, int64_t not_after, void *arg), void *arg);
+
 #endif

@@ -30,6 +30,7 @@ struct target {
 	enum fleet_state said; /* the log's last word about it */
 	uint64_t said_generation;
 	char said_error[256];
+	unsigned failures; /* in a row */
 	char recipient[80];
 	char digest[STATE_DIGEST_LEN + 1]; /* of what it has applied */
 };
@@ -110,6 +111,9 @@ struct target *target_find(const struct master *m, const char *host_port);
 json_t *target_json(const struct target *t);
 bool target_settled(const struct target *t);
 bool target_has_newest(const struct target *t);
+
+/* target_alert.c */
+void target_alert(struct target *t, enum fleet_state to);
 
 /* target_push.c */
 void target_due(struct fleet_clone *c, void *arg); /* fleet_due_fn */

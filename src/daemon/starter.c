@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * starter: starts workers for a daemon that has given up the right to. Protocol on its socket: one byte asks, the
- * answer is the worker's pid with the daemon's end of the worker's socket attached (SCM_RIGHTS). Must never hold a
- * secret.
+ * starter: starts workers for a daemon that has given up the right to. Protocol on its socket: one byte asks (which
+ * of the two kinds), the answer is the child's pid with the daemon's end of the worker's socket attached (SCM_RIGHTS).
+ * Must never hold a secret.
  */
 #include "starter.h"
 
@@ -77,8 +77,9 @@ void starter_free(struct starter *s)
 	free(s);
 }
 
-int starter_spawn(int *fd, pid_t *pid, struct starter *s)
+int starter_spawn(int *fd, pid_t *pid, struct starter *s, enum starter_kind kind)
 {
+	const char ask = (char)kind;
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(int))];
@@ -91,7 +92,7 @@ int starter_spawn(int *fd, pid_t *pid, struct starter *s)
 	struct cmsghdr *c;
 	ssize_t n;
 
-	if (send(s->fd, "w", 1, MSG_NOSIGNAL) != 1)
+	if (send(s->fd, &ask, 1, MSG_NOSIGNAL) != 1)
 		return err_set(KC_EWORKER, "the process that starts workers is gone");
 	do
 		n = recvmsg(s->fd, &msg, MSG_CMSG_CLOEXEC);
@@ -148,7 +149,7 @@ int starter_main(const char *conf_path)
 			break;
 		pid = fork_sibling();
 		if (pid == 0)
-			exec_self(fds[1], "--worker", conf_path);
+			exec_self(fds[1], ask == STARTER_HOOK ? "--hook" : "--worker", conf_path);
 		close(fds[1]);
 		(void)answer(pid, fds[0]); /* a daemon that is gone closes our socket, too */
 		close(fds[0]);

@@ -49,6 +49,9 @@ static const struct state_field self_fields[] = {
 	STATE_INT(state_self, held_deleted),
 	STATE_INT(state_self, held_rows),
 	STATE_INT(state_self, held_since),
+	STATE_INT(state_self, master_not_after),
+	STATE_INT(state_self, master_interval),
+	STATE_INT(state_self, after_restore),
 	STATE_END,
 };
 
@@ -117,6 +120,7 @@ static const struct state_field alert_fields[] = {
 	STATE_TEXT(state_alert, subject),
 	STATE_TEXT(state_alert, text),
 	STATE_INT(state_alert, since),
+	STATE_FLAG(state_alert, told),
 	STATE_END,
 };
 

@@ -61,6 +61,9 @@ struct state_self {
 	uint64_t held_deleted; /* … so many rows */
 	uint64_t held_rows;    /* … of so many */
 	int64_t held_since;
+	int64_t master_not_after; /* of its certificate */
+	int64_t master_interval;  /* seconds between its checks, as it said */
+	uint64_t after_restore;	  /* clone: the newest restored generation whose restore.AfterCommand has not ended */
 };
 int state_get_self(struct state_self *self, struct state *s);
 int state_put_self(struct state *s, const struct state_self *self);
@@ -148,6 +151,7 @@ struct state_alert {
 	char subject[300];
 	char text[400];
 	int64_t since;
+	bool told; /* the command that tells of it has run, or none was configured */
 };
 int state_put_alert(struct state *s, const struct state_alert *a);
 int state_forget_alert(struct state *s, const char *kind, const char *subject);

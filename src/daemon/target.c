@@ -14,6 +14,7 @@
 #include "base/member.h"
 #include "base/msg.h"
 #include "base/str.h"
+#include "daemon/alert.h"
 #include "master_int.h"
 
 /* --- the record --- */
@@ -131,8 +132,10 @@ void target_changed(struct fleet_clone *c, enum fleet_state from, enum fleet_sta
 	if (t == NULL)
 		return;
 	t->dirty = true;
-	if (from != to && t->master->started)
+	if (from != to && t->master->started) {
 		say_state(t, to, r);
+		target_alert(t, to);
+	}
 	master_settle_soon(arg);
 }
 
@@ -241,6 +244,7 @@ int target_reconfigure(struct master *m)
 		state_forget_clone(m->d->state, r->host, r->port);
 		push_free(t->push);
 		fleet_remove(t->clone);
+		alert_forget_clone(m->d, t->name);
 		daemon_audit(m->d, &a);
 		free(t);
 	}

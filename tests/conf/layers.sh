@@ -44,7 +44,7 @@ only 'has the table of messages' '#include "(base/)?msg_table\.h"' 'src/base/msg
 # --- monopolies, by call ---
 
 only 'renames' '\<(rename|renameat2?)\(' 'src/base/file\.[ch]'
-only 'starts another program' '\<(system|popen|execve?|execvp?e?|execlp?|posix_spawnp?)\(' 'src/daemon/starter\.c'
+only 'starts another program' '\<(system|popen|execve?|execvp?e?|execlp?|posix_spawnp?)\(' 'src/daemon/(starter|hook_run)\.c'
 only 'looks for its own clock' 'clock_gettime\(CLOCK_MONOTONIC' 'src/base/(clock|proc)\.c'
 only 'copies without a bound' '\<(strcat|sprintf|vsprintf|gets|strtok|alloca)\(' 'none'
 

@@ -35,11 +35,12 @@ static struct world {
 	char why[200];
 } w;
 
-int starter_spawn(int *fd, pid_t *pid, struct starter *s)
+int starter_spawn(int *fd, pid_t *pid, struct starter *s, enum starter_kind kind)
 {
 	int pair[2];
 
 	(void)s;
+	assert_int_equal(kind, STARTER_WORKER);
 	if (w.spawn_rc < 0)
 		return err_set(w.spawn_rc, "no worker today");
 	assert_int_equal(ipc_pair(pair), KC_OK);
