@@ -141,6 +141,10 @@ static void take_leaf(struct conf_ctx *x, const char *name, int line, const char
 		take_client(x, row, name, line, text);
 		return;
 	}
+	if (row == &conf_row_file) {
+		conf_file_take(x, name, line, text);
+		return;
+	}
 	if (row->later) {
 		take_later(x, row, name, line, text);
 		return;
@@ -187,6 +191,7 @@ void conf_free(struct conf *c)
 	for (size_t i = 0; i < c->clone_count; i++)
 		free(c->clones[i].host);
 	free(c->clones);
+	conf_files_fini(c);
 	conf_list_fini(&c->warnings);
 	free(c->path);
 	free(c->dir);

@@ -40,6 +40,12 @@ struct conf_clone {
 	int port;
 };
 
+/* A companion file or directory, replication.File.NAME: the same NAME on every machine, a path of its own. */
+struct conf_file {
+	char *name;
+	char *path; /* absolute */
+};
+
 #define CONF_C_INT										int
 #define CONF_C_BOOL										bool
 #define CONF_C_ENUM										int
@@ -62,6 +68,8 @@ struct conf {
 	CONF_KEYS(CONF_FIELD, CONF_NO_FIELD)
 	struct conf_clone *clones; /* in the order of their numbers */
 	size_t clone_count;
+	struct conf_file *files; /* by name */
+	size_t file_count;
 	bool password_set; /* one of the three ways to give the password is used; true in the daemon's copy too */
 	struct conf_list warnings; /* what conf_load warned of, for whoever got this conf by conf_from_json */
 };

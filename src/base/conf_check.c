@@ -211,6 +211,7 @@ void conf_check(struct conf_ctx *x, unsigned flags)
 	check_paths(x, flags);
 	check_command(x, ROW(after_command), c->after_command, flags);
 	check_command(x, ROW(alert_command), c->alert_command, flags);
+	conf_files_check(x);
 	if (c->retry_min_ms > c->retry_max_ms)
 		conf_note(x, true, line_of(x, max) != 0 ? line_of(x, max) : line_of(x, ROW(retry_min_ms)), max->name,
 		    "is less than replication.RetryMin");

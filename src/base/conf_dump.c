@@ -53,6 +53,12 @@ char *conf_dump(const struct conf *c, bool all)
 		buf_putf(&b, CONF_CLIENT_IP "%zu=%s\n", i + 1, c->clones[i].host);
 		buf_putf(&b, CONF_CLIENT_PORT "%zu=%d\n", i + 1, c->clones[i].port);
 	}
+	for (size_t i = 0; i < c->file_count; i++) {
+		char *name = mem_xasprintf(CONF_FILE_STEM "%s", c->files[i].name);
+
+		put_line(&b, &conf_row_file, name, c->files[i].path, false);
+		free(name);
+	}
 	if (c->password_set)
 		buf_put_str(&b, "# the password of backups is set and not shown\n");
 	text = mem_xstrdup(buf_str(&b) != NULL ? buf_str(&b) : "");
@@ -93,6 +99,12 @@ json_t *conf_dump_json(const struct conf *c)
 		snprintf(name, sizeof(name), CONF_CLIENT_PORT "%zu", i + 1);
 		json_object_set_new(o, name, json_integer(c->clones[i].port));
 	}
+	for (size_t i = 0; i < c->file_count; i++) {
+		char *file = mem_xasprintf(CONF_FILE_STEM "%s", c->files[i].name);
+
+		json_object_set_new(o, file, json_string(c->files[i].path));
+		free(file);
+	}
 	return o;
 }
 
@@ -115,8 +127,8 @@ json_t *conf_public_json(const struct conf *c)
 	for (size_t i = 0; i < c->clone_count; i++)
 		json_array_append_new(
 		    clones, json_pack("{s:s,s:i}", "host", c->clones[i].host, "port", c->clones[i].port));
-	return json_pack("{s:s,s:o,s:o,s:b,s:o}", "path", c->path, "values", values, "clones", clones, "password_set",
-	    (int)c->password_set, "warnings", conf_list_json(&c->warnings));
+	return json_pack("{s:s,s:o,s:o,s:o,s:b,s:o}", "path", c->path, "values", values, "clones", clones, "files",
+	    conf_files_json(c), "password_set", (int)c->password_set, "warnings", conf_list_json(&c->warnings));
 }
 
 static int row_from_json(struct conf *c, const struct conf_row *row, const json_t *value)
@@ -164,6 +176,8 @@ int conf_from_json(struct conf **out, const json_t *json)
 			rc = row_from_json(c, &conf_rows[i], json_object_get(values, conf_rows[i].name));
 	if (rc == KC_OK)
 		rc = clones_from_json(c, json_object_get(json, "clones"));
+	if (rc == KC_OK)
+		rc = conf_files_from_json(c, json_object_get(json, "files"));
 	c->password_set = json_is_true(json_object_get(json, "password_set"));
 	json_array_foreach(json_object_get(json, "warnings"), n, warning) {
 		if (json_is_string(warning))
@@ -206,6 +220,12 @@ int conf_get(char **out, const struct conf *c, const char *name)
 		return err_set(KC_EPERM, "%s: a secret is never shown", name);
 	if (row == &conf_row_ip || row == &conf_row_port)
 		return get_client(out, c, name);
+	if (row == &conf_row_file) {
+		const struct conf_file *f = conf_file_find(c, conf_file_name(name));
+
+		*out = f != NULL ? mem_xstrdup(f->path) : NULL;
+		return KC_OK;
+	}
 	if (row->later)
 		return err_set(KC_ENOENT, "%s: has no effect yet", name);
 	*out = conf_value_format(row, conf_member(c, row));
@@ -249,6 +269,8 @@ void conf_diff(struct conf_list *live, struct conf_list *restart, const struct c
 			conf_list_add(conf_rows[i].live ? live : restart, conf_rows[i].name);
 	if (!same_clones(now, next))
 		conf_list_add(live, CONF_CLIENT_IP "n");
+	if (!conf_files_same(now, next))
+		conf_list_add(restart, conf_row_file.name);
 }
 
 static size_t size_of(const struct conf_row *row)
@@ -271,6 +293,13 @@ static size_t size_of(const struct conf_row *row)
 
 void conf_keep(struct conf *next, struct conf *now)
 {
+	struct conf_file *files = next->files;
+	size_t count = next->file_count;
+
+	next->files = now->files;
+	next->file_count = now->file_count;
+	now->files = files;
+	now->file_count = count;
 	for (size_t i = 0; i < conf_row_count; i++) {
 		const struct conf_row *row = &conf_rows[i];
 		void *a, *b;

@@ -51,6 +51,19 @@ extern const size_t conf_row_count;
  * conf_row_ip and conf_row_port. */
 const struct conf_row *conf_row_find(const char *name);
 extern const struct conf_row conf_row_ip, conf_row_port;
+/* The row of every replication.File.NAME. */
+extern const struct conf_row conf_row_file;
+static inline const char *conf_file_name(const char *property)
+{
+	return property + sizeof(CONF_FILE_STEM) - 1;
+}
+/* Appends a companion (copies), in the order of names. */
+void conf_file_add(struct conf *c, const char *name, const char *path);
+const struct conf_file *conf_file_find(const struct conf *c, const char *name); /* NULL: none */
+void conf_files_fini(struct conf *c);
+bool conf_files_same(const struct conf *a, const struct conf *b);
+json_t *conf_files_json(const struct conf *c); /* {name: path}, new reference */
+int conf_files_from_json(struct conf *c, const json_t *files);
 /* KC_ECONF with the bare reason where the NAME of a companion, replication.File.NAME, is none. */
 int conf_name_check(const char *name);
 /* n of backup.ClientIPn or backup.ClientPortn, -1 for another name; *port says which of the two. Numbers over
@@ -137,9 +150,14 @@ struct conf_ctx {
 		char *host;
 		int port;
 	} slots[CONF_CLONES_MAX + 1];
+	int file_lines[CONF_FILES_MAX]; /* of c->files, by index */
 };
 void conf_note(struct conf_ctx *x, bool error, int line, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
+
+/* A companion in the file; and whether they keep apart from each other and from what is ours (conf_file.c). */
+void conf_file_take(struct conf_ctx *x, const char *property, int line, const char *text);
+void conf_files_check(struct conf_ctx *x);
 
 /* Fill x->tree and x->secrets from the text (conf_tree.c). What is wrong becomes notes. False: it does
  * not parse at all, and nothing is known of what it says. */

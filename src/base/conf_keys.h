@@ -27,7 +27,8 @@
  *   L(TYPE, name, detail, min, max, role, help)   a property whose feature this version lacks: its value is checked,
  *   and a warning says that it has no effect. A name that ends in ".*" stands for every name below it.
  *
- * The clones, backup.ClientIPn and backup.ClientPortn, are a list (struct conf_clone) and not rows.
+ * The clones, backup.ClientIPn and backup.ClientPortn, are a list (struct conf_clone) and not rows; so are the
+ * companion files, replication.File.NAME (struct conf_file).
  */
 #ifndef KC_CONF_KEYS_H
 #define KC_CONF_KEYS_H
@@ -37,6 +38,10 @@
 #define CONF_CLIENT_PORT    "backup.ClientPort"
 #define CONF_CLIENT_PORT_NO 2222
 #define CONF_PASSWORD_MIN   8 /* bytes */
+#define CONF_FILE_STEM	    "replication.File."
+#define CONF_FILES_MAX	    32
+#define CONF_FILE_NAME_MAX  64		    /* bytes of NAME */
+#define CONF_FILE_RESERVED  "MasterKeyFile" /* what keydb.MasterKeyFile is called in a backup */
 
 #define CONF_STATE	 LOCALSTATEDIR "/lib/keyclone"
 #define CONF_STATE_KEYDB CONF_STATE "/keydb.sqlite"
@@ -69,8 +74,6 @@ K(state_dir, PATH, "replication.StateDir", "state", CONF_STATE "/state", "", 0, 
   "where the state database is kept") \
 K(run_dir, PATH, "replication.RunDir", "run", CONF_RUN, "", 0, 0, MC, F_DIR, RESTART, \
   "where the control socket and the lock are made") \
-L(PATH, "replication.File.*", "", 0, 0, MC, \
-  "a companion file or directory, replicated with the key database") \
 L(LIST, "replication.LocalTables", "", 0, 0, C, \
   "tables that the clone's own application writes") \
 K(password, SECRET, "backup.EncryptionPassword", NULL, NULL, "", CONF_PASSWORD_MIN, 0, MC, F_REQ, RESTART, \

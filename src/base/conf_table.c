@@ -53,6 +53,12 @@ const struct conf_row conf_row_port = { .name = CONF_CLIENT_PORT,
 	.live = true,
 	.help = "the port where this clone listens" };
 
+const struct conf_row conf_row_file = { .name = CONF_FILE_STEM "*",
+	.type = CONF_PATH,
+	.detail = "",
+	.role = MC,
+	.help = "a companion file or directory, replicated with the key database" };
+
 int conf_client_number(bool *port, const char *name)
 {
 	size_t n = strlen(CONF_CLIENT_IP);
@@ -77,12 +83,17 @@ int conf_client_number(bool *port, const char *name)
 
 int conf_name_check(const char *name)
 {
-	static const char stem[] = "replication.File.";
+	static const char stem[] = CONF_FILE_STEM;
 	static const char allowed[] = "0123456789_-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 	const char *own = name + strlen(stem);
 
-	if (strncmp(name, stem, strlen(stem)) != 0 ||
-	    (strspn(own, allowed) == strlen(own) && strcspn(own, allowed + 12) == 0))
+	if (strncmp(name, stem, strlen(stem)) != 0)
+		return KC_OK;
+	if (strcmp(own, CONF_FILE_RESERVED) == 0)
+		return err_set(KC_ECONF, "is the name of keydb.MasterKeyFile, which is always a companion");
+	if (strlen(own) > CONF_FILE_NAME_MAX)
+		return err_set(KC_ECONF, "a name of more than %d bytes", CONF_FILE_NAME_MAX);
+	if (strspn(own, allowed) == strlen(own) && strcspn(own, allowed + 12) == 0)
 		return KC_OK;
 	return err_set(KC_ECONF, "'%.100s' is not a name of a companion: a letter, then letters, digits, _ and -", own);
 }
@@ -104,6 +115,8 @@ const struct conf_row *conf_row_find(const char *name)
 	for (size_t i = 0; i < conf_row_count; i++)
 		if (matches(conf_rows[i].name, name))
 			return &conf_rows[i];
+	if (matches(conf_row_file.name, name))
+		return &conf_row_file;
 	if (conf_client_number(&port, name) >= 0)
 		return port ? &conf_row_port : &conf_row_ip;
 	return NULL;

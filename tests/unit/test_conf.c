@@ -204,6 +204,46 @@ T(names__companion__needs_a_plain_name)
 	    "3: replication.File.a.b: 'a.b' is not a name of a companion: a letter, then letters, digits, _ and -");
 }
 
+T(names__companion__is_a_list_by_name)
+{
+	struct conf *c = good("replication.File.token=/var/lib/softhsm/\nreplication.File.P12=k.p12\n");
+	char *value;
+
+	assert_int_equal(c->file_count, 2);
+	assert_string_equal(c->files[0].name, "P12");
+	assert_string_equal(c->files[1].name, "token");
+	assert_string_equal(c->files[1].path, "/var/lib/softhsm");
+	assert_int_equal(conf_get(&value, c, "replication.File.token"), KC_OK);
+	assert_string_equal(value, "/var/lib/softhsm");
+	free(value);
+	assert_int_equal(conf_get(&value, c, "replication.File.none"), KC_OK);
+	assert_null(value);
+	conf_free(c);
+	bad("replication.File.MasterKeyFile=a\n",
+	    "1: replication.File.MasterKeyFile: is the name of keydb.MasterKeyFile, which is always a companion");
+}
+
+/* A companion that held our own folders would give every clone the master's identity, or restore itself. */
+T(names__companion__keeps_apart_from_what_is_ours)
+{
+	static const char nested[] = "replication.File.a=t\nreplication.File.b=t/u\n";
+	struct conf *c = NULL;
+	static const char *const wrong[] = { "keystore", "keystore/x", "secrets/deep/er", "state", "keydb.sqlite",
+		"backups/x", "keystore/keydb.key", ".", "..", "k.properties" };
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		char *text = mem_xasprintf("replication.File.x=%s\n", wrong[i]);
+		int rc = conf_load_text(&c, "k.properties", text, strlen(text), 0, NULL);
+
+		if (rc == KC_OK)
+			print_error("taken: %s\n", wrong[i]);
+		assert_int_equal(rc, KC_ECONF);
+		free(text);
+	}
+	assert_int_equal(conf_load_text(&c, "k.properties", nested, strlen(nested), 0, NULL), KC_ECONF);
+	assert_non_null(strstr(err_text(KC_ECONF), "replication.File.b: "));
+}
+
 T(names__every_error__is_reported_in_order)
 {
 	bad("bogus=1\nreplication.MaxBackupNum=1\nbackup.ClientIP2=h\nrestore.ListenPort=x\n",
@@ -280,6 +320,8 @@ int main(void)
 		cmocka_unit_test(names__later_features__are_still_checked),
 		cmocka_unit_test(values__schedule__are_checked),
 		cmocka_unit_test(names__companion__needs_a_plain_name),
+		cmocka_unit_test(names__companion__is_a_list_by_name),
+		cmocka_unit_test(names__companion__keeps_apart_from_what_is_ours),
 		cmocka_unit_test(names__every_error__is_reported_in_order),
 		cmocka_unit_test(cfg__settings__are_the_dotted_names),
 		cmocka_unit_test(cfg__problems__have_file_line_and_name),
