@@ -107,6 +107,7 @@ int target_reconfigure(struct master *m);
 void target_free_all(struct master *m);
 void target_changed(struct fleet_clone *c, enum fleet_state from, enum fleet_state to, void *arg); /* fleet_change_fn */
 int target_store_dirty(struct master *m);
+#define TARGET_DOWN "its replication task is down; run 'keyclone start' there"
 struct target *target_find(const struct master *m, const char *host_port);
 json_t *target_json(const struct target *t);
 bool target_settled(const struct target *t);

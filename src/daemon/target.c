@@ -289,6 +289,9 @@ static const char *error_code(const struct fleet_record *r)
 json_t *target_json(const struct target *t)
 {
 	const struct fleet_record *r = fleet_record(t->clone);
+	/* What went wrong before has nothing to do with a task that was put down there. */
+	bool down = fleet_state(t->clone) == FLEET_STOPPED && r->stopped;
+	const char *error = down ? TARGET_DOWN : r->last_error;
 	json_t *j = json_pack("{s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:i, s:i}", "host", r->host, "port", (int)r->port,
 	    "state", fleet_state_name(fleet_state(t->clone)), "offered", (json_int_t)r->offered, "stored",
 	    (json_int_t)r->stored, "applied", (json_int_t)r->applied, "lag_seconds",
@@ -303,8 +306,9 @@ json_t *target_json(const struct target *t)
 					  : 0)));
 	json_object_set_new(j, "applied_at", member_time(r->applied_at));
 	json_object_set_new(j, "last_success", member_time(r->last_success));
-	json_object_set_new(j, "last_error", r->last_error[0] != '\0' ? json_string(r->last_error) : json_null());
-	json_object_set_new(j, "last_error_code", r->last_error[0] != '\0' ? json_string(error_code(r)) : json_null());
+	json_object_set_new(j, "last_error", error[0] != '\0' ? json_string(error) : json_null());
+	json_object_set_new(j, "last_error_code",
+	    error[0] == '\0' ? json_null() : json_string(down ? err_msg_code(KC_EBUSY) : error_code(r)));
 	json_object_set_new(j, "retry_at", member_time(fleet_retry_at(t->clone)));
 	json_object_set_new(j, "postponed_until", member_time(r->postponed_until));
 	json_object_set_new(j, "certificate_not_after", member_time(r->not_after));

@@ -183,8 +183,7 @@ static void decide(struct target *t)
 	} else if (is_from_before_a_roll_back(text, sizeof(text), t, h)) {
 		failed(t, FLEET_FAIL_OTHER, KC_ESTALE, text, true);
 	} else if (h->stopped && (m->out == NULL || r->applied < m->out->generation)) {
-		failed(
-		    t, FLEET_FAIL_DECLINED, KC_EBUSY, "its replication task is down; run 'keyclone start' there", true);
+		failed(t, FLEET_FAIL_DECLINED, KC_EBUSY, TARGET_DOWN, true);
 	} else if (m->d->self.stopped && !t->awaited) {
 		idle(t);
 	} else if (m->out == NULL && m->making) {
