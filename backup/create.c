@@ -133,7 +133,9 @@ static int take(struct creation *c)
 	c->result.unchanged = o->unless_content != NULL && o->unless_schema != NULL &&
 			      strcmp(o->unless_content, c->digest.content) == 0 &&
 			      strcmp(o->unless_schema, c->digest.schema) == 0;
-	return KC_OK;
+	if (c->result.unchanged)
+		return KC_OK;
+	return create_compare(c, on_alive);
 }
 
 /* A password's header is being made from here on at the latest. */
@@ -265,6 +267,8 @@ static int make(struct creation *c)
 		rc = report(c, CREATE_FINISH, 95);
 	if (rc == KC_OK)
 		rc = finish(c);
+	if (rc == KC_OK)
+		create_keep_base(c, c->result.generation);
 	c->result.finish_ms = clock_lap(&c->clock);
 	return rc;
 }
@@ -300,10 +304,12 @@ int backup_create(struct create_result *result, const struct create_options *o)
 		rc = use_prepared(&c);
 	if (rc == KC_OK)
 		rc = take(&c);
-	if (rc == KC_OK && !c.result.unchanged)
+	if (rc == KC_OK && !c.result.unchanged && !c.result.held)
 		rc = make(&c);
-	if (rc == KC_OK && c.result.unchanged)
+	else if (rc == KC_OK)
 		rc = check_join(&c);
+	if (rc == KC_OK && c.result.unchanged)
+		create_keep_base(&c, o->base_generation);
 	creation_fini(&c);
 	if (rc < 0) {
 		create_result_fini(&c.result);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "backup/age.h"
+#include "backup/deleted.h"
 #include "backup/source.h"
 #include "backup/store.h"
 #include "keystore/sign.h"
@@ -64,14 +65,26 @@ struct create_options {
 	const char *master_key_file; /* companion file MasterKeyFile, NULL: none */
 	/* Make nothing if the database has these digests (both given): result->unchanged. */
 	const char *unless_content, *unless_schema;
+	/* The snapshot is kept as the base (base.h) of its generation. It is first compared with the base of the newest
+	 * generation, 0: there is none, whose content is `base_digest` (NULL: that was looked at before). If more than
+	 * `max_delete_percent` (0: any number may) of a table's rows are gone nothing is made: result->held; likewise
+	 * if it was held before and the base cannot be read. */
+	bool keep_base;
+	uint64_t base_generation;
+	const char *base_digest;
+	unsigned max_delete_percent;
+	bool was_held;
 	int (*progress)(void *arg, const struct create_progress *p); /* a failure cancels; may be NULL */
 	void *arg;						     /* of progress and reserve */
 };
 
 struct create_result {
 	bool unchanged; /* nothing was made; of the rest only version, digests and rows are set */
-	char *path;	/* heap: the file */
-	char *name;	/* heap: without directory */
+	bool held;	/* nothing was made, as before; `deleted` says why, unless the base could not be read */
+	bool base_good; /* the base of the newest generation is there and was read, or has just been kept */
+	struct deleted deleted;
+	char *path; /* heap: the file */
+	char *name; /* heap: without directory */
 	uint64_t generation;
 	uint64_t size;		 /* of the file */
 	uint64_t header_size;	 /* H */

@@ -45,4 +45,10 @@ struct creation {
 int create_write(struct creation *c, int (*report)(struct creation *c, enum create_phase phase, unsigned percent));
 int create_sign(struct creation *c);
 
+/* create_base.c */
+/* Sets result.held where more would be deleted than is allowed. */
+int create_compare(struct creation *c, int (*alive)(void *arg));
+/* The snapshot becomes the base of this generation. */
+void create_keep_base(struct creation *c, uint64_t generation);
+
 #endif

@@ -157,25 +157,30 @@ void sqlite_tolerate(sqlite3 *db)
 	sqlite3_collation_needed(db, NULL, on_collation);
 }
 
-static int open_image(sqlite3 **out, const char *path, const char *how)
+/* A file that nobody writes, as SQLite wants to be told of it. sqlite3_free. */
+static char *uri_of(const char *path, const char *how)
 {
-	static const int off[] = { SQLITE_DBCONFIG_TRUSTED_SCHEMA, SQLITE_DBCONFIG_ENABLE_TRIGGER,
-		SQLITE_DBCONFIG_ENABLE_VIEW, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION };
 	sqlite3_str *text = sqlite3_str_new(NULL);
-	sqlite3 *db = NULL;
-	const char *p;
-	char *uri;
-	size_t i;
-	int rc;
 
 	sqlite3_str_appendall(text, "file:");
-	for (p = path; *p != '\0'; p++)
+	for (const char *p = path; *p != '\0'; p++)
 		if (strchr("?#%", *p) != NULL)
 			sqlite3_str_appendf(text, "%%%02x", (unsigned char)*p);
 		else
 			sqlite3_str_appendchar(text, 1, *p);
 	sqlite3_str_appendf(text, "?%s", how);
-	uri = sqlite3_str_finish(text);
+	return sqlite3_str_finish(text);
+}
+
+static int open_image(sqlite3 **out, const char *path, const char *how)
+{
+	static const int off[] = { SQLITE_DBCONFIG_TRUSTED_SCHEMA, SQLITE_DBCONFIG_ENABLE_TRIGGER,
+		SQLITE_DBCONFIG_ENABLE_VIEW, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION };
+	sqlite3 *db = NULL;
+	char *uri = uri_of(path, how);
+	size_t i;
+	int rc;
+
 	rc = sqlite3_open_v2(uri, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
 	sqlite3_free(uri);
 	if (rc != SQLITE_OK) {
@@ -202,6 +207,16 @@ static int open_image(sqlite3 **out, const char *path, const char *how)
 int sqlite_open_image(sqlite3 **db, const char *path)
 {
 	return open_image(db, path, "immutable=1");
+}
+
+int sqlite_attach_image(sqlite3 *db, const char *path, const char *name)
+{
+	char *uri = uri_of(path, "immutable=1"), *sql = sqlite3_mprintf("ATTACH %Q AS \"%w\"", uri, name);
+	int rc = sqlite_exec(db, path, sql);
+
+	sqlite3_free(sql);
+	sqlite3_free(uri);
+	return rc;
 }
 
 int sqlite_rewrite_image(const char *path, const char *to, uint32_t page_size)

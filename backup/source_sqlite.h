@@ -43,6 +43,8 @@ int sqlite_info(struct source_info *info, sqlite3 *db, const char *path);
 void sqlite_tolerate(sqlite3 *db);
 /* A file that nobody else has open and that may be hostile: read-only, immutable, everything clever is off. */
 int sqlite_open_image(sqlite3 **db, const char *path);
+/* Another one beside it, under this name. */
+int sqlite_attach_image(sqlite3 *db, const char *path, const char *name);
 /* Write its content to a new file with another page size. */
 int sqlite_rewrite_image(const char *path, const char *to, uint32_t page_size);
 /* Mark a closed file as being in rollback mode, so that it can be read without a WAL beside it. */

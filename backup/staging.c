@@ -89,7 +89,7 @@ static int clean_all(const char *parent)
 }
 
 /* Through links: what is beside the file itself is on its file system. */
-static char *folder_of(const char *keydb_path)
+char *staging_folder(const char *keydb_path)
 {
 	char *real = realpath(keydb_path, NULL), *dir = file_dirname(real != NULL ? real : keydb_path);
 	char *ours = file_join(dir, ".keyclone");
@@ -101,7 +101,7 @@ static char *folder_of(const char *keydb_path)
 
 int staging_parent(char **parent, const char *keydb_path)
 {
-	char *ours = folder_of(keydb_path), *staging = file_join(ours, "staging");
+	char *ours = staging_folder(keydb_path), *staging = file_join(ours, "staging");
 	int rc = file_make_dirs(staging);
 
 	free(ours);
@@ -114,7 +114,7 @@ int staging_parent(char **parent, const char *keydb_path)
 
 int staging_clean(const char *keydb_path)
 {
-	char *ours = folder_of(keydb_path), *staging = file_join(ours, "staging");
+	char *ours = staging_folder(keydb_path), *staging = file_join(ours, "staging");
 	struct stat st;
 	int rc = lstat(ours, &st) == 0 && !S_ISDIR(st.st_mode) ? err_set(KC_EPERM, "%s: not a directory", ours)
 							       : clean_all(staging);

@@ -15,6 +15,8 @@ struct staging {
 	{                \
 		.fd = -1 \
 	}
+/* What is ours beside the database: "<its folder>/.keyclone". Heap. */
+char *staging_folder(const char *keydb_path);
 /* Where they are: "<folder of the database>/.keyclone/staging", made 0700 where it is missing. Heap. */
 int staging_parent(char **parent, const char *keydb_path);
 /* Makes "<parent>/<random>", 0700. */

@@ -94,8 +94,8 @@ K(compression_level, INT, "backup.CompressionLevel", "1", NULL, "", 1, 19, M, 0,
   "level of zstd") \
 K(key_derivation_work, INT, "backup.KeyDerivationWork", "17", NULL, "", 15, 20, M, 0, LIVE, \
   "log2 of scrypt's N; scrypt takes 128*8*2^n bytes of memory") \
-L(INT, "backup.MaxDeletePercent", "", 0, 100, M, \
-  "a run that would delete more of a table's rows is held") \
+K(max_delete_percent, INT, "backup.MaxDeletePercent", "20", NULL, "%", 0, 100, M, 0, LIVE, \
+  "a run that would delete more of a table's rows, and at least ten, is held; 0: none is") \
 K(tls_alias, STR, "backup.TLSCertAlias", NULL, NULL, "", 0, 0, MC, 0, LIVE, \
   "the certificate of this machine; unset: the only alias with a key") \
 L(BOOL, "backup.ReleaseKeysOnSuccessfulBackup", "", 0, 0, M, \

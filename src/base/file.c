@@ -207,6 +207,11 @@ int file_rename(const char *from, const char *to)
 	return sync_dir_of(to);
 }
 
+int file_move(const char *from, const char *to)
+{
+	return rename(from, to) < 0 ? err_errno("%s: cannot rename to %s", from, to) : KC_OK;
+}
+
 int file_remove(const char *path)
 {
 	if (unlink(path) < 0) {

@@ -207,6 +207,12 @@ M(INTERRUPTED, "KC0208W", "Interrupted by a crash or power failure.",           
   "The daemon, its worker or the machine went down in the middle of this. The record closes what had been begun; "   \
   "the start that wrote it has looked what was done, and finished or undid the rest.",                               \
   "Nothing. If it repeats without a power failure, see the journal for what killed the daemon.")                     \
+M(RUN_HELD, "KC0230W", "A replication run is held.",                                                                 \
+  "The key database lacks more rows of a table than `backup.MaxDeletePercent` allows, compared with what was "       \
+  "replicated last. Nothing is sent: the clones, and the backups, still have those rows.",                           \
+  "`keyclone status` says which table, and how many of how many. Where it is meant: `keyclone replicate-now "        \
+  "--allow-deletes`, once. Where it is not: bring the rows back (`keyclone backup restore FILE --merge` adds what is "\
+  "missing); the hold then ends by itself.")                                                                         \
 M(CLONE_DIVERGED, "KC0210E", "The clone has diverged.",                                                              \
   "The clone's key database holds rows that did not come from the master (somebody wrote to it). It refuses "        \
   "restores, so that no key is lost.",                                                                               \

@@ -74,8 +74,8 @@ static void on_progress(const json_t *progress, void *arg)
 
 static int cmd_replicate_now(struct cli *c)
 {
-	json_t *request = json_pack("{s:s, s:b, s:b}", "verb", "replicate-now", "full", (int)cli_flag(c, "full"),
-	    "wait", (int)!cli_flag(c, "no-wait"));
+	json_t *request = json_pack("{s:s, s:b, s:b, s:b}", "verb", "replicate-now", "full", (int)cli_flag(c, "full"),
+	    "allow_deletes", (int)cli_flag(c, "allow-deletes"), "wait", (int)!cli_flag(c, "no-wait"));
 	json_t *result = NULL, *clones = json_array();
 	struct bars *bars = NULL;
 	const char *name;
@@ -177,6 +177,7 @@ static int cmd_diverged_discard(struct cli *c)
 static const struct cli_option replicate_options[] = {
 	{ "clone", 0, CLI_MANY, "HOST:PORT", "only this clone (may be given several times)" },
 	{ "full", 0, CLI_FLAG, NULL, "make and send a full backup even if nothing has changed" },
+	{ "allow-deletes", 0, CLI_FLAG, NULL, "also what would delete more than backup.MaxDeletePercent, this once" },
 	{ "no-wait", 0, CLI_FLAG, NULL, "begin, and do not wait for the clones" },
 	{ NULL },
 };

@@ -57,6 +57,8 @@ int status_verdict(const json_t *status)
 		return err_set(KC_EFOUND, "the task is down");
 	if (strncmp(member_text(status, "last_check_result"), "failed", 6) == 0)
 		return err_set(KC_EFOUND, "the last check %s", member_text(status, "last_check_result"));
+	if (json_is_object(json_object_get(status, "held")))
+		return err_set(KC_EFOUND, "a run is held");
 	json_array_foreach(json_object_get(status, "clones"), i, j)
 		if (is_bad(member_text(j, "state")))
 			return err_set(KC_EFOUND, "clone %s is %s", member_text(j, "host"), member_text(j, "state"));
@@ -164,6 +166,19 @@ static void print_clock(const json_t *c)
 	free(name);
 }
 
+static void print_held(const json_t *held)
+{
+	char at[40];
+
+	if (json_is_object(held))
+		printf(
+		    "HELD since %s: %lld of %lld rows of table %s would be deleted. Nothing is sent until the rows are "
+		    "back, or\n"
+		    "  'keyclone replicate-now --allow-deletes' says that it is meant.\n",
+		    local_time(at, sizeof(at), member_text(held, "since")), member_int(held, "deleted"),
+		    member_int(held, "rows"), member_text(held, "table"));
+}
+
 void status_print(const json_t *status)
 {
 	const json_t *clones = json_object_get(status, "clones");
@@ -184,6 +199,7 @@ void status_print(const json_t *status)
 		if (member_int(j, "days_left") < EXPIRING_DAYS)
 			printf(
 			    "Certificate %s ends in %lld days.\n", member_text(j, "alias"), member_int(j, "days_left"));
+	print_held(json_object_get(status, "held"));
 	print_self(status);
 	print_alerts(status);
 	if (json_array_size(clones) == 0)

@@ -246,6 +246,8 @@ void master_reloaded(struct master *m)
 	configure_schedule(m);
 	if (!m->d->self.stopped && m->d->conf->daily_backup == NULL)
 		master_schedule_sooner(m->schedule, 0);
+	if (held_is(m))
+		master_look(m, true); /* perhaps more may be deleted now */
 }
 
 static json_t *run_json(const struct master *m)
@@ -274,6 +276,7 @@ int64_t master_status(const struct master *m, json_t *status)
 	    self->last_check_result[0] != '\0' ? json_string(self->last_check_result) : json_null());
 	json_object_set_new(status, "unreplicated_since", member_time(self->unreplicated_since));
 	json_object_set_new(status, "run", run);
+	json_object_set_new(status, "held", held_json(m));
 	/* Both roles have the same shape; a master has what it made, and no master. */
 	json_object_set_new(status, "self",
 	    json_pack("{s:I, s:n, s:I, s:n, s:b, s:n, s:{s:n, s:n}}", "applied", (json_int_t)self->complete,

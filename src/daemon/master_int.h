@@ -70,6 +70,8 @@ struct master {
 	bool looking;			/* a check or backup job is queued or running */
 	bool making;			/* a generation is reserved, its backup is being made */
 	bool made_anew;			/* the backup under way is the full that state_self.want_full asks for */
+	bool allow_deletes;		/* the next backup is made whatever it deletes */
+	bool allowed;			/* … the last one that was begun was so */
 	bool want_full;			/* the next look makes a backup whatever */
 	bool look_again;
 	bool marking;	      /* a job finds out whether there is something unreplicated */
@@ -91,6 +93,17 @@ void master_mark(struct master *m);
 json_t *master_check_request(const struct master *m);
 /* What clones are offered when no backup is being made. */
 int master_load_newest(struct master *m);
+
+/* The look's outcome, as status says it; durable. */
+void master_checked(struct master *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* held.c */
+bool held_is(const struct master *m);
+/* "60 of 100 rows of table keys would be deleted" */
+void held_text(char *out, size_t size, const struct master *m);
+void held_begin(struct master *m, const json_t *held); /* of the worker's result; again is fine */
+void held_end(struct master *m, bool unchanged);       /* the look found nothing to hold */
+json_t *held_json(const struct master *m);	       /* null where nothing is held */
 
 /* master_run.c */
 void master_run_begin(struct master *m, uint64_t generation);

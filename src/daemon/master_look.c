@@ -18,8 +18,7 @@
 #include "base/str.h"
 #include "master_int.h"
 
-static void checked(struct master *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void checked(struct master *m, const char *fmt, ...)
+void master_checked(struct master *m, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -48,7 +47,7 @@ static bool has_whole(const struct master *m)
 /* A backup, whatever has changed. */
 static bool must_make(const struct master *m)
 {
-	return m->want_full || m->d->self.want_full || !has_whole(m);
+	return m->want_full || m->allow_deletes || m->d->self.want_full || !has_whole(m);
 }
 
 /* The worker is about to write: give it a number that was never given before, and say so in the audit log. */
@@ -135,7 +134,7 @@ static void backup_made(struct master *m, const json_t *result)
 	rc = state_put_digest(m->d->state, self->lineage, self->complete, self->digest);
 	if (rc < 0)
 		log_warn("what generation %" PRIu64 " held is not remembered: %s", self->complete, err_text(rc));
-	checked(m, "generation %" PRIu64 " was made", self->complete);
+	master_checked(m, "generation %" PRIu64 " was made", self->complete);
 	daemon_audit(m->d, &r);
 	fleet_set_unreplicated(m->fleet, 0);
 	rc = offering_complete(m->out, self);
@@ -183,7 +182,7 @@ static void backup_failed(struct master *m, int rc)
 	target_offer_all(m);
 	m->looking = m->look_again = false;
 	m->changed_at = m->look_changed;
-	checked(m, "failed: %.480s", why);
+	master_checked(m, "failed: %.480s", why);
 	wait_fail_all(m, err_set(rc, "%s", why));
 	m->backup_wait_ms = daemon_back_off(m->d, m->backup_wait_ms);
 	m->not_before = loop_now(m->d->loop) + m->backup_wait_ms;
@@ -197,7 +196,7 @@ static void nothing_new(struct master *m)
 {
 	m->d->self.unreplicated_since = 0;
 	fleet_set_unreplicated(m->fleet, 0);
-	checked(m, "no change since generation %" PRIu64, m->d->self.complete);
+	master_checked(m, "no change since generation %" PRIu64, m->d->self.complete);
 }
 
 static void look_done(struct master *m)
@@ -228,6 +227,12 @@ static void on_backup_done(int rc, const json_t *result, void *arg)
 		return;
 	}
 	m->backup_wait_ms = 0;
+	if (json_object_get(result, "held") != NULL) {
+		held_begin(m, json_object_get(result, "held"));
+		look_done(m);
+		return;
+	}
+	held_end(m, json_is_true(json_object_get(result, "unchanged")));
 	if (json_is_true(json_object_get(result, "unchanged")))
 		nothing_new(m);
 	else
@@ -244,6 +249,12 @@ static void start_backup(struct master *m)
 
 	m->want_full = false;
 	m->made_anew = self->want_full;
+	json_object_set_new(
+	    request, "base", json_pack("{s:I, s:s}", "generation", (json_int_t)self->complete, "digest", self->digest));
+	json_object_set_new(request, "held", json_boolean(held_is(m)));
+	json_object_set_new(request, "allow_deletes", json_boolean(m->allow_deletes));
+	m->allowed = m->allow_deletes;
+	m->allow_deletes = false;
 	if (!full) {
 		json_object_set_new(request, "digest", json_string(self->digest));
 		json_object_set_new(request, "schema", json_string(self->schema));
@@ -264,7 +275,8 @@ static void on_check_done(int rc, const json_t *result, void *arg)
 		start_backup(m);
 		return;
 	}
-	nothing_new(m);
+	if (!held_is(m)) /* else it is still as it was */
+		nothing_new(m);
 	look_done(m);
 }
 

@@ -63,6 +63,7 @@ json_t *status_json(const struct daemon *d)
 	json_object_set_new(j, "last_check_result", json_null());
 	json_object_set_new(j, "unreplicated_since", json_null());
 	json_object_set_new(j, "run", json_null());
+	json_object_set_new(j, "held", json_null());
 	json_object_set_new(j, "self", json_null());
 	json_object_set_new(j, "clones", json_array());
 	json_object_set(j, "database", d->database);

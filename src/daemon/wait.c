@@ -61,6 +61,7 @@ static json_t *clones_json(const struct waiter *w)
 /* 0 when every clone has it, or has it stored for its hour. */
 static int verdict(const struct waiter *w)
 {
+	char text[300];
 	unsigned total = 0, done = 0, held = 0;
 
 	for (const struct target *t = w->master->targets; t != NULL; t = t->next) {
@@ -71,6 +72,10 @@ static int verdict(const struct waiter *w)
 		total++;
 		done += has;
 		held += !has && fleet_state(t->clone) == FLEET_HELD;
+	}
+	if (held_is(w->master)) {
+		held_text(text, sizeof(text), w->master);
+		return err_set(KC_EFAIL, "held: %s; where that is meant: --allow-deletes", text);
 	}
 	if (done == total)
 		return KC_OK;
@@ -218,6 +223,8 @@ void master_replicate_now(struct master *m, struct control_client *c, const json
 	control_on_gone(c, on_gone, w);
 	if (json_is_true(json_object_get(request, "full")))
 		m->want_full = true;
+	if (json_is_true(json_object_get(request, "allow_deletes")))
+		m->allow_deletes = true;
 	w->look = m->look_number + 1;
 	master_look(m, true);
 	if (json_is_false(json_object_get(request, "wait"))) {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backup/base.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/ipc.h"
@@ -86,10 +87,15 @@ static int reserve(void *arg, uint64_t *generation)
 static void set_result(json_t *j, const struct create_result *r)
 {
 	json_object_set_new(j, "unchanged", json_boolean(r->unchanged));
+	if (r->held)
+		json_object_set_new(j, "held",
+		    json_pack("{s:s, s:I, s:I, s:i}", "table", r->deleted.table, "deleted",
+			(json_int_t)r->deleted.deleted, "rows", (json_int_t)r->deleted.rows, "tables",
+			(int)r->deleted.tables));
 	json_object_set_new(j, "digest", json_string(r->content));
 	json_object_set_new(j, "schema", json_string(r->schema));
 	json_object_set_new(j, "rows", json_integer((json_int_t)r->rows));
-	if (r->unchanged)
+	if (r->unchanged || r->held)
 		return;
 	json_object_set_new(j, "path", json_string(r->path));
 	json_object_set_new(j, "name", json_string(r->name));
@@ -111,6 +117,24 @@ static void keep_key(struct worker *w, struct create_result *r)
 	w->key = r->key;
 	w->key_path = r->path != NULL ? mem_xstrdup(r->path) : NULL;
 	r->key = NULL;
+}
+
+/* Only the base of the newest generation stays. What the daemon says is held is held until the base says otherwise. */
+static void use_base(struct create_options *o, const struct worker *w, const json_t *request)
+{
+	const json_t *base = json_object_get(request, "base");
+	char *path;
+
+	o->keep_base = w->conf->max_delete_percent > 0;
+	o->base_generation = member_u64(base, "generation");
+	path = base_path(w->conf->keydb_path, o->lineage, o->base_generation);
+	base_prune(w->conf->keydb_path, o->keep_base ? path : NULL);
+	free(path);
+	if (w->base_good != o->base_generation)
+		o->base_digest = member_text(base, "digest");
+	o->was_held = json_is_true(json_object_get(request, "held"));
+	o->max_delete_percent =
+	    json_is_true(json_object_get(request, "allow_deletes")) ? 0 : (unsigned)w->conf->max_delete_percent;
 }
 
 int worker_job_backup(json_t *result, struct worker *w, const json_t *request)
@@ -146,6 +170,7 @@ int worker_job_backup(json_t *result, struct worker *w, const json_t *request)
 		o.unless_content = digest;
 		o.unless_schema = json_string_value(json_object_get(request, "schema"));
 	}
+	use_base(&o, w, request);
 	o.prepared = &w->prepared;
 	source_set_alive(w->source, worker_alive, w);
 	rc = companion_master_key(&o.master_key_file, c, w->source);
@@ -156,7 +181,8 @@ int worker_job_backup(json_t *result, struct worker *w, const json_t *request)
 	w->version = r.version;
 	w->version_known = true;
 	set_result(result, &r);
-	if (!r.unchanged)
+	w->base_good = !r.base_good ? 0 : r.unchanged || r.held ? o.base_generation : r.generation;
+	if (!r.unchanged && !r.held)
 		keep_key(w, &r);
 	create_result_fini(&r);
 	return KC_OK;

@@ -19,7 +19,8 @@ struct worker {
 	bool version_known;
 	struct age_key *key; /* file key of the backup `key_path` */
 	char *key_path;
-	uint64_t alive_at; /* last sign of life, monotonic ms */
+	uint64_t base_good; /* the generation whose base was made or read in this life */
+	uint64_t alive_at;  /* last sign of life, monotonic ms */
 	int fd;
 	bool opened;
 	bool checkpoint_due; /* a restore is in the write-ahead log only */
