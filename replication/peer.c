@@ -46,7 +46,7 @@ static enum peer_verdict decide_role(const struct cert_info *cert, const struct 
 	if (cert->role != expected)
 		return PEER_WRONG_ROLE;
 	if (rule->host != NULL && !peer_may_speak(decide_name(cert, rule)))
-		return PEER_WRONG_HOST;
+		return rule->successor && expected == CERT_ROLE_MASTER ? PEER_ELSEWHERE : PEER_WRONG_HOST;
 	return PEER_ROLE;
 }
 

@@ -6,7 +6,8 @@
  *
  *   site     its public key is our own leaf's: the shared site certificate, which cannot tell master from clone
  *   role     its anchor is an authority of our own: the certificate must carry the role that we expect, and where a
- *            host is expected, its name must be that host or a common name of AuthorizedCNs
+ *            host is expected, its name must be that host or a common name of AuthorizedCNs; or, with `successor`,
+ *            the owner looks at what it says before it takes anything of it
  *   host     any other anchor: its name must be the expected host or a common name of AuthorizedCNs
  *
  * What is a match with a host: cert_info_matches(). For AuthorizedCNs the common name alone counts, without case.
@@ -25,6 +26,7 @@ struct cert_info;
 #define PEER_TABLE(P)                                                                                     \
 	P(PEER_SITE, true, "KC0000I", "shared site certificate")                                          \
 	P(PEER_ROLE, true, "KC0000I", "certificate of our authority")                                     \
+	P(PEER_ELSEWHERE, true, "KC0000I", "master's certificate of our authority, for another host")     \
 	P(PEER_HOST, true, "KC0000I", "name in the certificate")                                          \
 	P(PEER_CN, true, "KC0000I", "authorised common name")                                             \
 	P(PEER_NO_CERT, false, "KC0301E", "it sent no certificate")                                       \
@@ -54,7 +56,8 @@ struct peer_rule {
 	enum proto_role role;	/* what the peer must be */
 	const char *host;	/* the configured name or address; NULL: any (a clone without MasterHost) */
 	const char *const *cns; /* tls.AuthorizedCNs, NULL-terminated, or NULL */
-	const char *own_spki;	/* cert_info.spki_sha256 of our own leaf; NULL: conn takes it from the credentials */
+	bool successor;	      /* a clone: a master of our authority may be elsewhere (PEER_ELSEWHERE): a promoted one */
+	const char *own_spki; /* cert_info.spki_sha256 of our own leaf; NULL: conn takes it from the credentials */
 };
 
 /* Decide about a peer whose chain verified. Never PEER_UNDECIDED; one of the first rows (true) or a refusal. */

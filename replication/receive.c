@@ -311,6 +311,11 @@ const struct proto_hello *receive_session_hello(const struct receive_session *s)
 	return &s->hello;
 }
 
+enum peer_verdict receive_session_verdict(const struct receive_session *s)
+{
+	return conn_verdict(s->conn);
+}
+
 const struct cert_info *receive_session_cert(const struct receive_session *s)
 {
 	return conn_cert(s->conn);

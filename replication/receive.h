@@ -122,6 +122,7 @@ void receive_greet_anew(struct receive *r);
 const char *receive_session_name(const struct receive_session *s);		  /* "10.0.0.1:40112" */
 const char *receive_session_address(const struct receive_session *s);		  /* "10.0.0.1" */
 const struct proto_hello *receive_session_hello(const struct receive_session *s); /* the master's */
+enum peer_verdict receive_session_verdict(const struct receive_session *s);	  /* by which rule it may speak */
 const struct cert_info *receive_session_cert(const struct receive_session *s);
 
 #endif

@@ -108,15 +108,22 @@ int failover_apply(struct failover *f)
 int failover_probe(bool *answers, char **who, struct failover *f)
 {
 	const struct conf *conf = f->c->conf;
-	const char *host = conf->master_host != NULL ? conf->master_host : f->siblings.host;
-	int port = conf->master_host == NULL && f->siblings.port > 0 ? (int)f->siblings.port : conf->master_listen_port;
-	int rc;
+	const char *host = conf->master_host;
+	int port = conf->master_listen_port, rc;
 
 	*answers = false;
 	*who = NULL;
+	/* As the daemon sees it: a promoted one that was followed, the configured one, the one that was heard last. */
+	if (host != NULL && f->self.successor[0] != '\0' && strcmp(f->self.successor_of, host) == 0) {
+		host = f->self.successor;
+		port = f->self.successor_port > 0 ? (int)f->self.successor_port : port;
+	} else if (host == NULL) {
+		host = f->siblings.address;
+		port = f->siblings.port > 0 ? (int)f->siblings.port : port;
+	}
 	if (host[0] == '\0')
 		return KC_OK;
-	rc = probe_master(answers, conf, host, port);
+	rc = probe_master(answers, conf, host, port, conf->master_host != NULL);
 	if (rc == KC_OK)
 		*who = host_port_format(host, port);
 	return rc;

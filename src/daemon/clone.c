@@ -31,7 +31,7 @@ static int on_hello(struct receive_session *s, const struct proto_hello *master,
 	struct clone_role *c = arg;
 	struct state_self *self = &c->d->self;
 	const struct cert_info *cert = receive_session_cert(s);
-	int rc = clone_judge_master(c, master, receive_session_name(s));
+	int rc = clone_judge_master(c, master, s);
 
 	if (rc < 0)
 		return rc;
@@ -44,7 +44,7 @@ static int on_hello(struct receive_session *s, const struct proto_hello *master,
 	self->master_stopped = master->stopped;
 	silence_heard(c->silence);
 	daemon_save(c->d);
-	clone_remember_fleet(c, master);
+	clone_remember_fleet(c, master, s);
 	STR_COPY(c->signer, master->signing_key);
 	STR_COPY(ours->product, PACKAGE_NAME " " PACKAGE_VERSION);
 	STR_COPY(ours->lineage, self->lineage);
@@ -301,12 +301,11 @@ static void on_knock_closed(struct conn *conn, int rc, const char *text, void *a
 static void knock(struct clone_role *c)
 {
 	static const struct conn_events events = { .on_ready = on_knock_ready, .on_closed = on_knock_closed };
-	const struct conf *conf = c->d->conf;
 	struct conn_options o = daemon_conn_options(c->d);
 
-	if (conf->master_host != NULL)
-		c->knock =
-		    conn_connect(c->d->loop, conf->master_host, (uint16_t)conf->master_listen_port, &o, &events, c);
+	if (daemon_master_host(c->d) != NULL)
+		c->knock = conn_connect(
+		    c->d->loop, daemon_master_host(c->d), (uint16_t)daemon_master_port(c->d), &o, &events, c);
 }
 
 int clone_start(struct clone_role *c)

@@ -32,13 +32,15 @@ struct clone_role {
 
 /* clone_lineage.c */
 /* May this master go on speaking? KC_EFENCED, KC_EFOREIGN, with both lineages. */
-int clone_judge_master(const struct clone_role *c, const struct proto_hello *master, const char *name);
+int clone_judge_master(const struct clone_role *c, const struct proto_hello *master, const struct receive_session *s);
 /* Is what it offers of a lineage that is followed here, and newer than what is applied? Else *why. The worker judges
  * again, by what is signed. */
 int clone_judge_offer(struct proto_decline *why, const struct clone_role *c, const struct proto_hello *master,
     const struct proto_offer *o);
 /* The fleet as the master names it is what a promotion of this machine takes over. */
-void clone_remember_fleet(struct clone_role *c, const struct proto_hello *master);
+void clone_remember_fleet(struct clone_role *c, const struct proto_hello *master, const struct receive_session *s);
+/* A child lineage is followed from now on: its master is where the configured one was. Only in d->self. */
+void clone_take_successor(struct clone_role *c);
 
 /* clone_restore.c */
 /* Is there a backup on disk that is not applied? */

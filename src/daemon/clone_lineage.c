@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "clone_int.h"
+#include "keystore/cert.h"
 
 static enum lineage_verdict judge(
     const struct clone_role *c, const struct proto_hello *master, uint64_t generation, const char *digest)
@@ -34,8 +35,8 @@ static int fenced(const struct clone_role *c, const char *lineage)
 	char *address = NULL;
 	int rc;
 
-	if (state_get_siblings(f, c->d->state) == KC_OK && f->host[0] != '\0' && f->port > 0)
-		address = host_port_format(f->host, (int)f->port);
+	if (state_get_siblings(f, c->d->state) == KC_OK && f->address[0] != '\0' && f->port > 0)
+		address = host_port_format(f->address, (int)f->port);
 	rc = err_set(KC_EFENCED,
 	    "lineage %.8s was replaced by %.8s%s%.100s (generation %" PRIu64
 	    "); on the old master: keyclone demote --master %.100s",
@@ -46,9 +47,19 @@ static int fenced(const struct clone_role *c, const char *lineage)
 	return rc;
 }
 
-int clone_judge_master(const struct clone_role *c, const struct proto_hello *master, const char *name)
+int clone_judge_master(const struct clone_role *c, const struct proto_hello *master, const struct receive_session *s)
 {
+	bool elsewhere = receive_session_verdict(s) == PEER_ELSEWHERE;
+	const char *name = receive_session_name(s);
+
 	switch (judge(c, master, 0, NULL)) {
+	case LINEAGE_FIRST:
+	case LINEAGE_SAME:
+		/* Only a promotion moves the master. */
+		return !elsewhere ? KC_OK
+				  : err_set(KC_EPERM,
+					"its certificate is for another host than replication.MasterHost (%.100s)",
+					daemon_master_host(c->d));
 	case LINEAGE_FENCED:
 		return fenced(c, master->lineage);
 	case LINEAGE_FOREIGN:
@@ -95,7 +106,46 @@ int clone_judge_offer(struct proto_decline *why, const struct clone_role *c, con
 	}
 }
 
-void clone_remember_fleet(struct clone_role *c, const struct proto_hello *master)
+/* What the master can be reached by, and is known by in its certificate, where that has names at all. */
+static const char *address_of(const struct proto_hello *master, const struct receive_session *s)
+{
+	const struct cert_info *cert = receive_session_cert(s);
+	const char *address = receive_session_address(s);
+
+	if (cert == NULL || cert_info_matches(cert, address) || receive_session_verdict(s) == PEER_SITE)
+		return address;
+	if (cert_info_matches(cert, master->host))
+		return master->host;
+	return cert->dns_count > 0 ? cert->dns[0] : cert->ip_count > 0 ? cert->ips[0] : cert->cn;
+}
+
+void clone_take_successor(struct clone_role *c)
+{
+	struct state_siblings *f = mem_xalloc(sizeof(*f));
+	struct state_self *self = &c->d->self;
+	const char *configured = c->d->conf->master_host;
+
+	if (configured != NULL && state_get_siblings(f, c->d->state) == KC_OK &&
+	    strcmp(f->lineage, self->lineage) == 0 && f->address[0] != '\0') {
+		bool moved = strcmp(f->address, configured) != 0 || f->port != c->d->conf->master_listen_port;
+
+		STR_COPY(self->successor, moved ? f->address : "");
+		STR_COPY(self->successor_of, moved ? configured : "");
+		self->successor_port = moved ? f->port : 0;
+	}
+	if (configured != NULL && self->successor[0] != '\0')
+		log_info("the master is at %s now, port %d; replication.MasterHost still says %s",
+		    daemon_master_host(c->d), daemon_master_port(c->d), configured);
+	free(f);
+}
+
+static bool same_fleet(const struct state_siblings *a, const struct state_siblings *b)
+{
+	return strcmp(a->clones, b->clones) == 0 && strcmp(a->lineage, b->lineage) == 0 &&
+	       strcmp(a->host, b->host) == 0 && strcmp(a->address, b->address) == 0 && a->port == b->port;
+}
+
+void clone_remember_fleet(struct clone_role *c, const struct proto_hello *master, const struct receive_session *s)
 {
 	struct state_siblings *f = mem_xalloc(sizeof(*f)), *old = mem_xalloc(sizeof(*old));
 	size_t n = 0;
@@ -104,11 +154,13 @@ void clone_remember_fleet(struct clone_role *c, const struct proto_hello *master
 	for (unsigned i = 0; i < master->clone_count; i++)
 		n += (size_t)snprintf(
 		    f->clones + n, sizeof(f->clones) - n, "%s%.261s", i > 0 ? " " : "", master->clones[i]);
+	STR_COPY(f->lineage, master->lineage);
 	STR_COPY(f->host, master->host);
+	STR_COPY(f->address, address_of(master, s));
 	f->port = (int64_t)master->listen_port;
 	f->at = time(NULL);
 	rc = state_get_siblings(old, c->d->state);
-	if (rc < 0 || strcmp(old->clones, f->clones) != 0 || strcmp(old->host, f->host) != 0 || old->port != f->port)
+	if (rc < 0 || !same_fleet(old, f))
 		rc = state_put_siblings(c->d->state, f);
 	if (rc < 0)
 		log_warn("the master's list of clones is not kept: %s", err_text(rc));

@@ -48,6 +48,7 @@ static int take_as_applied(struct clone_role *c, const struct state_intent *i)
 		.outcome = AUDIT_SUCCESS,
 		.generation = i->generation,
 		.detail = self->diverged_detail };
+	bool child = self->lineage[0] != '\0' && strcmp(self->lineage, i->lineage) != 0;
 	int rc;
 
 	if (self->discard)
@@ -62,8 +63,14 @@ static int take_as_applied(struct clone_role *c, const struct state_intent *i)
 	self->discard = self->diverged = false;
 	self->diverged_detail[0] = '\0';
 	self->after_restore = self->generation;
+	if (child)
+		clone_take_successor(c);
 	rc = daemon_set_lineage(c->d);
-	return rc < 0 ? rc : state_put_applied(c->d->state, self);
+	if (rc == KC_OK)
+		rc = state_put_applied(c->d->state, self);
+	if (child)
+		clone_reloaded(c);
+	return rc;
 }
 
 static void audit_resolved(struct clone_role *c, const struct state_intent *i, bool written)
@@ -263,7 +270,7 @@ static void restored(struct clone_role *c, const json_t *result, struct proto_re
 	STR_COPY(self->backup, c->stored.backup);
 	self->rows = (uint64_t)json_integer_value(json_object_get(result, "rows"));
 	if (child)
-		receive_greet_anew(c->receive); /* the master that was replaced is to hear of it */
+		clone_take_successor(c);
 	self->applied_at = self->last_completed = time(NULL);
 	if (self->discard && json_integer_value(json_object_get(result, "only_here")) > 0)
 		daemon_audit(c->d, &discarded);
@@ -275,6 +282,8 @@ static void restored(struct clone_role *c, const json_t *result, struct proto_re
 	rc = state_put_applied(c->d->state, self);
 	if (rc < 0)
 		daemon_end(c->d, err_exit_status(rc)); /* the intent is still there: the next start goes on */
+	if (child)
+		clone_reloaded(c); /* others may push; the master that was replaced is to hear of it */
 	if (warning != NULL)
 		log_warn("generation %" PRIu64 ": %s", c->stored.generation, warning);
 	daemon_audit(c->d, &r);

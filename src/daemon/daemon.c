@@ -39,6 +39,24 @@ int daemon_set_lineage(struct daemon *d)
 	return rc < 0 ? err_prefix(rc, "state database") : KC_OK;
 }
 
+/* Until somebody configures another host than the one it stands for. */
+static bool has_successor(const struct daemon *d)
+{
+	return d->self.successor[0] != '\0' && d->conf->master_host != NULL &&
+	       strcmp(d->self.successor_of, d->conf->master_host) == 0;
+}
+
+const char *daemon_master_host(const struct daemon *d)
+{
+	return has_successor(d) ? d->self.successor : d->conf->master_host;
+}
+
+int daemon_master_port(const struct daemon *d)
+{
+	return has_successor(d) && d->self.successor_port > 0 ? (int)d->self.successor_port
+							      : d->conf->master_listen_port;
+}
+
 int daemon_audit(struct daemon *d, const struct audit_record *r)
 {
 	int rc = audit_write(d->audit, r);
@@ -99,7 +117,8 @@ struct conn_options daemon_conn_options(const struct daemon *d)
 		.self = master ? PROTO_MASTER : PROTO_CLONE,
 		.idle_ms = d->conf->timeout_ms,
 		.rule = { .role = master ? PROTO_CLONE : PROTO_MASTER,
-		    .host = master ? NULL : d->conf->master_host,
+		    .host = master ? NULL : daemon_master_host(d),
+		    .successor = !master,
 		    .cns = (const char *const *)d->conf->authorized_cns.items } };
 }
 

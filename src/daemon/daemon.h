@@ -68,6 +68,11 @@ int daemon_save(struct daemon *d);
 /* d->self has another lineage: its ancestors, for everybody who judges by them. KC_EFORMAT. */
 int daemon_set_lineage(struct daemon *d);
 
+/* Clone: where the master is: replication.MasterHost and replication.MasterListenPort, or what took their place when a
+ * promoted master was followed. NULL: any. */
+const char *daemon_master_host(const struct daemon *d);
+int daemon_master_port(const struct daemon *d);
+
 /* Write an audit record; host and role are filled in. An error is logged, and returned for operations that must not go
  * on without their record. */
 int daemon_audit(struct daemon *d, const struct audit_record *r);

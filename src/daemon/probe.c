@@ -30,14 +30,15 @@ static void on_closed(struct conn *c, int rc, const char *text, void *arg)
 	loop_stop(p->loop);
 }
 
-static void run(struct probe *p, const char *host, int port, struct tls_creds *creds, const struct conf *conf)
+static void run(
+    struct probe *p, const char *host, int port, bool pinned, struct tls_creds *creds, const struct conf *conf)
 {
 	static const struct conn_events events = { .on_ready = on_ready, .on_closed = on_closed };
 	struct conn_options o = { .creds = creds,
 		.self = PROTO_CLONE,
 		.idle_ms = conf->timeout_ms,
 		.rule = { .role = PROTO_MASTER,
-		    .host = conf->master_host,
+		    .host = pinned ? host : NULL,
 		    .cns = (const char *const *)conf->authorized_cns.items } };
 	struct conn *c;
 
@@ -48,7 +49,7 @@ static void run(struct probe *p, const char *host, int port, struct tls_creds *c
 	loop_free(p->loop);
 }
 
-int probe_master(bool *answers, const struct conf *conf, const char *host, int port)
+int probe_master(bool *answers, const struct conf *conf, const char *host, int port, bool pinned)
 {
 	struct tls_creds *creds = NULL;
 	json_t *certificate = NULL;
@@ -57,7 +58,7 @@ int probe_master(bool *answers, const struct conf *conf, const char *host, int p
 
 	if (rc < 0)
 		return rc;
-	run(&p, host, port, creds, conf);
+	run(&p, host, port, pinned, creds, conf);
 	*answers = p.answered;
 	tls_creds_unref(creds);
 	json_decref(certificate);

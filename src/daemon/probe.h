@@ -9,6 +9,7 @@
 
 /* *answers: a session came about by the rules that a clone of this configuration has for its master: TLS, chain, role,
  * name. Who refuses us, is refused, or is silent does not answer. Only our own credentials can make it fail. */
-int probe_master(bool *answers, const struct conf *conf, const char *host, int port);
+/* `pinned`: its certificate has to be for `host`. */
+int probe_master(bool *answers, const struct conf *conf, const char *host, int port, bool pinned);
 
 #endif

@@ -40,6 +40,9 @@ static const struct state_field self_fields[] = {
 	STATE_FLAG(state_self, diverged),
 	STATE_FLAG(state_self, discard),
 	STATE_TEXT(state_self, diverged_detail),
+	STATE_TEXT(state_self, successor),
+	STATE_TEXT(state_self, successor_of),
+	STATE_INT(state_self, successor_port),
 	STATE_INT(state_self, master_contact),
 	STATE_TEXT(state_self, master_host),
 	STATE_FLAG(state_self, master_stopped),
@@ -127,7 +130,9 @@ static const struct state_field alert_fields[] = {
 static const struct state_field siblings_fields[] = {
 	STATE_TEXT(state_siblings, clones),
 	STATE_INT(state_siblings, at),
+	STATE_TEXT(state_siblings, lineage),
 	STATE_TEXT(state_siblings, host),
+	STATE_TEXT(state_siblings, address),
 	STATE_INT(state_siblings, port),
 	STATE_END,
 };

@@ -52,6 +52,11 @@ struct state_self {
 	bool diverged;		    /* clone */
 	bool discard;		    /* clone: an operator said that its own rows may go at the next restore */
 	char diverged_detail[512];
+	/* Clone: the host, and its listen port, that is the master in place of the configured `successor_of`, since a
+	 * promoted one was followed. */
+	char successor[256];
+	char successor_of[256];
+	int64_t successor_port;
 	int64_t master_contact; /* clone: when the master was last heard, and who it was */
 	char master_host[256];
 	bool master_stopped;   /* clone: its task was down when it was last heard */
@@ -164,8 +169,10 @@ int state_each_alert(struct state *s, int (*each)(void *alert, void *arg), void 
 struct state_siblings {
 	char clones[STATE_SIBLINGS_TEXT];
 	int64_t at;
-	char host[256]; /* the master's name of itself */
-	int64_t port;	/* where it listens */
+	char lineage[STATE_LINEAGE_LEN + 1]; /* of that master */
+	char host[256];			     /* its name of itself */
+	char address[256];		     /* a name or address that its certificate is for, or where it came from */
+	int64_t port;			     /* where it listens */
 };
 int state_put_siblings(struct state *s, const struct state_siblings *f);
 int state_get_siblings(struct state_siblings *f, struct state *s); /* KC_ENOENT: no hello yet */

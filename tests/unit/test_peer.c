@@ -94,6 +94,25 @@ static void decide__own_authority__wants_the_role_and_the_host(void **state)
 	expect(&master, PROTO_MASTER, "m.example", NULL, PEER_WRONG_HOST);
 }
 
+/* A promoted master: what it says decides then, but only a master's role lets it say anything. */
+static void decide__successor__may_be_elsewhere_with_a_masters_role(void **state)
+{
+	struct cert_info clone = cert_of(true, CERT_ROLE_CLONE), master = cert_of(true, CERT_ROLE_MASTER);
+	struct cert_info none = cert_of(true, CERT_ROLE_NONE), foreign = cert_of(false, CERT_ROLE_MASTER);
+	struct peer_rule rule = { .role = PROTO_MASTER, .host = "m.example", .successor = true, .own_spki = "bb" };
+
+	(void)state;
+	assert_int_equal(peer_decide(&master, &rule), PEER_ELSEWHERE);
+	assert_int_equal(peer_decide(&clone, &rule), PEER_WRONG_ROLE);
+	assert_int_equal(peer_decide(&none, &rule), PEER_NO_ROLE);
+	assert_int_equal(peer_decide(&foreign, &rule), PEER_WRONG_HOST);
+	rule.host = "c1.example";
+	assert_int_equal(peer_decide(&master, &rule), PEER_ROLE);
+	/* a clone is where it is configured to be */
+	rule = (struct peer_rule){ .role = PROTO_CLONE, .host = "m.example", .successor = true };
+	assert_int_equal(peer_decide(&clone, &rule), PEER_WRONG_HOST);
+}
+
 static void decide__other_anchor__wants_a_name(void **state)
 {
 	struct cert_info c = cert_of(false, CERT_ROLE_NONE), forged = cert_of(false, CERT_ROLE_MASTER);
@@ -140,6 +159,7 @@ int main(void)
 		cmocka_unit_test(decide__our_own_key__is_the_site_certificate),
 		cmocka_unit_test(decide__our_own_key_made_for_a_clone__cannot_push),
 		cmocka_unit_test(decide__own_authority__wants_the_role_and_the_host),
+		cmocka_unit_test(decide__successor__may_be_elsewhere_with_a_masters_role),
 		cmocka_unit_test(decide__other_anchor__wants_a_name),
 		cmocka_unit_test(decide__common_name__is_a_host_only_without_san),
 		cmocka_unit_test(verdict__each__has_a_text_and_a_code),
