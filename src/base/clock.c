@@ -2,6 +2,8 @@
 /* clock: see clock.h. */
 #include "clock.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -24,6 +26,22 @@ unsigned clock_lap(uint64_t *since)
 
 	*since = clock_ms();
 	return (unsigned)(*since - before);
+}
+
+const char *clock_span(char out[CLOCK_SPAN_SIZE], int64_t seconds)
+{
+	static const struct {
+		int64_t seconds;
+		const char *name;
+	} units[] = { { 86400, "day" }, { 3600, "hour" }, { 60, "minute" }, { 1, "second" } };
+	uint64_t s = seconds < 0 ? -(uint64_t)seconds : (uint64_t)seconds, n;
+	size_t u = 0;
+
+	while (u < 3 && s < 2 * (uint64_t)units[u].seconds)
+		u++;
+	n = s / (uint64_t)units[u].seconds;
+	snprintf(out, CLOCK_SPAN_SIZE, "%" PRIu64 " %s%s", n, units[u].name, n == 1 ? "" : "s");
+	return out;
 }
 
 const char *clock_utc(char out[CLOCK_UTC_SIZE], int64_t t)

@@ -13,10 +13,10 @@
 #include "base/err.h"
 #include "base/host.h"
 #include "base/member.h"
+#include "base/msg.h"
 #include "columns.h"
 
-#define EXPIRING_DAYS	  30
-#define CLOCK_OFFSET_SAID 60 /* seconds */
+#define EXPIRING_DAYS 30
 
 /* RFC 3339 UTC to local: the time alone today, the weekday within a week, else the date. */
 static const char *local_time(char *out, size_t size, const char *utc)
@@ -98,6 +98,9 @@ static void print_clone(const json_t *c, unsigned width, long long generation)
 	if (is_bad(state) && member_text(c, "last_error")[0] != '\0')
 		snprintf(
 		    behind + strlen(behind), sizeof(behind) - strlen(behind), ", %s", member_text(c, "last_error"));
+	if (strcmp(state, "postponed") == 0)
+		snprintf(behind + strlen(behind), sizeof(behind) - strlen(behind), ", restores at %s",
+		    local_time(retry, sizeof(retry), member_text(c, "postponed_until")));
 	if (member_text(c, "retry_at")[0] != '\0')
 		snprintf(behind + strlen(behind), sizeof(behind) - strlen(behind), ", next try %s",
 		    local_time(retry, sizeof(retry), member_text(c, "retry_at")));
@@ -126,6 +129,9 @@ static void print_self(const json_t *status)
 		    json_is_true(json_object_get(master, "stopped")) ? ", its replication task is DOWN" : "");
 	else
 		puts("Master: never heard.");
+	if (member_text(self, "postponed_until")[0] != '\0')
+		printf("Generation %lld is stored and is restored at %s; 'keyclone restore-now' does not wait.\n",
+		    member_int(self, "stored"), local_time(at, sizeof(at), member_text(self, "postponed_until")));
 	if (json_is_true(json_object_get(self, "diverged")))
 		printf("DIVERGED: %s\n  Nothing is restored until it is decided: 'keyclone diverged list', 'keyclone "
 		       "diverged discard'.\n",
@@ -145,25 +151,29 @@ static void print_alerts(const json_t *status)
 }
 
 /* Order comes from generations, not from clocks; but certificates and a tired reader do look at them. */
-static void print_clock(const json_t *c)
+static void print_clock(const char *name, long long offset)
 {
-	long long offset = member_int(c, "clock_offset_seconds"), s = offset < 0 ? -offset : offset;
-	char *name;
+	char span[CLOCK_SPAN_SIZE];
 
-	if (s < CLOCK_OFFSET_SAID)
-		return;
-	name = host_port_format(member_text(c, "host"), (int)member_int(c, "port"));
-	printf("The clock of %s is %lld %s %s this one.\n", name,
-	    s >= 172800 ? s / 86400
-	    : s >= 7200 ? s / 3600
-	    : s >= 120	? s / 60
-			: s,
-	    s >= 172800 ? "days"
-	    : s >= 7200 ? "hours"
-	    : s >= 120	? "minutes"
-			: "seconds",
-	    offset > 0 ? "ahead of" : "behind");
-	free(name);
+	if (offset > CLOCK_APART_S || offset < -CLOCK_APART_S)
+		printf("%s The clock of %s is %s %s this one.\n", msg_code(MSG_CLOCK_OFFSET), name,
+		    clock_span(span, offset), offset > 0 ? "ahead of" : "behind");
+}
+
+static void print_clocks(const json_t *status)
+{
+	const json_t *clones = json_object_get(status, "clones"),
+		     *master = json_object_get(json_object_get(status, "self"), "master");
+	size_t i;
+	json_t *c;
+
+	print_clock(member_text(master, "host"), member_int(master, "clock_offset_seconds"));
+	json_array_foreach(clones, i, c) {
+		char *name = host_port_format(member_text(c, "host"), (int)member_int(c, "port"));
+
+		print_clock(name, member_int(c, "clock_offset_seconds"));
+		free(name);
+	}
 }
 
 static void print_held(const json_t *held)
@@ -201,6 +211,7 @@ void status_print(const json_t *status)
 			    "Certificate %s ends in %lld days.\n", member_text(j, "alias"), member_int(j, "days_left"));
 	print_held(json_object_get(status, "held"));
 	print_self(status);
+	print_clocks(status);
 	print_alerts(status);
 	if (json_array_size(clones) == 0)
 		return;
@@ -208,6 +219,4 @@ void status_print(const json_t *status)
 	printf("\n%-*s %-11s %-23s %-7s %s\n", (int)width, "CLONE", "STATE", "APPLIED", "STORED", "BEHIND");
 	json_array_foreach(clones, i, j)
 		print_clone(j, width, member_int(status, "generation"));
-	json_array_foreach(clones, i, j)
-		print_clock(j);
 }

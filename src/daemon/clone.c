@@ -38,7 +38,9 @@ static int on_hello(struct receive_session *s, const struct proto_hello *master,
 	self->master_contact = time(NULL);
 	self->master_interval = (int64_t)master->interval;
 	self->master_not_after = cert != NULL ? (int64_t)cert->not_after : 0;
+	self->master_clock_offset = (int64_t)master->time - self->master_contact;
 	STR_COPY(self->master_host, master->host);
+	daemon_say_clock(&c->clock_said, "the master", self->master_clock_offset);
 	if (master->stopped && !self->master_stopped)
 		log_warn("the master's replication task is down: nothing comes until 'keyclone start' there");
 	self->master_stopped = master->stopped;
@@ -341,9 +343,10 @@ void clone_reloaded(struct clone_role *c)
 void clone_status(const struct clone_role *c, json_t *status)
 {
 	const struct state_self *self = &c->d->self;
-	json_t *master = json_pack("{s:o, s:o, s:b}", "host",
+	json_t *master = json_pack("{s:o, s:o, s:b, s:I}", "host",
 	    self->master_host[0] != '\0' ? json_string(self->master_host) : json_null(), "last_contact",
-	    member_time(self->master_contact), "stopped", (int)self->master_stopped);
+	    member_time(self->master_contact), "stopped", (int)self->master_stopped, "clock_offset_seconds",
+	    (json_int_t)self->master_clock_offset);
 
 	json_object_set_new(status, "generation", json_integer((json_int_t)self->generation));
 	json_object_set_new(status, "self",

@@ -22,6 +22,7 @@ struct clone_role {
 	bool restoring;	   /* or finding out what an interrupted one left */
 	uint64_t applying; /* the generation that a promotion had restored, or tried to */
 	int broken;	   /* KC_OK, or how the worker of the restore that is being found out about ended */
+	bool clock_said;   /* that the master's clock is far from ours */
 	char broken_why[200];
 	char peer[300];		/* the master of the restore under way, or of the last one */
 	char signer[PROTO_KEY]; /* as the master said in its hello */

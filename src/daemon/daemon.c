@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backup/store.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/ipc.h"
 #include "base/log.h"
@@ -100,6 +101,17 @@ void daemon_prune(struct daemon *d, const char *stored)
 
 	if (rc < 0)
 		log_warn("old backups are kept: %s", err_text(rc));
+}
+
+void daemon_say_clock(bool *said, const char *peer, int64_t offset_s)
+{
+	bool apart = offset_s > CLOCK_APART_S || offset_s < -CLOCK_APART_S;
+	char span[CLOCK_SPAN_SIZE];
+
+	if (apart && !*said)
+		log_warn("the clock of %s is %s %s this one; replication goes on, certificates and logs suffer", peer,
+		    clock_span(span, offset_s), offset_s > 0 ? "ahead of" : "behind");
+	*said = apart;
 }
 
 uint64_t daemon_back_off(const struct daemon *d, uint64_t wait_ms)

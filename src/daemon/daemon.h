@@ -87,6 +87,9 @@ void daemon_prune(struct daemon *d, const char *stored);
 /* The wait after `wait_ms` (0: the first): from RetryMin, doubled up to RetryMax. */
 uint64_t daemon_back_off(const struct daemon *d, uint64_t wait_ms);
 
+/* A peer's clock differs from ours: said once in the log as long as it does. */
+void daemon_say_clock(bool *said, const char *peer, int64_t offset_s);
+
 /* Begin to end: no new work, what is being committed is finished, then the loop stops. */
 void daemon_end(struct daemon *d, int exit_status);
 

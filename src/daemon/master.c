@@ -279,9 +279,9 @@ int64_t master_status(const struct master *m, json_t *status)
 	json_object_set_new(status, "held", held_json(m));
 	/* Both roles have the same shape; a master has what it made, and no master. */
 	json_object_set_new(status, "self",
-	    json_pack("{s:I, s:n, s:I, s:n, s:b, s:n, s:{s:n, s:n}}", "applied", (json_int_t)self->complete,
+	    json_pack("{s:I, s:n, s:I, s:n, s:b, s:n, s:{s:n, s:n, s:i}}", "applied", (json_int_t)self->complete,
 		"applied_at", "stored", (json_int_t)self->complete, "postponed_until", "diverged", 0, "diverged_detail",
-		"master", "host", "last_contact"));
+		"master", "host", "last_contact", "clock_offset_seconds", 0));
 	json_object_set_new(status, "clones", clones);
 	return next;
 }

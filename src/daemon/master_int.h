@@ -22,6 +22,7 @@ struct target {
 	struct offering *sent; /* what it was offered; NULL between attempts */
 	bool waiting;	       /* in an attempt, for a backup that is about to grow */
 	bool awaited;	       /* somebody asked for it now, and its attempt is not over */
+	bool clock_said;       /* that its clock is far from ours */
 	bool dirty;	       /* its record is newer than the state database's */
 	bool greet;	       /* what our hello says has changed: its session is made anew when it is idle */
 	bool offering;	       /* push.start is in the audit, push.end is not */

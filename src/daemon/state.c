@@ -43,6 +43,7 @@ static const struct state_field self_fields[] = {
 	STATE_TEXT(state_self, successor),
 	STATE_TEXT(state_self, successor_of),
 	STATE_INT(state_self, successor_port),
+	STATE_INT(state_self, master_clock_offset),
 	STATE_INT(state_self, master_contact),
 	STATE_TEXT(state_self, master_host),
 	STATE_FLAG(state_self, master_stopped),

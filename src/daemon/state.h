@@ -57,7 +57,8 @@ struct state_self {
 	char successor[256];
 	char successor_of[256];
 	int64_t successor_port;
-	int64_t master_contact; /* clone: when the master was last heard, and who it was */
+	int64_t master_contact;	     /* clone: when the master was last heard, and who it was */
+	int64_t master_clock_offset; /* clone: the master's clock minus ours, seconds, at its last hello */
 	char master_host[256];
 	bool master_stopped;   /* clone: its task was down when it was last heard */
 	bool want_full;	       /* master: the next backup is a full with a new key, whatever has changed */

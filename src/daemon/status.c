@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/member.h"
 #include "daemon/alert.h"
 #include "daemon/clone.h"
@@ -12,21 +13,35 @@
 
 static void line(json_t *messages, const char *code, const char *text)
 {
-	char full[300];
+	char full[400];
 
 	snprintf(full, sizeof(full), "%s %s", code, text);
 	json_array_append_new(messages, json_pack("{s:s, s:s}", "code", code, "status", full));
 }
 
-static void line_at(json_t *messages, const char *code, const char *what, int64_t t)
+/* As the original writes it whatever the locale: "Fri Jun 19 14:50:59 CEST 2026". */
+static const char *original_date(char *out, size_t size, int64_t t)
 {
-	char text[200], when[64];
+	static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov",
+		"Dec" };
 	time_t at = (time_t)t;
+	char zone[32];
 	struct tm tm;
 
-	localtime_r(&at, &tm);
-	strftime(when, sizeof(when), "%a %b %d %H:%M:%S %Z %Y", &tm);
-	snprintf(text, sizeof(text), "%s %s", what, when);
+	if (localtime_r(&at, &tm) == NULL)
+		return "?";
+	strftime(zone, sizeof(zone), "%Z", &tm);
+	snprintf(out, size, "%s %s %02d %02d:%02d:%02d %s %d", days[tm.tm_wday], months[tm.tm_mon], tm.tm_mday,
+	    tm.tm_hour, tm.tm_min, tm.tm_sec, zone, tm.tm_year + 1900);
+	return out;
+}
+
+static void line_at(json_t *messages, const char *code, const char *what, int64_t t)
+{
+	char text[300], when[120];
+
+	snprintf(text, sizeof(text), "%.100s %s", what, original_date(when, sizeof(when), t));
 	line(messages, code, text);
 }
 
@@ -47,6 +62,18 @@ static json_t *messages_json(const struct daemon *d, int64_t next)
 	else
 		line(m, "CTGKM2221I", "No replication currently scheduled.");
 	return m;
+}
+
+/* A clone replicates when its master says so; what it has postponed has an hour. */
+static int64_t clone_next(const struct daemon *d, json_t *j)
+{
+	int64_t next = 0;
+
+	clone_status(d->clone, j);
+	if (d->self.stopped || clock_parse_utc(&next, member_text(json_object_get(j, "self"), "postponed_until")) < 0)
+		return 0;
+	json_object_set_new(j, "next_scheduled", member_time(next));
+	return next;
 }
 
 json_t *status_json(const struct daemon *d)
@@ -72,7 +99,7 @@ json_t *status_json(const struct daemon *d)
 	if (d->master != NULL)
 		next = master_status(d->master, j);
 	else
-		clone_status(d->clone, j);
+		next = clone_next(d, j);
 	json_object_set_new(j, "messages", messages_json(d, next));
 	return j;
 }

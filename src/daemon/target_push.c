@@ -211,6 +211,7 @@ static void on_ready(struct push *p, const struct proto_hello *h, void *arg)
 		.clock_offset = push_clock_offset(p),
 		.stopped = h->stopped };
 
+	daemon_say_clock(&t->clock_said, t->name, push_clock_offset(p));
 	STR_COPY(t->digest, h->applied_digest);
 	fleet_hello(t->clone, &f);
 	decide(t);
@@ -377,7 +378,7 @@ static void connect_to(struct target *t)
 			STR_COPY(h->clones[h->clone_count++], other->name);
 	h->fleet = (uint32_t)fleet_count(t->master->fleet);
 	h->stopped = d->self.stopped;
-	h->interval = d->conf->check_frequency_ms / 1000;
+	h->interval = d->conf->daily_backup != NULL ? 86400 : d->conf->check_frequency_ms / 1000;
 	t->push = push_start(d->loop, &o, &events, t);
 	free(h);
 }

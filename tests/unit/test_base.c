@@ -408,6 +408,7 @@ static void clock__utc__comes_back(void **state)
 	static const char *const wrong[] = { "", "2026-06-19", "2026-06-19T14:50:59", "2026-06-19 14:50:59Z",
 		"2026-02-31T00:00:00Z", "2026-6-19T14:50:59Z", " 2026-06-19T14:50:59Z", "2026-06-19T14:50:59Zx",
 		"1969-12-31T23:59:58Z" };
+	char span[CLOCK_SPAN_SIZE];
 	char text[CLOCK_UTC_SIZE];
 	int64_t t = 7;
 
@@ -418,6 +419,12 @@ static void clock__utc__comes_back(void **state)
 	}
 	assert_string_equal(clock_utc(text, 1781880659), "2026-06-19T14:50:59Z");
 	assert_string_equal(clock_utc(text, INT64_MAX), "-");
+	assert_string_equal(clock_span(span, 1), "1 second");
+	assert_string_equal(clock_span(span, -119), "119 seconds");
+	assert_string_equal(clock_span(span, 120), "2 minutes");
+	assert_string_equal(clock_span(span, 7200), "2 hours");
+	assert_string_equal(clock_span(span, -31536000), "365 days");
+	assert_string_equal(clock_span(span, INT64_MIN), "106751991167300 days");
 	t = 7;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		assert_int_equal(clock_parse_utc(&t, wrong[i]), KC_EFORMAT);
