@@ -142,11 +142,12 @@ static bool is_from_before_a_roll_back(char *text, size_t size, const struct tar
 
 	if (strcmp(h->applied_lineage, self->lineage) != 0)
 		return false;
-	if (applied > self->generation) {
+	/* A number that is reserved only is not made: no clone can have it from here. */
+	if (applied > self->complete) {
 		snprintf(text, size,
 		    "it has applied generation %" PRIu64 ", this master made %" PRIu64
 		    " at most: was this machine rolled back?",
-		    applied, self->generation);
+		    applied, self->complete);
 		return true;
 	}
 	if (h->applied_digest[0] == '\0' || state_get_digest(made, t->master->d->state, self->lineage, applied) < 0 ||
@@ -204,7 +205,10 @@ static void on_ready(struct push *p, const struct proto_hello *h, void *arg)
 	bool ours = strcmp(h->applied_lineage, t->master->d->self.lineage) == 0;
 	bool stored = strcmp(h->stored_lineage, t->master->d->self.lineage) == 0;
 	const struct cert_info *cert = push_cert(p);
-	struct fleet_hello f = { .applied = ours ? h->applied_generation : 0,
+	char text[400];
+	/* What it has of another history, of whatever number, is not what this master makes under that number. */
+	bool rolled_back = is_from_before_a_roll_back(text, sizeof(text), t, h);
+	struct fleet_hello f = { .applied = ours && !rolled_back ? h->applied_generation : 0,
 		.stored = stored ? h->stored_generation : 0,
 		.postponed_until = stored ? (int64_t)h->postponed_until : 0,
 		.not_after = cert != NULL ? (int64_t)cert->not_after : 0,

@@ -107,4 +107,19 @@ equal "$(rows m)" 43
 expect 2 kc m diverged list >rows.out
 equal "$(grep -c '^here' rows.out)" 3 "rows of its own"
 
+if keyclone backup restore --help | grep -q -e --merge; then
+say "carried home"
+expect 0 kc m backup create --output home.tar.zst.age >/dev/null
+expect 0 kc c1 backup restore home.tar.zst.age --merge --password-file pw
+equal "$(rows c1)" 53
+expect 0 kc c1 replicate-now --clone "127.0.0.1:$(port_of c2)" >/dev/null
+expect 0 kc m diverged discard >/dev/null
+wait_for 20 "the old master follows" is_state c1 "$PORT" current
+expect 0 kc c1 replicate-now >/dev/null
+for name in m c2 c3; do
+	same_keys c1 "$name"
+done
+expect 0 kc m diverged list >/dev/null
+fi
+
 finish
