@@ -185,6 +185,8 @@ void fleet_stored(struct fleet_clone *c, uint64_t generation);
 void fleet_idle(struct fleet_clone *c);				/* nothing had to be sent */
 void fleet_applied(struct fleet_clone *c, uint64_t generation); /* implies stored; not the newest: due again at once */
 void fleet_postponed(struct fleet_clone *c, uint64_t generation, int64_t until); /* stored, waits until then (not 0) */
+/* Not an attempt's end, but what the clone reports by itself: it has applied this generation. */
+void fleet_reported(struct fleet_clone *c, uint64_t generation);
 /* `text` is copied (cut to fit). keep_session: it is still open (a declined offer, a failed restore). True: it will be
  * tried again within a moment on behalf of fleet_now(); whoever waits for the outcome should go on waiting. */
 bool fleet_failed(struct fleet_clone *c, enum fleet_failure how, int code, const char *text, bool keep_session);

@@ -132,6 +132,17 @@ void fleet_postponed(struct fleet_clone *c, uint64_t generation, int64_t until)
 	end_well(c);
 }
 
+void fleet_reported(struct fleet_clone *c, uint64_t generation)
+{
+	fleet_adopt_lineage(c);
+	if (generation > c->rec.applied)
+		set_applied(c, generation);
+	if (!c->attempt && c->rec.applied >= fleet_generation(c->fleet))
+		end_well(c);
+	else
+		fleet_settle(c);
+}
+
 /* A quarter to both sides, so that clones that failed together do not come back together. */
 static uint64_t spread(uint64_t ms)
 {

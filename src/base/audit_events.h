@@ -31,6 +31,7 @@
 	A(AUDIT_RECEIVE_END,       "receive.end")             \
 	A(AUDIT_RESTORE_START,     "restore.start")           \
 	A(AUDIT_RESTORE_END,       "restore.end")             \
+	A(AUDIT_RESTORE_POSTPONE,  "restore.postpone")        \
 	A(AUDIT_REPORT_SEND,       "report.send")             \
 	A(AUDIT_REPORT_RECEIVE,    "report.receive")          \
 	A(AUDIT_CLONE_ADDED,       "clone.added")             \

@@ -102,7 +102,7 @@ L(BOOL, "backup.ReleaseKeysOnSuccessfulBackup", "", 0, 0, M, \
   "new keys are held until a backup has them") \
 K(listen_port, INT, "restore.ListenPort", "2222", NULL, "", 1, 65535, C, 0, RESTART, \
   "where the clone listens for its master") \
-L(STR, "restore.DailyStartReplicationRestoreTime", "HH:MM", 0, 0, C, \
+K(restore_time, STR, "restore.DailyStartReplicationRestoreTime", NULL, NULL, "HH:MM", 0, 0, C, 0, LIVE, \
   "a time of day for restores; unset: at once") \
 K(after_command, STR, "restore.AfterCommand", NULL, NULL, "command", 0, 0, C, 0, LIVE, \
   "a command that runs after each restore, without a shell") \

@@ -12,6 +12,7 @@
 #include "base/member.h"
 #include "base/str.h"
 #include "columns.h"
+#include "status_text.h"
 
 #define CLONES_MAX    20
 #define BAR_MAX	      40
@@ -122,14 +123,17 @@ static void put_line(struct bars *b, const char *line, bool whole)
 
 static void draw_clone(struct bars *b, size_t i, const json_t *clone, bool last)
 {
-	char bar[BAR_MAX + 1] = "", *plain = name_of(clone), *name = columns_fit(plain, b->name), *line;
+	char bar[BAR_MAX + 1] = "", hour[60], *plain = name_of(clone), *name = columns_fit(plain, b->name), *line;
 	const char *state = member_text(clone, "state");
 	unsigned percent = forward(b, i, clone);
 	bool failed = is_final(state) && percent < 100;
 
 	memset(bar, '.', b->bar);
 	memset(bar, '#', percent * b->bar / 100);
-	if (failed)
+	if (strcmp(state, "postponed") == 0)
+		line = mem_xasprintf("%s %-*s %s", name, STATE_WIDTH, state,
+		    status_hour(hour, sizeof(hour), member_text(clone, "postponed_until")));
+	else if (failed)
 		line = mem_xasprintf("%s %-*s %s", name, STATE_WIDTH, state, member_text(clone, "last_error"));
 	else if (b->bar == 0)
 		line = mem_xasprintf("%s %-*s %3u %%", name, STATE_WIDTH, state, percent);
@@ -208,7 +212,7 @@ static void draw(struct bars *b, const json_t *progress, bool last)
 
 static void say(struct bars *b, const json_t *progress)
 {
-	char *name;
+	char *name, hour[60];
 	size_t i;
 	json_t *clone;
 
@@ -227,6 +231,9 @@ static void say(struct bars *b, const json_t *progress)
 		name = name_of(clone);
 		if (is_final(state) && share(clone) < 100)
 			fprintf(b->out, "%s: %s: %s\n", name, state, member_text(clone, "last_error"));
+		else if (strcmp(state, "postponed") == 0)
+			fprintf(b->out, "%s: %s, %s\n", name, state,
+			    status_hour(hour, sizeof(hour), member_text(clone, "postponed_until")));
 		else
 			fprintf(b->out, "%s: %s\n", name, state);
 		free(name);
@@ -252,7 +259,7 @@ void bars_update(struct bars *b, const json_t *progress)
 void bars_finish(struct bars *b, const json_t *result, bool no_wait)
 {
 	const json_t *clones = json_object_get(result, "clones");
-	size_t done = 0, i;
+	size_t done = 0, wait = 0, i;
 	json_t *clone;
 
 	if (b->silent)
@@ -262,15 +269,18 @@ void bars_finish(struct bars *b, const json_t *result, bool no_wait)
 		return;
 	}
 	update(b, result, true);
-	json_array_foreach(clones, i, clone)
+	json_array_foreach(clones, i, clone) {
 		done += share(clone) == 100;
+		wait += strcmp(member_text(clone, "state"), "postponed") == 0;
+	}
 	if (json_array_size(clones) == 0)
 		fprintf(b->out,
 		    "Generation %lld: backup only, no clone is configured ('keyclone clone add HOST:PORT').\n",
 		    member_int(result, "generation"));
 	else
-		fprintf(b->out, "%s %lld: %zu of %zu clones have it.\n",
+		fprintf(b->out, "%s %lld: %zu of %zu clones have it%s.\n",
 		    strncmp(member_text(result, "check"), "failed", 6) == 0 ? "No new backup was made. Generation"
 									    : "Generation",
-		    member_int(result, "generation"), done, json_array_size(clones));
+		    member_int(result, "generation"), done, json_array_size(clones),
+		    wait > 0 ? ", stored or restored" : "");
 }

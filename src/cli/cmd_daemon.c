@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_daemon: what is asked of a running daemon: start, stop, replicate-now, status, reload, diverged. */
 #include <string.h>
+#include <unistd.h>
 
 #include "bars.h"
 #include "base/err.h"
+#include "base/member.h"
 #include "base/msg.h"
+#include "base/str.h"
 #include "cli.h"
 #include "daemon_client.h"
 #include "families.h"
 #include "status_text.h"
+
+#define PHASE_SIZE 33
 
 /* Without the code between the processes: for others there is the exit status. */
 static void print_answer(json_t *result)
@@ -74,8 +79,9 @@ static void on_progress(const json_t *progress, void *arg)
 
 static int cmd_replicate_now(struct cli *c)
 {
-	json_t *request = json_pack("{s:s, s:b, s:b, s:b}", "verb", "replicate-now", "full", (int)cli_flag(c, "full"),
-	    "allow_deletes", (int)cli_flag(c, "allow-deletes"), "wait", (int)!cli_flag(c, "no-wait"));
+	json_t *request = json_pack("{s:s, s:b, s:b, s:b, s:b}", "verb", "replicate-now", "full",
+	    (int)cli_flag(c, "full"), "restore_now", (int)cli_flag(c, "restore-now"), "allow_deletes",
+	    (int)cli_flag(c, "allow-deletes"), "wait", (int)!cli_flag(c, "no-wait"));
 	json_t *result = NULL, *clones = json_array();
 	struct bars *bars = NULL;
 	const char *name;
@@ -96,6 +102,44 @@ static int cmd_replicate_now(struct cli *c)
 			print_answer(result);
 	}
 	bars_free(bars);
+	json_decref(result);
+	return rc;
+}
+
+/* Off a terminal the phases alone. */
+static void on_restoring(const json_t *progress, void *arg)
+{
+	char *phase = arg;
+
+	if (isatty(STDOUT_FILENO))
+		printf("\r%-16s %3d %%\033[K", member_text(progress, "phase"), (int)member_int(progress, "percent"));
+	else if (strcmp(phase, member_text(progress, "phase")) != 0)
+		puts(member_text(progress, "phase"));
+	str_copy(phase, PHASE_SIZE, member_text(progress, "phase"));
+	fflush(stdout);
+}
+
+static int cmd_restore_now(struct cli *c)
+{
+	json_t *result = NULL;
+	char phase[PHASE_SIZE] = "";
+	int rc = cli_args(c, 0, 0);
+
+	if (rc == KC_OK)
+		rc = daemon_call(
+		    &result, c, json_pack("{s:s}", "verb", "restore-now"), c->json ? NULL : on_restoring, phase);
+	if (phase[0] != '\0' && isatty(STDOUT_FILENO))
+		fputs("\r\033[K", stdout);
+	if (rc == KC_OK && c->json)
+		print_answer(result);
+	else if (rc == KC_OK && json_is_true(json_object_get(result, "restored")))
+		printf("Generation %lld is restored: %lld rows.\n", member_int(result, "generation"),
+		    member_int(result, "rows"));
+	else if (rc == KC_OK && member_int(result, "generation") > 0)
+		printf("Nothing waits to be restored; the database has generation %lld.\n",
+		    member_int(result, "generation"));
+	else if (rc == KC_OK)
+		puts("Nothing waits to be restored; nothing was received from a master yet.");
 	json_decref(result);
 	return rc;
 }
@@ -178,6 +222,7 @@ static const struct cli_option replicate_options[] = {
 	{ "clone", 0, CLI_MANY, "HOST:PORT", "only this clone (may be given several times)" },
 	{ "full", 0, CLI_FLAG, NULL, "make and send a full backup even if nothing has changed" },
 	{ "allow-deletes", 0, CLI_FLAG, NULL, "also what would delete more than backup.MaxDeletePercent, this once" },
+	{ "restore-now", 0, CLI_FLAG, NULL, "restore at once on clones that have an hour for it" },
 	{ "no-wait", 0, CLI_FLAG, NULL, "begin, and do not wait for the clones" },
 	{ NULL },
 };
@@ -185,6 +230,8 @@ static const struct cli_option replicate_options[] = {
 const struct cli_command cmd_daemon_commands[] = {
 	{ "replicate-now", "", "replicate to all clones, or some, and wait until they have restored", replicate_options,
 	    CLI_CONF, cmd_replicate_now },
+	{ "restore-now", "", "on a clone: restore what is stored, without waiting for its hour or its master", NULL,
+	    CLI_CONF, cmd_restore_now },
 	{ "status", "", "show the task and each clone (exit status 2: something needs attention)", NULL, CLI_CONF,
 	    cmd_status },
 	{ "start", "", "set the replication task up", NULL, CLI_CONF, cmd_start },

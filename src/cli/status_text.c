@@ -38,6 +38,22 @@ static const char *local_time(char *out, size_t size, const char *utc)
 	return out;
 }
 
+const char *status_hour(char *out, size_t size, const char *utc)
+{
+	time_t now = time(NULL), at;
+	int64_t moment;
+	struct tm tm;
+	size_t n;
+
+	if (clock_parse_utc(&moment, utc) < 0)
+		return "";
+	at = (time_t)moment;
+	localtime_r(&at, &tm);
+	n = (size_t)snprintf(out, size, "%s", at >= now ? "restores at " : "was to restore at ");
+	strftime(out + n, size - n, at - now < 86400 && now - at < 86400 ? "%H:%M" : "%a %Y-%m-%d %H:%M", &tm);
+	return out;
+}
+
 static bool is_bad(const char *state)
 {
 	static const char *const bad[] = { "failed", "unreachable", "refused", "held", "diverged", "stopped" };
@@ -87,7 +103,7 @@ static unsigned name_width(const json_t *clones)
 
 static void print_clone(const json_t *c, unsigned width, long long generation)
 {
-	char at[40], retry[40], behind[400] = "–", *plain, *name;
+	char at[40], retry[40], hour[60], behind[400] = "–", *plain, *name;
 	const char *host = member_text(c, "host"), *state = member_text(c, "state");
 	long long lacks = generation - member_int(c, "applied");
 
@@ -99,8 +115,8 @@ static void print_clone(const json_t *c, unsigned width, long long generation)
 		snprintf(
 		    behind + strlen(behind), sizeof(behind) - strlen(behind), ", %s", member_text(c, "last_error"));
 	if (strcmp(state, "postponed") == 0)
-		snprintf(behind + strlen(behind), sizeof(behind) - strlen(behind), ", restores at %s",
-		    local_time(retry, sizeof(retry), member_text(c, "postponed_until")));
+		snprintf(behind + strlen(behind), sizeof(behind) - strlen(behind), ", %s",
+		    status_hour(hour, sizeof(hour), member_text(c, "postponed_until")));
 	if (member_text(c, "retry_at")[0] != '\0')
 		snprintf(behind + strlen(behind), sizeof(behind) - strlen(behind), ", next try %s",
 		    local_time(retry, sizeof(retry), member_text(c, "retry_at")));
@@ -113,7 +129,7 @@ static void print_clone(const json_t *c, unsigned width, long long generation)
 static void print_self(const json_t *status)
 {
 	const json_t *self = json_object_get(status, "self"), *master = json_object_get(self, "master");
-	char at[40];
+	char at[60];
 
 	if (strcmp(member_text(status, "role"), "clone") != 0)
 		return;
@@ -123,15 +139,15 @@ static void print_self(const json_t *status)
 		printf("Applied: nothing yet");
 	printf("; stored: %lld; database: %lld rows.\n", member_int(self, "stored"),
 	    member_int(json_object_get(status, "database"), "rows"));
+	if (member_text(self, "postponed_until")[0] != '\0')
+		printf("Generation %lld is stored and %s; 'keyclone restore-now' does not wait.\n",
+		    member_int(self, "stored"), status_hour(at, sizeof(at), member_text(self, "postponed_until")));
 	if (member_text(master, "host")[0] != '\0')
 		printf("Master: %s, last heard %s%s.\n", member_text(master, "host"),
 		    local_time(at, sizeof(at), member_text(master, "last_contact")),
 		    json_is_true(json_object_get(master, "stopped")) ? ", its replication task is DOWN" : "");
 	else
 		puts("Master: never heard.");
-	if (member_text(self, "postponed_until")[0] != '\0')
-		printf("Generation %lld is stored and is restored at %s; 'keyclone restore-now' does not wait.\n",
-		    member_int(self, "stored"), local_time(at, sizeof(at), member_text(self, "postponed_until")));
 	if (json_is_true(json_object_get(self, "diverged")))
 		printf("DIVERGED: %s\n  Nothing is restored until it is decided: 'keyclone diverged list', 'keyclone "
 		       "diverged discard'.\n",

@@ -10,4 +10,8 @@ void status_print(const json_t *status);
  * days. */
 int status_verdict(const json_t *status);
 
+/* "restores at 23:00", local, of an RFC 3339 moment; with its day where that is not within a day. Returns `out`, or "".
+ */
+const char *status_hour(char *out, size_t size, const char *utc);
+
 #endif

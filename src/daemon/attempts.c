@@ -25,6 +25,7 @@ static const struct pair {
 	{ AUDIT_RECEIVE_START, AUDIT_RECEIVE_END },
 	{ AUDIT_RESTORE_START, AUDIT_RESTORE_END },
 	{ AUDIT_HOOK_START, AUDIT_HOOK_END },
+	{ AUDIT_REPORT_SEND, AUDIT_REPORT_SEND },
 };
 #define PAIRS (sizeof(pairs) / sizeof(pairs[0]))
 

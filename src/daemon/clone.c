@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * clone: the sessions of a clone: what it says of itself, which offers it takes, what it does with what it stored, and
- * the knock at its master's port when it starts.
+ * clone: the sessions of a clone: what it says of itself, which offers it takes, what it does with what it stored.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include "backup/store.h"
 #include "base/base64.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/ipc.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -20,11 +20,33 @@
 #include "clone_int.h"
 #include "daemon/silence.h"
 #include "keystore/cert.h"
+#include "replication/report.h"
 
 #define DECLINED_MS  60000
 #define DECLINED_MAX 20 /* records of declined offers in that time; more are summed */
 
 /* --- sessions --- */
+
+int clone_fill_hello(const struct clone_role *c, struct proto_hello *ours)
+{
+	const struct state_self *self = &c->d->self;
+
+	STR_COPY(ours->product, PACKAGE_NAME " " PACKAGE_VERSION);
+	STR_COPY(ours->lineage, self->lineage);
+	STR_COPY(ours->host, c->d->host);
+	STR_COPY(ours->recipient, c->d->recipient);
+	STR_COPY(ours->applied_lineage, self->lineage);
+	ours->applied_generation = self->generation;
+	if (!self->discard) /* else it asks for the generation again that the digest is of */
+		STR_COPY(ours->applied_digest, self->digest);
+	STR_COPY(ours->stored_lineage, c->stored.lineage);
+	ours->stored_generation = c->stored.generation;
+	/* What is restored right now needs no offer: what comes of it is reported. */
+	ours->postponed_until = (uint64_t)(c->restoring ? time(NULL) : clone_postponed_until(c));
+	ours->stopped = self->stopped;
+	ours->diverged = self->diverged && !self->discard;
+	return file_free_space(&ours->free, c->d->conf->backup_dir);
+}
 
 static int on_hello(struct receive_session *s, const struct proto_hello *master, struct proto_hello *ours, void *arg)
 {
@@ -48,19 +70,9 @@ static int on_hello(struct receive_session *s, const struct proto_hello *master,
 	daemon_save(c->d);
 	clone_remember_fleet(c, master, s);
 	STR_COPY(c->signer, master->signing_key);
-	STR_COPY(ours->product, PACKAGE_NAME " " PACKAGE_VERSION);
-	STR_COPY(ours->lineage, self->lineage);
-	STR_COPY(ours->host, c->d->host);
-	STR_COPY(ours->recipient, c->d->recipient);
-	STR_COPY(ours->applied_lineage, self->lineage);
-	ours->applied_generation = self->generation;
-	if (!self->discard) /* else it asks for the generation again that the digest is of */
-		STR_COPY(ours->applied_digest, self->digest);
-	STR_COPY(ours->stored_lineage, c->stored.lineage);
-	ours->stored_generation = c->stored.generation;
-	ours->stopped = self->stopped;
-	ours->diverged = self->diverged && !self->discard;
-	return KC_OK;
+	c->knocked = true;
+	clone_tell_soon(c);
+	return clone_fill_hello(c, ours);
 }
 
 static int decline(struct proto_decline *why, enum proto_reason reason, const char *text)
@@ -162,6 +174,22 @@ static void on_declined(
 	log_warn("generation %" PRIu64 " of %s: %s", o->generation, receive_session_name(s), detail);
 }
 
+/* What it is, and by which receipt its outcome will be told, or neither. */
+static int keep_stored(struct clone_role *c, const struct proto_offer *o)
+{
+	int rc = state_begin(c->d->state);
+
+	if (rc < 0)
+		return rc;
+	rc = state_put_stored(c->d->state, &c->stored);
+	if (rc == KC_OK)
+		rc = clone_expect_report(c, o);
+	if (rc == KC_OK)
+		return state_commit(c->d->state);
+	state_abort(c->d->state);
+	return rc;
+}
+
 static void on_stored(const struct receive_stored *st, void *arg)
 {
 	struct clone_role *c = arg;
@@ -173,6 +201,8 @@ static void on_stored(const struct receive_stored *st, void *arg)
 		.backup = st->offer->file,
 		.bytes = st->bytes,
 		.duration_ms = st->duration_ms };
+	uint64_t waited = clone_postponed_until(c) != 0 ? c->stored.generation : 0;
+	int64_t due = clone_due_of_new(c, st->offer->restore_now);
 	int rc;
 
 	state_stored_fini(&c->stored);
@@ -184,11 +214,14 @@ static void on_stored(const struct receive_stored *st, void *arg)
 	STR_COPY(c->stored.receipt, st->offer->receipt);
 	c->stored.travel = base64_encode(st->end->travel, st->end->travel_size);
 	c->stored.at = time(NULL);
+	c->stored.due = due;
 	STR_COPY(c->peer, st->master);
-	rc = state_put_stored(c->d->state, &c->stored);
+	rc = keep_stored(c, st->offer);
 	if (rc == KC_OK)
 		rc = daemon_audit(c->d, &r);
-	if (rc == KC_OK) {
+	if (rc == KC_OK && due != 0) {
+		clone_postpone(c, waited != st->offer->generation ? waited : 0);
+	} else if (rc == KC_OK) {
 		clone_start_restore(c);
 	} else {
 		struct proto_result *answer = mem_xalloc(sizeof(*answer));
@@ -255,6 +288,8 @@ int clone_new(struct clone_role **out, struct daemon *d)
 	c->d = d;
 	c->retry = loop_timer_new(d->loop, clone_on_retry, c);
 	c->silence = silence_new(d, hears_master, c);
+	c->hour = schedule_timer_new(d->loop, NULL, clone_on_hour, c);
+	c->tell = loop_timer_new(d->loop, clone_on_tell, c);
 	o.listen.address = d->conf->listen_address;
 	o.listen.port = (uint16_t)d->conf->listen_port;
 	o.listen.conn = daemon_conn_options(d);
@@ -275,44 +310,21 @@ void clone_free(struct clone_role *c)
 {
 	if (c == NULL)
 		return;
-	conn_free(c->knock);
+	clone_free_waiting(c);
+	report_out_free(c->telling);
 	receive_free(c->receive);
 	state_stored_fini(&c->stored);
 	loop_timer_free(c->retry);
 	silence_free(c->silence);
+	schedule_timer_free(c->hour);
+	loop_timer_free(c->tell);
 	free(c);
-}
-
-static void on_knock_ready(struct conn *conn, void *arg)
-{
-	(void)arg;
-	conn_finish(conn);
-}
-
-static void on_knock_closed(struct conn *conn, int rc, const char *text, void *arg)
-{
-	struct clone_role *c = arg;
-
-	if (rc < 0)
-		log_debug("the master was not told that this clone is up: %s", text);
-	c->knock = NULL;
-	conn_free(conn);
-}
-
-/* A master that found us unreachable would try again in RetryMax only: tell it. One that is down comes by itself. */
-static void knock(struct clone_role *c)
-{
-	static const struct conn_events events = { .on_ready = on_knock_ready, .on_closed = on_knock_closed };
-	struct conn_options o = daemon_conn_options(c->d);
-
-	if (daemon_master_host(c->d) != NULL)
-		c->knock = conn_connect(
-		    c->d->loop, daemon_master_host(c->d), (uint16_t)daemon_master_port(c->d), &o, &events, c);
 }
 
 int clone_start(struct clone_role *c)
 {
-	knock(c);
+	clone_resume_reports(c);
+	clone_tell_soon(c);
 	loop_timer_set(c->retry, 0);
 	silence_start(c->silence);
 	return KC_OK;
@@ -321,13 +333,17 @@ int clone_start(struct clone_role *c)
 void clone_stop(struct clone_role *c)
 {
 	loop_timer_clear(c->retry);
+	schedule_timer_clear(c->hour);
+	loop_timer_clear(c->tell);
 	receive_stop(c->receive);
 }
 
-void clone_set_task(struct clone_role *c, bool up)
+/* What is stored may be due now: the hour is another one, or the task is up. A restore that is tried again after a
+ * pause keeps that. */
+static void look_again(struct clone_role *c)
 {
-	(void)up;
-	receive_greet_anew(c->receive);
+	if (!loop_timer_is_set(c->retry))
+		loop_timer_set(c->retry, 0);
 }
 
 void clone_reloaded(struct clone_role *c)
@@ -336,6 +352,14 @@ void clone_reloaded(struct clone_role *c)
 
 	receive_set_options(c->receive, &o);
 	silence_reloaded(c->silence);
+	look_again(c);
+}
+
+void clone_set_task(struct clone_role *c, bool up)
+{
+	if (up)
+		look_again(c);
+	receive_greet_anew(c->receive);
 }
 
 /* --- status --- */
@@ -350,10 +374,11 @@ void clone_status(const struct clone_role *c, json_t *status)
 
 	json_object_set_new(status, "generation", json_integer((json_int_t)self->generation));
 	json_object_set_new(status, "self",
-	    json_pack("{s:I, s:o, s:I, s:n, s:b, s:o, s:o}", "applied", (json_int_t)self->generation, "applied_at",
+	    json_pack("{s:I, s:o, s:I, s:o, s:b, s:o, s:o}", "applied", (json_int_t)self->generation, "applied_at",
 		member_time(self->applied_at), "stored",
 		(json_int_t)(c->stored.generation > self->generation ? c->stored.generation : self->generation),
-		"postponed_until", "diverged", (int)(self->diverged && !self->discard), "diverged_detail",
+		"postponed_until", member_time(clone_postponed_until(c)), "diverged",
+		(int)(self->diverged && !self->discard), "diverged_detail",
 		self->diverged_detail[0] != '\0' ? json_string(self->diverged_detail) : json_null(), "master", master));
 	if (c->restoring)
 		json_object_set_new(status, "run",

@@ -5,6 +5,9 @@
  *     offer ──fits?──> stored (durably, with its travel header) ──> restore job ──intent?──> state ──go──> applied
  *                                                                                                            └─> result
  *
+ * With an hour for restores (restore.DailyStartReplicationRestoreTime) what is stored waits for it, and the answer is
+ * `postponed`; what comes of it later is reported to the master's listen port until that has taken it.
+ *
  * What is stored and not applied is restored at the next start too, without the master. An intent left by a crash is
  * resolved first: the database has either the old digest or the new one.
  */
@@ -28,6 +31,8 @@ void clone_stop(struct clone_role *c);
 int clone_apply_stored(struct clone_role *c);
 void clone_diverged_list(struct clone_role *c, struct control_client *client);
 void clone_diverged_discard(struct clone_role *c, struct control_client *client);
+/* Applies what is stored, without waiting for its hour or its master; answers when that is done. */
+void clone_restore_now(struct clone_role *c, struct control_client *client);
 /* The task was put up or down: the master is told. */
 void clone_set_task(struct clone_role *c, bool up);
 void clone_reloaded(struct clone_role *c);

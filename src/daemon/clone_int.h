@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* clone_int: what the files of the clone's role share: clone.c (sessions), clone_restore.c, clone_diverged.c. */
+/* clone_int: what the files of the clone's role share: clone.c (sessions), clone_lineage.c, clone_restore.c,
+ * clone_hour.c (when), clone_report.c (what the master is told), clone_diverged.c. */
 #ifndef KC_CLONE_INT_H
 #define KC_CLONE_INT_H
 
@@ -7,11 +8,14 @@
 #include "daemon/daemon.h"
 #include "replication/conn.h"
 #include "replication/receive.h"
+#include "replication/schedule.h"
+
+struct report_out;
+struct restore_wait;
 
 struct clone_role {
 	struct daemon *d;
 	struct receive *receive;
-	struct conn *knock; /* tells the master that we are here again */
 	struct loop_timer *retry;
 	struct silence *silence;
 	struct state_stored stored; /* the newest backup on disk; generation 0: none */
@@ -29,9 +33,24 @@ struct clone_role {
 	char phase[32];
 	unsigned percent;
 	struct control_client *asking; /* for the list of diverged rows */
+	/* clone_hour.c */
+	struct schedule_timer *hour;
+	struct restore_wait *waiting; /* who asked for a restore now */
+	char asked_by[100];	      /* for the record of the next restore */
+	/* clone_report.c */
+	struct report_out *telling; /* a session with the master's listen port */
+	struct loop_timer *tell;
+	uint64_t tell_wait_ms;
+	struct state_report told; /* the last one that was sent */
+	bool telling_one;	  /* … and is not acknowledged */
+	bool tell_said;		  /* that the master cannot be told is in log and audit */
+	bool knocked;		  /* the master has heard of us since we started */
+	char reports_to[300];
 };
 
 /* clone_lineage.c */
+/* Is this the master of a lineage that is followed here? KC_EFENCED, KC_EFOREIGN, with both lineages. `name`: where. */
+int clone_judge_lineage(const struct clone_role *c, const struct proto_hello *master, const char *name);
 /* May this master go on speaking? KC_EFENCED, KC_EFOREIGN, with both lineages. */
 int clone_judge_master(const struct clone_role *c, const struct proto_hello *master, const struct receive_session *s);
 /* Is what it offers of a lineage that is followed here, and newer than what is applied? Else *why. The worker judges
@@ -43,7 +62,36 @@ void clone_remember_fleet(struct clone_role *c, const struct proto_hello *master
 /* A child lineage is followed from now on: its master is where the configured one was. Only in d->self. */
 void clone_take_successor(struct clone_role *c);
 
+/* clone_hour.c */
+/* When a backup that has just come is to be restored; 0: at once. */
+int64_t clone_due_of_new(const struct clone_role *c, bool restore_now);
+/* What is stored waits for its hour: audit, and the answer to the master. `superseded`: a generation that waited. */
+void clone_postpone(struct clone_role *c, uint64_t superseded);
+/* When what is stored will be restored; 0: nothing waits for an hour. */
+int64_t clone_postponed_until(const struct clone_role *c);
+/* Restore what is stored, if there is something and its hour has come; else wait for that. */
+void clone_go_on(struct clone_role *c);
+void clone_on_hour(void *arg); /* loop_timer_fn of c->hour */
+/* A restore is over, or goes on: for those who asked for it. */
+void clone_answer_waiting(struct clone_role *c, const struct proto_result *answer);
+void clone_progress_waiting(struct clone_role *c);
+void clone_free_waiting(struct clone_role *c);
+
+/* clone_report.c */
+/* With the record of what is stored, in one transaction: its outcome will be told by this receipt. */
+int clone_expect_report(struct clone_role *c, const struct proto_offer *o);
+/* What came of the backup that is stored: to the master, now or later, and to whoever waits for it here. */
+void clone_tell(struct clone_role *c, const struct proto_result *answer);
+/* The master is there: what it does not know yet is told without waiting. */
+void clone_tell_soon(struct clone_role *c);
+void clone_on_tell(void *arg); /* loop_timer_fn of c->tell */
+void clone_resume_reports(struct clone_role *c);
+
+/* clone.c */
+int clone_fill_hello(const struct clone_role *c, struct proto_hello *ours);
+
 /* clone_restore.c */
+void clone_prune(struct clone_role *c);
 /* Is there a backup on disk that is not applied? */
 bool clone_has_stored(const struct clone_role *c);
 /* Restore what is stored, by the worker; its end is told to the master's session, or to the next one. */

@@ -47,19 +47,9 @@ static int fenced(const struct clone_role *c, const char *lineage)
 	return rc;
 }
 
-int clone_judge_master(const struct clone_role *c, const struct proto_hello *master, const struct receive_session *s)
+int clone_judge_lineage(const struct clone_role *c, const struct proto_hello *master, const char *name)
 {
-	bool elsewhere = receive_session_verdict(s) == PEER_ELSEWHERE;
-	const char *name = receive_session_name(s);
-
 	switch (judge(c, master, 0, NULL)) {
-	case LINEAGE_FIRST:
-	case LINEAGE_SAME:
-		/* Only a promotion moves the master. */
-		return !elsewhere ? KC_OK
-				  : err_set(KC_EPERM,
-					"its certificate is for another host than replication.MasterHost (%.100s)",
-					daemon_master_host(c->d));
 	case LINEAGE_FENCED:
 		return fenced(c, master->lineage);
 	case LINEAGE_FOREIGN:
@@ -70,6 +60,18 @@ int clone_judge_master(const struct clone_role *c, const struct proto_hello *mas
 	default:
 		return KC_OK;
 	}
+}
+
+int clone_judge_master(const struct clone_role *c, const struct proto_hello *master, const struct receive_session *s)
+{
+	bool elsewhere = receive_session_verdict(s) == PEER_ELSEWHERE;
+	enum lineage_verdict v = judge(c, master, 0, NULL);
+
+	/* Only a promotion moves the master. */
+	if (elsewhere && (v == LINEAGE_FIRST || v == LINEAGE_SAME))
+		return err_set(KC_EPERM, "its certificate is for another host than replication.MasterHost (%.100s)",
+		    daemon_master_host(c->d));
+	return clone_judge_lineage(c, master, receive_session_name(s));
 }
 
 static int decline(struct proto_decline *why, enum proto_reason reason, const char *text)

@@ -95,8 +95,7 @@ static void give_up(struct clone_role *c, int rc, const char *why)
 	struct proto_result *answer = mem_xalloc(sizeof(*answer));
 
 	restore_failed(c, rc, why, answer);
-	if (!receive_result(c->receive, answer))
-		receive_greet_anew(c->receive);
+	clone_tell(c, answer);
 	free(answer);
 }
 
@@ -105,8 +104,7 @@ static void answer_applied(struct clone_role *c)
 	struct proto_result *answer = mem_xalloc(sizeof(*answer));
 
 	clone_fill_result(c, answer, PROTO_RESTORED, KC_OK, "");
-	if (!receive_result(c->receive, answer))
-		receive_greet_anew(c->receive);
+	clone_tell(c, answer);
 	free(answer);
 }
 
@@ -144,7 +142,7 @@ static void on_resolved(int rc, const json_t *result, void *arg)
 	if (!written && broken < 0)
 		give_up(c, broken, c->broken_why);
 	else if (clone_has_stored(c))
-		clone_start_restore(c);
+		clone_go_on(c);
 	else
 		answer_applied(c);
 }
@@ -176,6 +174,7 @@ static void on_progress(const json_t *p, void *arg)
 	STR_COPY(c->phase, member_text(p, "phase"));
 	c->percent = (unsigned)json_integer_value(json_object_get(p, "percent"));
 	receive_progress(c->receive, c->phase, c->percent);
+	clone_progress_waiting(c);
 }
 
 /* Before the database is touched: what is about to happen is durable. */
@@ -203,8 +202,6 @@ static json_t *on_ask(const json_t *ask, void *arg)
 
 void clone_fill_result(struct clone_role *c, struct proto_result *r, enum proto_status status, int rc, const char *text)
 {
-	uint64_t seq;
-
 	memset(r, 0, sizeof(*r));
 	r->status = status;
 	STR_COPY(r->digest, c->d->self.digest);
@@ -214,8 +211,10 @@ void clone_fill_result(struct clone_role *c, struct proto_result *r, enum proto_
 		STR_COPY(r->message, text);
 		r->retryable = err_retryable(rc);
 	}
-	if (audit_head(c->d->audit, &seq, r->audit_head) < 0)
+	if (audit_head(c->d->audit, &r->audit_seq, r->audit_head) < 0) {
+		r->audit_seq = 0;
 		r->audit_head[0] = '\0';
+	}
 }
 
 /* The rest of a partial file comes only as long as its generation is newer than what is stored. */
@@ -229,7 +228,7 @@ bool clone_keep_part(void *arg, const char *name)
 	return strncmp(n.lineage, c->stored.lineage, 8) != 0 || n.generation > c->stored.generation;
 }
 
-static void prune(struct clone_role *c)
+void clone_prune(struct clone_role *c)
 {
 	int rc = store_clean(c->d->conf->backup_dir, clone_keep_part, c);
 
@@ -295,7 +294,7 @@ static void restored(struct clone_role *c, const json_t *result, struct proto_re
 	alert_clear(c->d, ALERT_DIVERGED, "", "restored");
 	if (!same)
 		hook_restored(c->d, c->peer, r.duration_ms);
-	prune(c);
+	clone_prune(c);
 	clone_fill_result(c, answer, same ? PROTO_UNCHANGED : PROTO_RESTORED, KC_OK, "");
 }
 
@@ -411,8 +410,7 @@ static void on_restored(int rc, const json_t *result, void *arg)
 		restored(c, result, answer);
 	if (rc < 0 && rc != KC_EWORKER && rc != KC_ETIMEOUT && rc != KC_ECANCELED)
 		state_clear_intent(c->d->state);
-	if (!receive_result(c->receive, answer))
-		receive_greet_anew(c->receive);
+	clone_tell(c, answer);
 	free(answer);
 }
 
@@ -425,7 +423,8 @@ void clone_start_restore(struct clone_role *c)
 		.generation = c->stored.generation,
 		.lineage = c->stored.lineage,
 		.peer = c->peer[0] != '\0' ? c->peer : NULL,
-		.backup = c->stored.backup };
+		.backup = c->stored.backup,
+		.detail = c->asked_by[0] != '\0' ? c->asked_by : NULL };
 	char *path = file_join(c->d->conf->backup_dir, c->stored.backup), *old = NULL;
 	struct state_stored applied;
 	json_t *request;
@@ -453,6 +452,7 @@ void clone_start_restore(struct clone_role *c)
 	c->percent = 0;
 	STR_COPY(c->phase, "open");
 	daemon_audit(c->d, &r);
+	c->asked_by[0] = '\0';
 	jobs_add(c->d->jobs, request, on_progress, on_ask, on_restored, c);
 	free(old);
 	free(path);
@@ -465,8 +465,7 @@ void clone_on_retry(void *arg)
 	/* A transfer under way ends with a restore, or with on_failed. */
 	if (c->restoring || receive_busy(c->receive) || clone_resolve_intent(c))
 		return;
-	if (clone_has_stored(c) && (!c->d->self.diverged || c->d->self.discard))
-		clone_start_restore(c);
+	clone_go_on(c);
 }
 
 int clone_apply_stored(struct clone_role *c)

@@ -91,6 +91,16 @@ static void verb_clone_resume(struct daemon *d, struct control_client *c, const 
 	hold(d, c, request, false);
 }
 
+static void verb_restore_now(struct daemon *d, struct control_client *c, const json_t *request)
+{
+	(void)request;
+	if (d->clone == NULL)
+		control_answer(c, ipc_result_new(err_set(KC_EUSAGE, "this machine is the master; run it on the clone, "
+								    "or 'keyclone replicate-now --restore-now' here")));
+	else
+		clone_restore_now(d->clone, c);
+}
+
 static void verb_diverged_list(struct daemon *d, struct control_client *c, const json_t *request)
 {
 	(void)request;
@@ -151,6 +161,7 @@ static const struct verb {
 } verbs[] = {
 	{ "status", false, verb_status },
 	{ "replicate-now", true, verb_replicate_now },
+	{ "restore-now", true, verb_restore_now },
 	{ "start", true, verb_start },
 	{ "stop", true, verb_stop },
 	{ "reload", true, verb_reload },

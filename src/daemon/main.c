@@ -461,7 +461,8 @@ static void announce(const struct daemon *d)
 		snprintf(schedule, sizeof(schedule), "%zu clone%s, %s", c->clone_count, c->clone_count == 1 ? "" : "s",
 		    master_schedule_in_force(d->master, looks));
 	else
-		snprintf(schedule, sizeof(schedule), "restores at once");
+		snprintf(
+		    schedule, sizeof(schedule), "restores at %s", c->restore_time != NULL ? c->restore_time : "once");
 	log_info("keycloned " PACKAGE_VERSION
 		 " is up: role %s, port %d, TLS %s, certificate %s (SHA-256 %.16s…, %lld days left), "
 		 "%s, time zone %s",

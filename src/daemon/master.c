@@ -110,20 +110,21 @@ static void on_settle(void *arg)
 {
 	struct master *m = arg;
 	bool over = m->run.active && !m->making;
-	bool current = true;
+	bool applied = true;
 
 	target_store_dirty(m);
 	for (struct target *t = m->targets; t != NULL; t = t->next) {
 		hold_rest(t);
 		target_greet_due(t);
 		over = over && target_settled(t);
-		current = current && target_has_newest(t);
+		applied = applied && target_has_applied(t);
 	}
+	if (applied)
+		master_run_completed(m);
 	if (over) {
 		master_run_end(m, KC_OK);
 		master_see_change(m);
 	}
-	master_run_completed(m, current);
 	wait_update_all(m);
 }
 
@@ -169,6 +170,8 @@ void master_free(struct master *m)
 {
 	if (m == NULL)
 		return;
+	conn_listener_free(m->listener);
+	target_free_callers(m);
 	wait_free_all(m);
 	target_store_dirty(m);
 	target_free_all(m);

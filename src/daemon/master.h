@@ -27,7 +27,7 @@ int master_start(struct master *m);
 void master_stop(struct master *m);
 bool master_is_quiet(const struct master *m);
 void master_set_task(struct master *m, bool up);
-/* request: {"clones": ["host:port"…]?, "full": bool?, "allow_deletes": bool?, "wait": bool?} */
+/* request: {"clones": ["host:port"…]?, "full": bool?, "restore_now": bool?, "allow_deletes": bool?, "wait": bool?} */
 void master_replicate_now(struct master *m, struct control_client *c, const json_t *request);
 /* Hold a clone, or resume it. request: {"clone": "host:port"} */
 void master_hold(struct master *m, struct control_client *c, const json_t *request, bool held);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* master_int: what the files of the master's role share: master.c (the whole), master_look.c (looks, backups),
- * master_run.c (runs), target.c (clones), target_push.c (their sessions), wait.c (who waits). */
+ * master_run.c (runs), target.c (clones), target_push.c, target_backup.c (their sessions), target_report.c (what they
+ * report), wait.c (who waits). */
 #ifndef KC_MASTER_INT_H
 #define KC_MASTER_INT_H
 
@@ -26,9 +27,12 @@ struct target {
 	bool dirty;	       /* its record is newer than the state database's */
 	bool greet;	       /* what our hello says has changed: its session is made anew when it is idle */
 	bool offering;	       /* push.start is in the audit, push.end is not */
+	bool restore_now;      /* who asked for it does not wait for the clone's hour either */
+	bool offered_now;      /* … and the offer under way says so */
 	uint64_t offered_at;
-	char name[300];	       /* HOST:PORT */
-	enum fleet_state said; /* the log's last word about it */
+	struct state_receipt receipt; /* of the last offer; "": it is in the state database */
+	char name[300];		      /* HOST:PORT */
+	enum fleet_state said;	      /* the log's last word about it */
 	uint64_t said_generation;
 	char said_error[256];
 	unsigned failures; /* in a row */
@@ -44,6 +48,7 @@ struct run {
 	unsigned percent;
 };
 
+struct caller;
 struct waiter;
 
 struct master {
@@ -54,6 +59,7 @@ struct master {
 	struct waiter *waiters;
 	struct master_schedule *schedule;
 	struct watch *watch;	   /* NULL: the folder cannot be watched */
+	struct caller *callers;	   /* clones that report */
 	struct loop_timer *settle; /* what changed in this turn is looked at once, at its end */
 	struct offering *out; /* the newest backup, growing or whole; NULL: none, or none yet of the one being made */
 	struct offering *wrapping; /* a job makes travel headers for it */
@@ -109,8 +115,9 @@ json_t *held_json(const struct master *m);	       /* null where nothing is held 
 /* master_run.c */
 void master_run_begin(struct master *m, uint64_t generation);
 void master_run_end(struct master *m, int rc);
-/* `current`: every clone has the newest backup, also those that came late; with no clone, it is made. */
-void master_run_completed(struct master *m, bool current);
+/* Every clone has restored the newest backup, also those that came late or waited for their hour; with no clone, it is
+ * made. */
+void master_run_completed(struct master *m);
 
 /* master_listen.c */
 int master_listen(struct master *m);
@@ -129,9 +136,24 @@ bool target_has_newest(const struct target *t);
 
 /* target_alert.c */
 void target_alert(struct target *t, enum fleet_state to);
+/* Has the newest backup in its database. */
+bool target_has_applied(const struct target *t);
+
+/* target_report.c */
+/* By this receipt it may report what comes of the offer. */
+void target_note_receipt(struct target *t, const struct proto_offer *o);
+void target_take_caller(struct master *m, struct conn *c); /* takes the session */
+void target_free_callers(struct master *m);
 
 /* target_push.c */
+/* What the master says of itself; `to`: to whom it is said, who is not among the others. */
+void target_fill_hello(const struct master *m, const struct target *to, struct proto_hello *h);
 void target_due(struct fleet_clone *c, void *arg); /* fleet_due_fn */
+void target_decide(struct target *t);		   /* its session is idle, and it is due: what does it lack? */
+/* What it was offered has come to its end: the record of it. */
+void target_over(struct target *t, int rc, const char *text);
+
+/* target_backup.c */
 /* The backup begins to grow: who waits for it is offered it. */
 void target_offer_all(struct master *m);
 void target_grow_all(struct master *m);
@@ -144,8 +166,6 @@ void target_cancel_all(struct master *m, const struct offering *o, int rc);
 void target_greet_all(struct master *m);
 void target_greet_due(struct target *t);
 void target_renew_all(struct master *m); /* new credentials: sessions end in good order and are made again */
-/* What it was offered has come to its end: the record of it. */
-void target_over(struct target *t, int rc, const char *text);
 
 /* hold.c */
 void hold_rest(struct target *t); /* a held clone's session ends as soon as it may */

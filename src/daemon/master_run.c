@@ -12,7 +12,7 @@
 
 void master_run_end(struct master *m, int rc)
 {
-	unsigned total = 0, done = 0;
+	unsigned total = 0, done = 0, wait = 0;
 	char detail[300], bad[200] = "";
 	struct audit_record r = { .event = AUDIT_REPLICATION_END,
 		.generation = m->run.generation,
@@ -24,6 +24,7 @@ void master_run_end(struct master *m, int rc)
 		enum fleet_state s = fleet_state(t->clone);
 
 		total++;
+		wait += target_has_newest(t) && !target_has_applied(t);
 		if (target_has_newest(t))
 			done++;
 		else if (strlen(bad) + strlen(t->name) + 24 < sizeof(bad))
@@ -34,6 +35,9 @@ void master_run_end(struct master *m, int rc)
 		snprintf(detail, sizeof(detail), "%.250s", err_text(rc));
 	else if (total == 0)
 		snprintf(detail, sizeof(detail), "backup only: no clone is configured");
+	else if (wait > 0)
+		snprintf(detail, sizeof(detail), "%u of %u clones have it, %u of them stored for its hour%s", done,
+		    total, wait, bad);
 	else
 		snprintf(detail, sizeof(detail), "%u of %u clones have it%s", done, total, bad);
 	r.outcome = rc < 0 || done < total ? AUDIT_FAILURE : AUDIT_SUCCESS;
@@ -61,13 +65,21 @@ void master_run_begin(struct master *m, uint64_t generation)
 	daemon_audit(m->d, &r);
 }
 
-void master_run_completed(struct master *m, bool current)
+void master_run_completed(struct master *m)
 {
 	struct state_self *self = &m->d->self;
+	struct audit_record r = { .event = AUDIT_REPLICATION_END,
+		.outcome = AUDIT_SUCCESS,
+		.lineage = self->lineage,
+		.detail = "those that waited for their hour have restored it: every clone has it now" };
 
-	if (!current || m->out == NULL || !m->out->complete || self->replicated == m->out->generation)
+	if (m->out == NULL || !m->out->complete || self->replicated == m->out->generation)
 		return;
-	self->replicated = m->out->generation;
+	r.generation = self->replicated = m->out->generation;
 	self->last_completed = time(NULL);
 	daemon_save(m->d);
+	if (m->run.active || m->targets == NULL)
+		return; /* the record of the run's end says it */
+	daemon_audit(m->d, &r);
+	log_info("generation %" PRIu64 ": every clone has restored it", r.generation);
 }

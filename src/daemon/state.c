@@ -78,6 +78,7 @@ static const struct state_field stored_fields[] = {
 	STATE_TEXT(state_stored, receipt),
 	STATE_HEAP(state_stored, travel),
 	STATE_INT(state_stored, at),
+	STATE_INT(state_stored, due),
 	STATE_END,
 };
 
@@ -156,6 +157,8 @@ const struct state_table state_tables[] = {
 	[MADE_TABLE] = { "made", "lineage, generation", made_fields },
 	[ALERT_TABLE] = { "alert", "kind, subject", alert_fields },
 	[SIBLINGS_TABLE] = { "siblings", "one", siblings_fields },
+	{ "report", "receipt", state_report_fields },
+	{ "receipt", "receipt", state_receipt_fields },
 	{ NULL, NULL, NULL },
 };
 
@@ -354,7 +357,9 @@ int state_get_clone(struct state_clone *c, struct state *s, const char *host, ui
 
 int state_forget_clone(struct state *s, const char *host, uint16_t port)
 {
-	return state_db_delete(s, "DELETE FROM clone WHERE host = ?1 AND port = ?2", host, port);
+	int rc = state_db_delete(s, "DELETE FROM clone WHERE host = ?1 AND port = ?2", host, port);
+
+	return rc < 0 ? rc : state_db_delete(s, "DELETE FROM receipt WHERE host = ?1 AND port = ?2", host, port);
 }
 
 int state_put_alert(struct state *s, const struct state_alert *a)
@@ -391,6 +396,11 @@ int state_commit(struct state *s)
 	if (rc < 0)
 		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	return rc;
+}
+
+void state_abort(struct state *s)
+{
+	sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
 int state_put_audit_head(struct state *s, uint64_t seq, const char *hash)

@@ -115,6 +115,7 @@ struct state_stored {
 	char receipt[65];
 	char *travel; /* heap; the header that opens the payload with this clone's identity */
 	int64_t at;
+	int64_t due; /* when it is to be restored; 0: at once */
 };
 int state_put_stored(struct state *s, const struct state_stored *st);
 /* The one that was put last; KC_ENOENT where there is none. Free with state_stored_fini. */
@@ -123,6 +124,47 @@ int state_get_stored(struct state_stored *st, struct state *s);
 int state_find_stored(struct state_stored *st, struct state *s, const char *backup);
 int state_forget_stored(struct state *s, const char *backup);
 void state_stored_fini(struct state_stored *st);
+
+/* Clone: what its master is to be told of the restore of a backup, by the receipt of its offer. From when the backup is
+ * stored until the master has taken the outcome. */
+struct state_report {
+	char receipt[STATE_LINEAGE_LEN + 1];
+	char lineage[STATE_LINEAGE_LEN + 1];
+	uint64_t generation;
+	int64_t status; /* enum proto_status; 0: there is no outcome to tell yet */
+	char digest[STATE_DIGEST_LEN + 1];
+	uint64_t rows;
+	char error[33];
+	char message[512];
+	bool retryable;
+	bool last; /* nothing will follow it */
+	int64_t at;
+	uint64_t duration_ms;
+	int64_t until; /* postponed */
+};
+int state_put_report(struct state *s, const struct state_report *r);
+/* The oldest one that has an outcome; KC_ENOENT without one. */
+int state_next_report(struct state_report *r, struct state *s);
+/* The one whose outcome is to come: of what was stored last. KC_ENOENT without one. */
+int state_pending_report(struct state_report *r, struct state *s);
+int state_get_report(struct state_report *r, struct state *s, const char *receipt); /* KC_ENOENT */
+int state_forget_report(struct state *s, const char *receipt);
+/* There will be no outcome of what was stored before: a newer backup has taken its place. Outcomes that the master does
+ * not know yet stay, the newest 64 of them. */
+int state_supersede_reports(struct state *s);
+
+/* Master: the receipts that it gave: who may report what. */
+struct state_receipt {
+	char receipt[STATE_LINEAGE_LEN + 1];
+	char host[256];
+	uint16_t port;
+	char lineage[STATE_LINEAGE_LEN + 1];
+	uint64_t generation;
+	int64_t status; /* enum proto_status, as it was told last; 0: not yet */
+};
+/* The newest 16 of each clone are kept. */
+int state_put_receipt(struct state *s, const struct state_receipt *r);
+int state_get_receipt(struct state_receipt *r, struct state *s, const char *receipt); /* KC_ENOENT */
 
 /* Master: one row a clone; the members are those of fleet_record (replication/fleet.h), and what identifies the clone.
  */
@@ -143,7 +185,7 @@ struct state_clone {
 };
 int state_put_clone(struct state *s, const struct state_clone *c);
 int state_get_clone(struct state_clone *c, struct state *s, const char *host, uint16_t port); /* KC_ENOENT */
-int state_forget_clone(struct state *s, const char *host, uint16_t port);
+int state_forget_clone(struct state *s, const char *host, uint16_t port);		      /* and its receipts */
 
 /* Master: the content digest of each generation it made, of the last ten thousand. A clone that has applied one of them
  * with other contents has it from this master as it was before it was rolled back. */
@@ -181,6 +223,7 @@ int state_get_siblings(struct state_siblings *f, struct state *s); /* KC_ENOENT:
 /* Several setters in one transaction (one sync). Not nested. */
 int state_begin(struct state *s);
 int state_commit(struct state *s); /* on failure nothing was kept */
+void state_abort(struct state *s);
 
 /* The audit log's last rotated-out record (audit.h): where `audit --verify` begins. */
 int state_put_audit_head(struct state *s, uint64_t seq, const char *hash);

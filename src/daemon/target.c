@@ -90,6 +90,9 @@ int target_store_dirty(struct master *m)
 			continue;
 		to_state(&s, t);
 		rc = state_put_clone(m->d->state, &s);
+		if (rc == KC_OK && t->receipt.receipt[0] != '\0')
+			rc = state_put_receipt(m->d->state, &t->receipt);
+		t->receipt.receipt[0] = '\0';
 		t->dirty = rc < 0;
 	}
 	if (rc == KC_OK)
@@ -154,6 +157,13 @@ bool target_has_newest(const struct target *t)
 
 	return fleet_state(t->clone) == FLEET_POSTPONED ||
 	       (!r->failing && r->applied >= fleet_generation(t->master->fleet));
+}
+
+bool target_has_applied(const struct target *t)
+{
+	const struct fleet_record *r = fleet_record(t->clone);
+
+	return !r->failing && r->applied >= fleet_generation(t->master->fleet);
 }
 
 /* --- the list --- */

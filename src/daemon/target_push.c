@@ -10,12 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "backup/age.h"
-#include "base/base64.h"
 #include "base/err.h"
 #include "base/hex.h"
-#include "base/ipc.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -46,6 +45,12 @@ void target_over(struct target *t, int rc, const char *text)
 	t->sent = NULL;
 }
 
+/* Who asked for it now has his outcome. */
+static void answered(struct target *t)
+{
+	t->awaited = t->restore_now = false;
+}
+
 static void failed(struct target *t, enum fleet_failure how, int code, const char *text, bool keep)
 {
 	struct master *m = t->master;
@@ -58,14 +63,27 @@ static void failed(struct target *t, enum fleet_failure how, int code, const cha
 	if (overtaken)
 		fleet_now(m->fleet, t->clone);
 	else if (!again)
-		t->awaited = false;
+		answered(t);
 	master_settle_soon(m);
 }
 
 static void idle(struct target *t)
 {
-	t->awaited = false;
+	answered(t);
 	fleet_idle(t->clone);
+	master_settle_soon(t->master);
+}
+
+/* It has it stored, and waits for its hour: that is the end of an attempt, unless somebody asked for more meanwhile. */
+static void postponed(struct target *t, uint64_t generation, int64_t until)
+{
+	bool more = t->restore_now && t->awaited;
+
+	if (!more)
+		answered(t);
+	fleet_postponed(t->clone, generation, until);
+	if (more)
+		fleet_now(t->master->fleet, t->clone);
 	master_settle_soon(t->master);
 }
 
@@ -105,6 +123,7 @@ static void offer(struct target *t)
 	    (o->complete ? o->end.size + o->header_size : o->database_size + o->database_size / 64 + 262144) +
 	    o->database_size;
 	make_receipt(f.offer.receipt);
+	f.offer.restore_now = t->offered_now = t->restore_now;
 	rc = daemon_audit(m->d, &r);
 	t->sent = offering_ref(m->out);
 	t->offering = rc == KC_OK;
@@ -127,6 +146,7 @@ static void offer(struct target *t)
 		failed(t, FLEET_FAIL_OTHER, rc, err_text(rc), true);
 		return;
 	}
+	target_note_receipt(t, &f.offer);
 	fleet_offered(t->clone, o->generation);
 	fleet_phase(t->clone, FLEET_PUSHING, 0);
 	if (o->complete)
@@ -160,8 +180,17 @@ static bool is_from_before_a_roll_back(char *text, size_t size, const struct tar
 	return true;
 }
 
+/* Has it the newest one stored, and need not be told to hurry? Whoever waits for what it restores right now goes on. */
+static bool is_postponed(const struct target *t)
+{
+	const struct fleet_record *r = fleet_record(t->clone);
+
+	return r->postponed_until != 0 && r->stored >= t->master->out->generation && !t->restore_now &&
+	       !(t->awaited && r->postponed_until <= time(NULL));
+}
+
 /* A session is there and the clone is due: what does it lack? */
-static void decide(struct target *t)
+void target_decide(struct target *t)
 {
 	struct master *m = t->master;
 	const struct proto_hello *h = push_peer_hello(t->push);
@@ -192,6 +221,8 @@ static void decide(struct target *t)
 	} else if (m->out == NULL || r->applied >= m->out->generation) {
 		STR_COPY(t->recipient, h->recipient);
 		idle(t);
+	} else if (is_postponed(t)) {
+		postponed(t, r->stored, r->postponed_until);
 	} else {
 		STR_COPY(t->recipient, h->recipient);
 		t->dirty = true;
@@ -218,7 +249,7 @@ static void on_ready(struct push *p, const struct proto_hello *h, void *arg)
 	daemon_say_clock(&t->clock_said, t->name, push_clock_offset(p));
 	STR_COPY(t->digest, h->applied_digest);
 	fleet_hello(t->clone, &f);
-	decide(t);
+	target_decide(t);
 }
 
 static void on_accepted(struct push *p, uint64_t offset, void *arg)
@@ -240,7 +271,7 @@ static void on_declined(struct push *p, const struct proto_decline *d, void *arg
 	if (d->reason == PROTO_R_HAVE) {
 		had = t->sent->generation;
 		target_over(t, KC_OK, NULL);
-		t->awaited = false;
+		answered(t);
 		fleet_applied(t->clone, had);
 		return;
 	}
@@ -307,16 +338,16 @@ static void on_result(struct push *p, const struct proto_result *r, void *arg)
 	case PROTO_UNCHANGED:
 		STR_COPY(t->digest, r->digest);
 		target_over(t, KC_OK, NULL);
-		t->awaited = false;
+		answered(t);
 		fleet_stored(t->clone, r->generation);
 		fleet_applied(t->clone, r->generation);
 		break;
 	case PROTO_STORED:
 	case PROTO_POSTPONED:
+		t->restore_now = t->restore_now && !t->offered_now;
 		target_over(t, KC_OK, NULL);
-		t->awaited = false;
 		fleet_stored(t->clone, r->generation);
-		fleet_postponed(t->clone, r->generation, (int64_t)r->until);
+		postponed(t, r->generation, (int64_t)r->until);
 		break;
 	case PROTO_DIVERGED:
 		failed(t, FLEET_FAIL_DIVERGED, KC_EDIVERGED, r->message, true);
@@ -355,6 +386,24 @@ static void on_closed(struct push *p, enum push_ending how, int rc, const char *
 	master_settle_soon(t->master);
 }
 
+void target_fill_hello(const struct master *m, const struct target *to, struct proto_hello *h)
+{
+	const struct daemon *d = m->d;
+
+	STR_COPY(h->product, PACKAGE_NAME " " PACKAGE_VERSION);
+	STR_COPY(h->lineage, d->self.lineage);
+	STR_COPY(h->host, d->host);
+	STR_COPY(h->signing_key, d->signer);
+	h->ancestors = d->ancestors;
+	h->listen_port = (uint32_t)d->conf->master_listen_port;
+	for (const struct target *t = m->targets; t != NULL && h->clone_count < PROTO_CLONES; t = t->next)
+		if (t != to)
+			STR_COPY(h->clones[h->clone_count++], t->name);
+	h->fleet = (uint32_t)fleet_count(m->fleet);
+	h->stopped = d->self.stopped;
+	h->interval = d->conf->daily_backup != NULL ? 86400 : d->conf->check_frequency_ms / 1000;
+}
+
 static void connect_to(struct target *t)
 {
 	static const struct push_events events = { on_ready, on_accepted, on_declined, on_sent, on_restoring, on_result,
@@ -370,19 +419,7 @@ static void connect_to(struct target *t)
 		.timeout_ms = d->conf->timeout_ms,
 		.progress_ms = 200 };
 
-	STR_COPY(h->product, PACKAGE_NAME " " PACKAGE_VERSION);
-	STR_COPY(h->lineage, d->self.lineage);
-	STR_COPY(h->host, d->host);
-	STR_COPY(h->signing_key, d->signer);
-	h->ancestors = d->ancestors;
-	h->listen_port = (uint32_t)d->conf->master_listen_port;
-	for (const struct target *other = t->master->targets; other != NULL && h->clone_count < PROTO_CLONES;
-	     other = other->next)
-		if (other != t)
-			STR_COPY(h->clones[h->clone_count++], other->name);
-	h->fleet = (uint32_t)fleet_count(t->master->fleet);
-	h->stopped = d->self.stopped;
-	h->interval = d->conf->daily_backup != NULL ? 86400 : d->conf->check_frequency_ms / 1000;
+	target_fill_hello(t->master, t, h);
 	t->push = push_start(d->loop, &o, &events, t);
 	free(h);
 }
@@ -395,133 +432,6 @@ void target_due(struct fleet_clone *c, void *arg)
 	if (t->push == NULL)
 		connect_to(t);
 	else if (push_state(t->push) == PUSH_IDLE)
-		decide(t);
+		target_decide(t);
 	/* Else it is ending, and on_closed says so to the fleet. */
-}
-
-/* --- the beginning and the end of a backup --- */
-
-void target_offer_all(struct master *m)
-{
-	for (struct target *t = m->targets; t != NULL; t = t->next) {
-		if (!t->waiting)
-			continue;
-		t->waiting = false;
-		if (t->push != NULL && push_state(t->push) == PUSH_IDLE)
-			decide(t);
-	}
-}
-
-void target_grow_all(struct master *m)
-{
-	for (struct target *t = m->targets; t != NULL; t = t->next)
-		if (t->push != NULL && t->sent == m->out)
-			push_grow(t->push, m->out->valid);
-}
-
-/* Everything of its file is known, but it was not told yet. */
-static bool lacks_end(const struct target *t)
-{
-	enum push_state s = t->push != NULL ? push_state(t->push) : PUSH_OVER;
-
-	return t->sent != NULL && t->sent->complete && (s == PUSH_OFFERED || s == PUSH_SENDING) &&
-	       push_needs_end(t->push);
-}
-
-static void end_one(struct target *t, const char *travel)
-{
-	struct proto_end *end = mem_xalloc(sizeof(*end));
-	int rc;
-
-	*end = t->sent->end;
-	rc = base64_decode(end->travel, &end->travel_size, sizeof(end->travel), travel, strlen(travel));
-	if (rc == KC_OK)
-		rc = push_end(t->push, end);
-	if (rc < 0)
-		push_cancel(t->push, rc);
-	free(end);
-}
-
-static void on_wrapped(int rc, const json_t *result, void *arg)
-{
-	struct master *m = arg;
-	const json_t *headers = json_object_get(result, "headers"), *refused = json_object_get(result, "refused");
-	struct offering *file = m->wrapping;
-	char why[400];
-
-	STR_COPY(why, err_text(rc));
-	m->wrapping = NULL;
-	for (struct target *t = m->targets; t != NULL; t = t->next) {
-		const char *travel = json_string_value(json_object_get(headers, t->name));
-		const json_t *reason = json_object_get(refused, t->name);
-
-		if (t->sent != file || !lacks_end(t))
-			continue;
-		if (rc < 0)
-			push_cancel(t->push, err_set(rc, "%s", why));
-		else if (travel != NULL)
-			end_one(t, travel);
-		else if (reason != NULL) /* this one alone; else it came while the job ran */
-			push_cancel(t->push, ipc_result_code(reason));
-	}
-	offering_unref(file);
-	if (!m->d->ending)
-		target_end_all(m); /* who came while the job ran */
-}
-
-/* One job for all clones that are sent the same file; for another file when that is done. */
-void target_end_all(struct master *m)
-{
-	json_t *clones = json_array();
-	struct offering *file = NULL;
-
-	for (struct target *t = m->targets; m->wrapping == NULL && t != NULL; t = t->next) {
-		if (!lacks_end(t) || (file != NULL && t->sent != file))
-			continue;
-		file = t->sent;
-		json_array_append_new(clones, json_pack("{s:s, s:s}", "clone", t->name, "recipient", t->recipient));
-	}
-	if (file != NULL) {
-		m->wrapping = offering_ref(file);
-		jobs_add_first(m->d->jobs,
-		    json_pack("{s:s, s:s, s:O}", "verb", "wrap", "backup", file->path, "clones", clones), NULL, NULL,
-		    on_wrapped, m);
-	}
-	json_decref(clones);
-}
-
-void target_cancel_all(struct master *m, const struct offering *o, int rc)
-{
-	char why[400];
-
-	STR_COPY(why, err_text(rc));
-	for (struct target *t = m->targets; t != NULL; t = t->next)
-		if (o != NULL && t->sent == o && t->push != NULL)
-			push_cancel(t->push, err_set(rc, "%s", why));
-}
-
-void target_renew_all(struct master *m)
-{
-	for (struct target *t = m->targets; t != NULL; t = t->next)
-		if (t->push != NULL)
-			push_stop(t->push);
-}
-
-void target_greet_due(struct target *t)
-{
-	enum push_state s = t->push != NULL ? push_state(t->push) : PUSH_OVER;
-
-	if (!t->greet || fleet_in_attempt(t->clone))
-		return;
-	t->greet = false;
-	if (s == PUSH_IDLE)
-		push_stop(t->push);
-	fleet_greet(t->clone);
-}
-
-void target_greet_all(struct master *m)
-{
-	for (struct target *t = m->targets; t != NULL; t = t->next)
-		t->greet = true;
-	master_settle_soon(m);
 }

@@ -22,6 +22,7 @@ struct waiter {
 	size_t n;
 	uint64_t look; /* the first one that sees what was there at the time of the request */
 	bool armed;
+	bool restore_now; /* without waiting for the clones' hours */
 };
 
 static bool concerns(const struct waiter *w, const struct target *t)
@@ -146,6 +147,7 @@ void wait_arm_all(struct master *m)
 			if (!concerns(w, t))
 				continue;
 			t->awaited = true;
+			t->restore_now = t->restore_now || w->restore_now;
 			fleet_now(m->fleet, t->clone);
 		}
 	}
@@ -212,6 +214,7 @@ void master_replicate_now(struct master *m, struct control_client *c, const json
 
 	w->master = m;
 	w->client = c;
+	w->restore_now = json_is_true(json_object_get(request, "restore_now"));
 	rc = take_clones(w, request);
 	if (rc < 0) {
 		free(w);
