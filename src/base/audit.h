@@ -6,6 +6,8 @@
  *
  *     seq time host role event outcome                      always
  *     generation lineage peer backup bytes duration_ms code detail
+ *     clones                                                replication.end: array of what came of each clone, with
+ *                                                           clone result bytes duration_ms detail
  *     prev                                                  always: SHA-256 (hex) of the line before, without newline
  *
  * The first record of an installation has seq 1 and a prev of 64 zeros. seq and chain go on over rotations: `log` is
@@ -29,6 +31,7 @@
 #ifndef KC_AUDIT_H
 #define KC_AUDIT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "audit_events.h"
@@ -37,6 +40,7 @@
 #define AUDIT_NO_HASH	 "0000000000000000000000000000000000000000000000000000000000000000"
 #define AUDIT_DETAIL_MAX 1024 /* bytes of detail; more is cut at a whole character and ends in "..." */
 #define AUDIT_NAME_MAX	 300  /* bytes of any other text */
+#define AUDIT_WHY_MAX	 100  /* bytes of detail about one clone */
 
 enum audit_event {
 #define A(constant, name) constant,
@@ -46,6 +50,16 @@ enum audit_event {
 };
 
 enum audit_outcome { AUDIT_SUCCESS, AUDIT_FAILURE, AUDIT_STARTED };
+
+/* What a run came to on one clone. */
+#define AUDIT_CLONES_MAX 20
+struct audit_clone {
+	const char *clone;  /* HOST:PORT */
+	const char *result; /* "restored", "postponed", "unreachable", … */
+	uint64_t bytes;	    /* sent to it */
+	uint64_t duration_ms;
+	const char *detail; /* why not; NULL */
+};
 
 /* NULL or 0 = left out. Everything is borrowed for the call. Bytes that are not UTF-8 become '?'. */
 struct audit_record {
@@ -59,6 +73,8 @@ struct audit_record {
 	uint64_t duration_ms; /* a measured duration below one millisecond is given as 1 */
 	const char *code;     /* of the table of messages (msg.h): msg_code(MSG_…) or err_msg_code(rc) */
 	const char *detail;   /* one line for people */
+	const struct audit_clone *clones;
+	size_t n_clones; /* AUDIT_CLONES_MAX at most */
 };
 
 /*

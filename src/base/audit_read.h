@@ -50,7 +50,7 @@ int audit_reader_wait(struct audit_reader *r, int timeout_ms);
 
 struct audit_filter {
 	int64_t since_ms;  /* milliseconds since the epoch; 0: all */
-	const char *peer;  /* HOST:PORT, or HOST with any port; NULL: all */
+	const char *peer;  /* HOST:PORT, or HOST with any port; also in the list of a run's end; NULL: all */
 	const char *event; /* the name or its beginning ("push"); NULL: all */
 	bool failed;	   /* outcome "failure" only */
 };
@@ -60,9 +60,17 @@ bool audit_filter_match(const struct audit_filter *f, const struct audit_line *l
  * "90s", "15m", "2h", "7d". KC_EUSAGE. */
 int audit_parse_since(int64_t *ms, const char *text, time_t now);
 
-/* One line for people, appended to `b`: local time, outcome, event, peer, generation and what else there is. */
-void audit_format(struct buf *b, const struct audit_line *line);
-void audit_format_heading(struct buf *b);
+/*
+ * The table for people, appended to `b`. A day has a line of its own, then each of its records begins with its local
+ * time and goes on, indented, as long as it needs; words are kept whole.
+ */
+struct audit_table {
+	unsigned width; /* columns; 0: 80 */
+	bool colour;	/* for a terminal: failures red, what went well green */
+	char day[16];	/* the last one that was put; "" at the beginning */
+};
+void audit_format(struct buf *b, struct audit_table *t, const struct audit_line *line);
+void audit_format_heading(struct buf *b, const struct audit_table *t);
 
 /* A record that is known from elsewhere. hash "": not known. */
 struct audit_point {

@@ -78,6 +78,24 @@ static void put_time(json_t *o, const struct timespec *t)
 	json_object_set_new(o, "time", json_string(text));
 }
 
+static void put_clones(json_t *o, const struct audit_record *r)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < r->n_clones && i < AUDIT_CLONES_MAX; i++) {
+		const struct audit_clone *c = &r->clones[i];
+		json_t *one = json_object();
+
+		put_text(one, "clone", c->clone, AUDIT_NAME_MAX);
+		put_text(one, "result", c->result, AUDIT_WHY_MAX);
+		put_number(one, "bytes", c->bytes);
+		put_number(one, "duration_ms", c->duration_ms);
+		put_text(one, "detail", c->detail, AUDIT_WHY_MAX);
+		json_array_append_new(list, one);
+	}
+	json_object_set_new(o, "clones", list);
+}
+
 int audit_record_encode(struct buf *b, const struct audit_record *r, const struct audit_place *p)
 {
 	json_t *o = json_object();
@@ -97,6 +115,8 @@ int audit_record_encode(struct buf *b, const struct audit_record *r, const struc
 	put_number(o, "duration_ms", r->duration_ms);
 	put_text(o, "code", r->code, AUDIT_NAME_MAX);
 	put_text(o, "detail", r->detail, AUDIT_DETAIL_MAX);
+	if (r->n_clones > 0)
+		put_clones(o, r);
 	put_text(o, "prev", p->prev, AUDIT_HASH_SIZE);
 	text = json_dumps(o, JSON_COMPACT);
 	json_decref(o);

@@ -2,8 +2,11 @@
 /* audit: shows the audit log, follows it, and verifies its chain. Needs no daemon and never writes. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/audit_read.h"
 #include "base/err.h"
@@ -75,7 +78,7 @@ static int verify(struct cli *c)
 	return rc < 0 ? rc : prc;
 }
 
-static int print_line(struct cli *c, const struct audit_line *line)
+static int print_line(struct cli *c, struct audit_table *t, const struct audit_line *line)
 {
 	struct buf b;
 	size_t n;
@@ -83,7 +86,7 @@ static int print_line(struct cli *c, const struct audit_line *line)
 	if (c->json)
 		return puts(line->text) < 0 ? err_errno("standard output") : KC_OK;
 	buf_init(&b, TEXT_MAX);
-	audit_format(&b, line);
+	audit_format(&b, t, line);
 	n = buf_len(&b);
 	if (fwrite(buf_data(&b), 1, n, stdout) != n) {
 		buf_fini(&b);
@@ -93,7 +96,7 @@ static int print_line(struct cli *c, const struct audit_line *line)
 	return KC_OK;
 }
 
-static int print_matching(struct cli *c, struct audit_reader *r, const struct audit_filter *f)
+static int print_matching(struct cli *c, struct audit_table *t, struct audit_reader *r, const struct audit_filter *f)
 {
 	struct audit_line line;
 	int got, rc = KC_OK;
@@ -102,30 +105,45 @@ static int print_matching(struct cli *c, struct audit_reader *r, const struct au
 		if (got < 0)
 			return got;
 		if (audit_filter_match(f, &line))
-			rc = print_line(c, &line);
+			rc = print_line(c, t, &line);
 	}
 	return rc == KC_OK && fflush(stdout) != 0 ? err_errno("standard output") : rc;
 }
 
+/* Colours where they are seen and wanted (no-color.org). */
+static void look_at_terminal(struct audit_table *t)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+	struct winsize w;
+
+	if (!isatty(STDOUT_FILENO))
+		return;
+	t->colour = (no == NULL || no[0] == '\0') && term != NULL && strcmp(term, "dumb") != 0;
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0)
+		t->width = w.ws_col;
+}
+
 static int show(struct cli *c, const struct audit_filter *f)
 {
+	struct audit_table t = { .width = 0 };
 	struct audit_reader *r = NULL;
 	struct buf heading;
 	int rc = audit_reader_open(&r, c->conf->audit_log);
 
 	if (rc < 0)
 		return rc;
+	look_at_terminal(&t);
 	if (!c->json) {
 		buf_init(&heading, TEXT_MAX);
-		audit_format_heading(&heading);
+		audit_format_heading(&heading, &t);
 		fputs(buf_str(&heading), stdout);
 		buf_fini(&heading);
 	}
-	rc = print_matching(c, r, f);
+	rc = print_matching(c, &t, r, f);
 	while (rc == KC_OK && cli_flag(c, "follow")) {
 		rc = audit_reader_wait(r, -1);
 		if (rc == KC_OK)
-			rc = print_matching(c, r, f);
+			rc = print_matching(c, &t, r, f);
 	}
 	audit_reader_free(r);
 	return rc;

@@ -38,6 +38,10 @@ void target_over(struct target *t, int rc, const char *text)
 		if (rc < 0)
 			err_set(rc, "%s", text);
 		audit_result(t->master->d->audit, &r, rc);
+		if (r.generation == t->master->run.generation) {
+			t->share.bytes += r.bytes;
+			t->share.ms += r.duration_ms;
+		}
 	}
 	t->offering = false;
 	t->waiting = false;
@@ -270,6 +274,7 @@ static void on_declined(struct push *p, const struct proto_decline *d, void *arg
 	(void)p;
 	if (d->reason == PROTO_R_HAVE) {
 		had = t->sent->generation;
+		STR_COPY(t->share.result, "had it");
 		target_over(t, KC_OK, NULL);
 		answered(t);
 		fleet_applied(t->clone, had);
@@ -333,6 +338,7 @@ static void on_result(struct push *p, const struct proto_result *r, void *arg)
 	int code;
 
 	(void)p;
+	STR_COPY(t->share.result, proto_status_name(r->status));
 	switch (r->status) {
 	case PROTO_RESTORED:
 	case PROTO_UNCHANGED:

@@ -66,7 +66,7 @@ AUDIT_ALWAYS = {
 }
 AUDIT_SOMETIMES = {
     "generation": number, "lineage": text, "peer": text, "backup": text, "bytes": number, "duration_ms": number,
-    "code": text, "detail": text,
+    "code": text, "detail": text, "clones": [{"clone": text, "result": text}],
 }
 
 

@@ -398,14 +398,32 @@ static void reader__line_not_yet_whole__waits(void **state)
 	audit_reader_free(r);
 }
 
-static void format__record__is_aligned(void **state)
+/* The table of the records that `write` adds. */
+static char *table_of(void (*write)(struct audit *a), bool colour)
 {
+	struct audit_table t = { .width = 0, .colour = colour };
 	struct audit *a = open_log(0);
 	struct audit_reader *r;
 	struct audit_line line;
 	struct buf b;
+	char *table;
 
-	(void)state;
+	write(a);
+	audit_close(a);
+	buf_init(&b, 100000);
+	assert_int_equal(audit_reader_open(&r, path), KC_OK);
+	audit_format_heading(&b, &t);
+	while (audit_reader_next(r, &line) > 0)
+		if (line.number > RECORDS)
+			audit_format(&b, &t, &line);
+	audit_reader_free(r);
+	table = strdup(buf_str(&b));
+	buf_fini(&b);
+	return table;
+}
+
+static void write_failure(struct audit *a)
+{
 	assert_int_equal(audit_write(a, &(struct audit_record){ .event = AUDIT_RECEIVE_END,
 					    .outcome = AUDIT_FAILURE,
 					    .generation = 7,
@@ -413,20 +431,94 @@ static void format__record__is_aligned(void **state)
 					    .bytes = 1500000,
 					    .duration_ms = 1250,
 					    .code = "KC0105E",
-					    .detail = "silent" }),
+					    .detail = "the peer said nothing within 60 s, and it goes on where it "
+						      "broke off" }),
 	    KC_OK);
-	audit_close(a);
-	buf_init(&b, 10000);
+}
+
+static void format__record__fits_80_columns(void **state)
+{
+	char *table = table_of(write_failure, false);
+
+	(void)state;
+	assert_non_null(strstr(table, "TIME      EVENT             OUTCOME   GEN  PEER"));
+	assert_non_null(strstr(table, "  receive.end       failure     7  10.0.0.1:40000  1.5 MB, 1.2 s\n"
+				      "          KC0105E: the peer said nothing within 60 s, and it goes on where it\n"
+				      "          broke off\n"));
+	assert_null(strchr(table, '\033'));
+	free(table);
+	table = table_of(write_failure, true);
+	assert_non_null(strstr(table, "\033[31mfailure\033[0m"));
+	free(table);
+}
+
+static void write_run(struct audit *a)
+{
+	static const struct audit_clone clones[] = {
+		{ "10.0.0.5:2222", "restored", 1500000, 85, NULL },
+		{ "clone-b.example:2222", "unreachable", 0, 0, "connection refused" },
+	};
+
+	assert_int_equal(audit_write(a, &(struct audit_record){ .event = AUDIT_REPLICATION_END,
+					    .outcome = AUDIT_FAILURE,
+					    .generation = 41,
+					    .duration_ms = 90,
+					    .code = "KC0001E",
+					    .detail = "1 of 2 clones have it",
+					    .clones = clones,
+					    .n_clones = 2 }),
+	    KC_OK);
+}
+
+static void format__end_of_a_run__has_a_line_a_clone(void **state)
+{
+	struct audit_filter f = { .peer = "clone-b.example" }, other = { .peer = "10.0.0.6" };
+	struct audit_reader *r;
+	struct audit_line line;
+	unsigned matched = 0;
+	char *table = table_of(write_run, false);
+
+	(void)state;
+	assert_non_null(strstr(table, "  replication.end   failure    41  90 ms\n"
+				      "          KC0001E: 1 of 2 clones have it\n"
+				      "          10.0.0.5:2222         restored   1.5 MB, 85 ms\n"
+				      "          clone-b.example:2222  unreachable  connection refused\n"));
+	free(table);
 	assert_int_equal(audit_reader_open(&r, path), KC_OK);
-	audit_format_heading(&b);
-	while (audit_reader_next(r, &line) > 0)
-		if (line.number > RECORDS)
-			audit_format(&b, &line);
+	while (audit_reader_next(r, &line) > 0) {
+		matched += audit_filter_match(&f, &line);
+		assert_false(line.number > RECORDS && audit_filter_match(&other, &line));
+	}
 	audit_reader_free(r);
-	assert_non_null(strstr(buf_str(&b),
-	    "  receive.end        failure           7  10.0.0.1:40000         KC0105E: silent, 1.5 MB, 1.2 s\n"));
-	assert_int_equal(strstr(buf_str(&b), "EVENT") - buf_str(&b), 21);
-	buf_fini(&b);
+	assert_int_equal(matched, 1);
+}
+
+/* Twenty clones with the longest names and reasons there are. */
+static void write_much(struct audit *a)
+{
+	struct audit_clone clones[AUDIT_CLONES_MAX];
+	char name[400], detail[3000];
+
+	memset(name, 'h', sizeof(name));
+	memset(detail, '"', sizeof(detail));
+	name[sizeof(name) - 1] = detail[sizeof(detail) - 1] = '\0';
+	for (size_t i = 0; i < AUDIT_CLONES_MAX; i++)
+		clones[i] = (struct audit_clone){ name, "unreachable", UINT64_C(1) << 52, UINT64_C(1) << 52, detail };
+	assert_int_equal(audit_write(a, &(struct audit_record){ .event = AUDIT_REPLICATION_END,
+					    .outcome = AUDIT_FAILURE,
+					    .detail = detail,
+					    .clones = clones,
+					    .n_clones = AUDIT_CLONES_MAX }),
+	    KC_OK);
+}
+
+static void format__twenty_long_names__are_one_record(void **state)
+{
+	char *table = table_of(write_much, false);
+
+	(void)state;
+	assert_non_null(strstr(table, "replication.end"));
+	free(table);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -451,7 +543,9 @@ int main(void)
 		T(since__each_form__is_understood),
 		T(reader__follows__over_rotations),
 		T(reader__line_not_yet_whole__waits),
-		T(format__record__is_aligned),
+		T(format__record__fits_80_columns),
+		T(format__end_of_a_run__has_a_line_a_clone),
+		T(format__twenty_long_names__are_one_record),
 	};
 
 	return cmocka_run_group_tests_name("audit_read", tests, NULL, NULL);
