@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "clone_int.h"
+#include "daemon/fence.h"
 #include "keystore/cert.h"
 
 static enum lineage_verdict judge(
@@ -28,20 +29,16 @@ static enum lineage_verdict judge(
 	return lineage_judge(&own, &offer);
 }
 
-/* It stands in the log, the audit and the status of the master that was replaced: short, and with the way on. */
 static int fenced(const struct clone_role *c, const char *lineage)
 {
+	const struct state_self *self = &c->d->self;
 	struct state_siblings *f = mem_xalloc(sizeof(*f));
 	char *address = NULL;
 	int rc;
 
 	if (state_get_siblings(f, c->d->state) == KC_OK && f->address[0] != '\0' && f->port > 0)
 		address = host_port_format(f->address, (int)f->port);
-	rc = err_set(KC_EFENCED,
-	    "lineage %.8s was replaced by %.8s%s%.100s (generation %" PRIu64
-	    "); on the old master: keyclone demote --master %.100s",
-	    lineage, c->d->self.lineage, address != NULL ? " of " : "", address != NULL ? f->host : "",
-	    c->d->self.generation, address != NULL ? address : "HOST:PORT");
+	rc = fence_refusal(lineage, self->lineage, self->generation, address != NULL ? f->host : NULL, address);
 	free(address);
 	free(f);
 	return rc;

@@ -12,6 +12,7 @@
 #include "base/member.h"
 #include "base/str.h"
 #include "daemon/control.h"
+#include "daemon/fence.h"
 #include "master_int.h"
 
 #define RUN_PASSES_MS 2000  /* a change waits so long for the run before it */
@@ -157,6 +158,8 @@ int master_new(struct master **out, struct daemon *d)
 	rc = target_load_all(m);
 	if (rc == KC_OK)
 		rc = master_listen(m);
+	if (rc == KC_OK)
+		rc = fence_new(&m->fence, d);
 	if (rc < 0) {
 		master_free(m);
 		return rc;
@@ -176,6 +179,7 @@ void master_free(struct master *m)
 	target_store_dirty(m);
 	target_free_all(m);
 	offering_unref(m->out);
+	fence_free(m->fence);
 	fleet_free(m->fleet);
 	master_schedule_free(m->schedule);
 	watch_free(m->watch);
@@ -245,6 +249,7 @@ void master_reloaded(struct master *m)
 		log_err("the list of clones: %s", err_text(rc));
 	fleet_set_options(m->fleet, &o);
 	conn_listener_set_options(m->listener, &sessions);
+	fence_reloaded(m->fence);
 	target_renew_all(m);
 	configure_schedule(m);
 	if (!m->d->self.stopped && m->d->conf->daily_backup == NULL)

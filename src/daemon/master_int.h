@@ -60,6 +60,7 @@ struct master {
 	struct fleet *fleet;
 	struct target *targets;
 	struct conn_listener *listener;
+	struct fence *fence; /* NULL: this machine was never promoted */
 	struct waiter *waiters;
 	struct master_schedule *schedule;
 	struct watch *watch;	   /* NULL: the folder cannot be watched */

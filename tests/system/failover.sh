@@ -84,7 +84,7 @@ equal "$(rows c2)" 50
 
 say "the old master is fenced off, and says how to go on"
 start_daemon m
-for name in c2 c3; do
+for name in c1 c2 c3; do
 	wait_for 20 "$name refuses the old master" is_state m "$(port_of "$name")" refused
 done
 kc m --json status | jq -r '.clones[].last_error' >errors || true
