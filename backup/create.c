@@ -268,7 +268,7 @@ static int make(struct creation *c)
 	if (rc == KC_OK)
 		rc = finish(c);
 	if (rc == KC_OK)
-		create_keep_base(c, c->result.generation);
+		create_made(c, c->result.generation);
 	c->result.finish_ms = clock_lap(&c->clock);
 	return rc;
 }
@@ -309,7 +309,7 @@ int backup_create(struct create_result *result, const struct create_options *o)
 	else if (rc == KC_OK)
 		rc = check_join(&c);
 	if (rc == KC_OK && c.result.unchanged)
-		create_keep_base(&c, o->base_generation);
+		create_made(&c, o->base_generation);
 	creation_fini(&c);
 	if (rc < 0) {
 		create_result_fini(&c.result);

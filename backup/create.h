@@ -74,6 +74,9 @@ struct create_options {
 	const char *base_digest;
 	unsigned max_delete_percent;
 	bool was_held;
+	/* A backup that has exactly what is in the file `snapshot` is whole: this one, or (result->unchanged) that of
+	 * base_generation. May be NULL. */
+	void (*made)(void *arg, const char *snapshot, uint64_t generation);
 	int (*progress)(void *arg, const struct create_progress *p); /* a failure cancels; may be NULL */
 	void *arg;						     /* of progress and reserve */
 };

@@ -34,12 +34,14 @@ int create_compare(struct creation *c, int (*alive)(void *arg))
 }
 
 /* The backup is whole: a base that cannot be kept is missed at the next one only. */
-void create_keep_base(struct creation *c, uint64_t generation)
+void create_made(struct creation *c, uint64_t generation)
 {
 	const struct create_options *o = c->o;
 	char *path;
 	int rc;
 
+	if (o->made != NULL)
+		o->made(o->arg, c->snap.path, generation);
 	if (!o->keep_base || generation == 0)
 		return;
 	path = base_path(source_path(o->source), o->lineage, generation);

@@ -48,7 +48,7 @@ int create_sign(struct creation *c);
 /* create_base.c */
 /* Sets result.held where more would be deleted than is allowed. */
 int create_compare(struct creation *c, int (*alive)(void *arg));
-/* The snapshot becomes the base of this generation. */
-void create_keep_base(struct creation *c, uint64_t generation);
+/* A backup of this generation has what the snapshot has: told to the caller, and the snapshot becomes the base. */
+void create_made(struct creation *c, uint64_t generation);
 
 #endif

@@ -98,8 +98,8 @@ K(max_delete_percent, INT, "backup.MaxDeletePercent", "20", NULL, "%", 0, 100, M
   "a run that would delete more of a table's rows, and at least ten, is held; 0: none is") \
 K(tls_alias, STR, "backup.TLSCertAlias", NULL, NULL, "", 0, 0, MC, 0, LIVE, \
   "the certificate of this machine; unset: the only alias with a key") \
-L(BOOL, "backup.ReleaseKeysOnSuccessfulBackup", "", 0, 0, M, \
-  "new keys are held until a backup has them") \
+K(release_keys, BOOL, "backup.ReleaseKeysOnSuccessfulBackup", "false", NULL, "", 0, 0, M, 0, LIVE, \
+  "new keys of the built-in database are held until a backup has them") \
 K(listen_port, INT, "restore.ListenPort", "2222", NULL, "", 1, 65535, C, 0, RESTART, \
   "where the clone listens for its master") \
 K(restore_time, STR, "restore.DailyStartReplicationRestoreTime", NULL, NULL, "HH:MM", 0, 0, C, 0, LIVE, \

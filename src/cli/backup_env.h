@@ -17,6 +17,7 @@ struct backup_env {
 	char *password;		/* secret memory; asked for or read when it was needed */
 	char *file;		/* the backup that the command names, as a path */
 	struct state_stored stored;
+	uint64_t released; /* keys that were held until a backup like this one was made */
 	const char *shown; /* phase on the terminal's progress line */
 };
 

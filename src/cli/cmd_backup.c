@@ -13,7 +13,10 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
 #include "daemon/companion.h"
+#include "daemon/key_wait.h"
 #include "families.h"
 
 /* --- create --- */
@@ -26,6 +29,23 @@ static int on_progress(void *arg, const struct create_progress *p)
 {
 	backup_env_show(arg, create_phase_name(p->phase), p->percent);
 	return KC_OK;
+}
+
+/* Where no clone is configured a backup that is made is all that a new key waits for. */
+static void on_made(void *arg, const char *snapshot, uint64_t generation)
+{
+	struct backup_env *e = arg;
+	struct waiting *list = NULL;
+	uint64_t released = 0;
+	int rc = key_wait_open(&list, e->c->conf, false);
+
+	(void)generation;
+	if (rc == KC_OK)
+		rc = waiting_release_snapshot(&released, list, snapshot);
+	waiting_close(list);
+	if (rc < 0 && rc != KC_ENOENT)
+		log_warn("held keys stay held: %s", err_text(rc));
+	e->released = released;
 }
 
 int backup_env_create(struct create_result *result, struct backup_env *e, struct source *s, enum store_kind kind)
@@ -46,8 +66,13 @@ int backup_env_create(struct create_result *result, struct backup_env *e, struct
 		.progress = on_progress,
 		.arg = e };
 	struct lineage_list ancestors = { 0 };
+	bool holds = false;
 	int rc = lineage_parse(&ancestors, e->self.ancestors);
 
+	if (rc == KC_OK)
+		rc = key_wait_applies(&holds, conf, s);
+	if (holds && conf->role == CONF_MASTER && conf->clone_count == 0)
+		o.made = on_made;
 	o.ancestors = &ancestors;
 	if (rc == KC_OK)
 		rc = companion_master_key(&o.master_key_file, conf, s);
@@ -121,6 +146,22 @@ static int print_created(struct cli *c, const struct create_result *r, const cha
 	return KC_OK;
 }
 
+static int tell_released(struct backup_env *e, const struct create_result *made)
+{
+	char *detail = mem_xasprintf(
+	    "%llu %s held no more", (unsigned long long)e->released, e->released == 1 ? "key is" : "keys are");
+	struct audit_record r = { .event = AUDIT_KEY_RELEASE, .backup = made->name, .detail = detail };
+	struct audit *audit = NULL;
+	int rc = cli_audit(&audit, e->c);
+
+	if (rc == KC_OK)
+		rc = audit_result(audit, &r, KC_OK);
+	if (rc == KC_OK && !e->c->json)
+		printf("No clone is configured: %s.\n", detail);
+	free(detail);
+	return rc;
+}
+
 static int cmd_create(struct cli *c)
 {
 	struct creating x = { .result = { 0 } };
@@ -136,6 +177,8 @@ static int cmd_create(struct cli *c)
 		rc = backup_env_audited(&e, AUDIT_BACKUP_CREATE, work_create, &x);
 	if (rc == KC_OK)
 		rc = print_created(c, &x.result, e.self.lineage);
+	if (rc == KC_OK && e.released > 0)
+		rc = tell_released(&e, &x.result);
 	if (rc == KC_OK && cli_string(c, "output") == NULL)
 		rc = prune(&e, x.result.name);
 	create_result_fini(&x.result);

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli.h"
+#include "daemon/key_wait.h"
 #include "key_export.h"
 #include "key_text.h"
 #include "keydb/keydb.h"
@@ -24,9 +25,32 @@
 
 #define FILE_SIZE_MAX (2 * KEYDB_MATERIAL_MAX)
 
-static int open_keydb(struct keydb **db, struct cli *c)
+/* The key database, with the list of the keys that are held, if any may be. */
+struct keys {
+	struct keydb *db;
+	struct waiting *waiting;
+};
+
+static void close_keys(struct keys *k)
 {
-	return keydb_open(db, c->conf->keydb_path, c->conf->master_key_file);
+	keydb_close(k->db);
+	waiting_close(k->waiting);
+}
+
+/* `adds`: new keys are made, on a master to be held. */
+static int open_keys(struct keys *k, struct cli *c, bool adds)
+{
+	bool hold = adds && c->conf->role == CONF_MASTER;
+	int rc;
+
+	k->waiting = NULL;
+	rc = keydb_open(&k->db, c->conf->keydb_path, c->conf->master_key_file);
+	if (rc < 0 || !c->conf->release_keys)
+		return rc;
+	rc = key_wait_open(&k->waiting, c->conf, hold);
+	if (rc == KC_OK)
+		keydb_use_waiting(k->db, k->waiting, hold);
+	return rc == KC_ENOENT ? KC_OK : rc;
 }
 
 /* A clone's keys come from its master; what is changed here diverges. */
@@ -78,26 +102,27 @@ typedef int (*change_fn)(struct cli *c, struct keydb *db, char **detail, void *a
 
 static int change(struct cli *c, enum audit_event event, change_fn work, void *arg)
 {
-	struct keydb *db = NULL;
+	struct keys k = { .db = NULL };
 	struct audit *audit = NULL;
 	struct audit_record record = { .event = event };
+	bool adds = event == AUDIT_KEY_GENERATE || event == AUDIT_KEY_IMPORT;
 	char *detail = NULL;
 	int rc;
 
 	rc = check_role(c);
 	if (rc == KC_OK)
 		rc = cli_audit(&audit, c);
-	if (rc == KC_OK && (event == AUDIT_KEY_GENERATE || event == AUDIT_KEY_IMPORT))
+	if (rc == KC_OK && adds)
 		rc = begin_keydb(c->conf);
 	if (rc == KC_OK)
-		rc = open_keydb(&db, c);
+		rc = open_keys(&k, c, adds);
 	if (rc == KC_OK)
-		rc = keydb_begin(db);
+		rc = keydb_begin(k.db);
 	if (rc == KC_OK) {
-		rc = work(c, db, &detail, arg);
+		rc = work(c, k.db, &detail, arg);
 		record.detail = detail;
 		if (rc == KC_OK && (rc = audit_result(audit, &record, KC_OK)) == KC_OK &&
-		    (rc = audit_sync(audit)) == KC_OK && (rc = keydb_commit(db)) == KC_OK)
+		    (rc = audit_sync(audit)) == KC_OK && (rc = keydb_commit(k.db)) == KC_OK)
 			goto out;
 		record.detail = NULL;
 	}
@@ -105,7 +130,7 @@ static int change(struct cli *c, enum audit_event event, change_fn work, void *a
 		rc = audit_result(audit, &record, rc);
 out:
 	free(detail);
-	keydb_close(db);
+	close_keys(&k);
 	return rc;
 }
 
@@ -135,6 +160,12 @@ static int work_generate(struct cli *c, struct keydb *db, char **detail, void *a
 	return KC_OK;
 }
 
+static void say_held(const struct keydb_key *key)
+{
+	if (key->held)
+		puts("Held until a backup with it is stored: 'keyclone key list' says when it is not any more.");
+}
+
 static int cmd_generate(struct cli *c)
 {
 	struct keydb_generated made;
@@ -156,6 +187,7 @@ static int cmd_generate(struct cli *c)
 		printf("generated %u %s keys, first %s, last %s\n", made.count, made.first.algorithm, first, last);
 	free(first);
 	free(last);
+	say_held(&made.last);
 	return KC_OK;
 }
 
@@ -233,6 +265,7 @@ static int cmd_import(struct cli *c)
 	printf("imported %s, %s %s, read as %s\n", text, keydb_kind_name(in.key.kind), in.key.algorithm,
 	    material_format_name(in.material.format));
 	free(text);
+	say_held(&in.key);
 	return KC_OK;
 }
 
@@ -303,7 +336,7 @@ struct listing {
 	bool json;
 };
 
-#define LIST_FORMAT "%-36s  %-20s  %-12s  %-11s  %-11s  %-21s  %s\n"
+#define LIST_FORMAT "%-36s  %-20s  %-12s  %-11s  %-11s  %-21s  %s%s\n"
 
 static int print_row(const struct keydb_key *key, void *arg)
 {
@@ -321,7 +354,7 @@ static int print_row(const struct keydb_key *key, void *arg)
 		clock_utc(created, key->created);
 		printf(LIST_FORMAT, key->uuid, key->alias[0] != '\0' ? key->alias : "-",
 		    key->group[0] != '\0' ? key->group : "-", keydb_kind_name(key->kind), key->algorithm,
-		    keydb_state_name(key->state), created);
+		    keydb_state_name(key->state), created, key->held ? "  held" : "");
 	}
 	l->count++;
 	if (ferror(stdout))
@@ -351,21 +384,21 @@ static int cmd_list(struct cli *c)
 {
 	struct listing l = { .cli = c, .json = c->json };
 	struct keydb_filter filter;
-	struct keydb *db = NULL;
+	struct keys k = { .db = NULL };
 	int rc = cli_args(c, 0, 0);
 
 	if (rc == KC_OK)
 		rc = read_filter(&filter, c);
 	if (rc == KC_OK)
-		rc = open_keydb(&db, c);
+		rc = open_keys(&k, c, false);
 	if (rc < 0)
 		return rc;
 	if (l.json)
 		printf("{\"keys\":[");
 	else
-		printf(LIST_FORMAT, "UUID", "ALIAS", "GROUP", "KIND", "ALGORITHM", "STATE", "CREATED");
-	rc = keydb_list(db, &filter, print_row, &l);
-	keydb_close(db);
+		printf(LIST_FORMAT, "UUID", "ALIAS", "GROUP", "KIND", "ALGORITHM", "STATE", "CREATED", "");
+	rc = keydb_list(k.db, &filter, print_row, &l);
+	close_keys(&k);
 	if (rc < 0)
 		return rc;
 	if (l.json)
@@ -375,27 +408,27 @@ static int cmd_list(struct cli *c)
 	return fflush(stdout) != 0 ? err_errno("standard output") : KC_OK;
 }
 
-static int get_key(struct keydb_key *key, struct keydb **db, struct cli *c)
+static int get_key(struct keydb_key *key, struct keys *k, struct cli *c)
 {
 	int rc = cli_args(c, 1, 1);
 
 	if (rc == KC_OK)
-		rc = open_keydb(db, c);
+		rc = open_keys(k, c, false);
 	if (rc == KC_OK)
-		rc = keydb_get(key, *db, c->argv[0]);
+		rc = keydb_get(key, k->db, c->argv[0]);
 	return rc;
 }
 
 static int cmd_show(struct cli *c)
 {
-	struct keydb *db = NULL;
+	struct keys k = { .db = NULL };
 	struct keydb_key key;
 	json_t *o;
 	const char *name;
 	json_t *value;
-	int rc = get_key(&key, &db, c);
+	int rc = get_key(&key, &k, c);
 
-	keydb_close(db);
+	close_keys(&k);
 	if (rc < 0)
 		return rc;
 	o = key_text_json(&key);
@@ -404,6 +437,8 @@ static int cmd_show(struct cli *c)
 	json_object_foreach(o, name, value) {
 		if (json_is_integer(value))
 			printf("%-12s %lld\n", name, (long long)json_integer_value(value));
+		else if (json_is_boolean(value))
+			printf("%-12s %s\n", name, json_is_true(value) ? "yes" : "no");
 		else
 			printf("%-12s %s\n", name, json_is_string(value) ? json_string_value(value) : "-");
 	}
@@ -415,15 +450,15 @@ static int cmd_export(struct cli *c)
 {
 	const char *format_text = cli_string(c, "format");
 	enum material_format format = MATERIAL_AUTO;
-	struct keydb *db = NULL;
+	struct keys k = { .db = NULL };
 	struct keydb_key key;
 	int rc = format_text != NULL ? material_format_parse(&format, format_text) : KC_OK;
 
 	if (rc == KC_OK)
-		rc = get_key(&key, &db, c);
+		rc = get_key(&key, &k, c);
 	if (rc == KC_OK)
-		rc = key_export(c, db, &key, format);
-	keydb_close(db);
+		rc = key_export(c, k.db, &key, format);
+	close_keys(&k);
 	return rc;
 }
 

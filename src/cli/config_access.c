@@ -83,6 +83,9 @@ static void check_format(const struct access *a, const char *path)
 	int rc = source_check_format(&application_id, path);
 	char *reason;
 
+	if (rc == KC_OK && a->conf->release_keys && application_id != KEYDB_APPLICATION_ID)
+		say(a, false, "backup.ReleaseKeysOnSuccessfulBackup",
+		    "has no effect: keydb.Path is not the built-in key database");
 	if (rc < 0) {
 		say(a, true, "keydb.Path", err_text(rc));
 	} else if (application_id == KEYDB_APPLICATION_ID && a->conf->role == CONF_MASTER &&

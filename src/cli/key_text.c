@@ -20,6 +20,7 @@ json_t *key_text_json(const struct keydb_key *key)
 	json_object_set_new(o, "kind", json_string(keydb_kind_name(key->kind)));
 	json_object_set_new(o, "algorithm", json_string(key->algorithm));
 	json_object_set_new(o, "state", json_string(keydb_state_name(key->state)));
+	json_object_set_new(o, "held", json_boolean(key->held));
 	json_object_set_new(o, "created", member_time(key->created));
 	json_object_set_new(o, "activated", member_time(key->activated));
 	json_object_set_new(o, "deactivated", member_time(key->deactivated));

@@ -126,6 +126,7 @@ static void on_settle(void *arg)
 		master_run_end(m, KC_OK);
 		master_see_change(m);
 	}
+	release_update(m);
 	wait_update_all(m);
 }
 
@@ -254,6 +255,7 @@ void master_reloaded(struct master *m)
 	configure_schedule(m);
 	if (!m->d->self.stopped && m->d->conf->daily_backup == NULL)
 		master_schedule_sooner(m->schedule, 0);
+	release_again(m);
 	if (held_is(m))
 		master_look(m, true); /* perhaps more may be deleted now */
 }

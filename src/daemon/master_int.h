@@ -56,6 +56,8 @@ struct caller;
 struct waiter;
 
 struct master {
+	uint64_t released, releasing; /* held keys of generations so far; the one under way, 0: none */
+	char released_lineage[STATE_LINEAGE_LEN + 1];
 	struct daemon *d;
 	struct fleet *fleet;
 	struct target *targets;
@@ -116,6 +118,11 @@ void held_text(char *out, size_t size, const struct master *m);
 void held_begin(struct master *m, const json_t *held); /* of the worker's result; again is fine */
 void held_end(struct master *m, bool unchanged);       /* the look found nothing to hold */
 json_t *held_json(const struct master *m);	       /* null where nothing is held */
+
+/* release.c */
+/* Is a generation stored whose held keys are not released? Once a turn. */
+void release_update(struct master *m);
+void release_again(struct master *m); /* perhaps keys are held that an older one has */
 
 /* master_run.c */
 void master_run_begin(struct master *m, uint64_t generation);

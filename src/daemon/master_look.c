@@ -233,10 +233,12 @@ static void on_backup_done(int rc, const json_t *result, void *arg)
 		return;
 	}
 	held_end(m, json_is_true(json_object_get(result, "unchanged")));
-	if (json_is_true(json_object_get(result, "unchanged")))
+	if (json_is_true(json_object_get(result, "unchanged"))) {
 		nothing_new(m);
-	else
+		release_again(m);
+	} else {
 		backup_made(m, result);
+	}
 	look_done(m);
 }
 

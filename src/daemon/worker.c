@@ -137,6 +137,7 @@ static int job_config(json_t *result, struct worker *w, const json_t *request)
 		conf_free(w->conf);
 		w->conf = c;
 		json_object_set_new(result, "sealed", json_boolean(sealed));
+		worker_keys_warn(w);
 	} else {
 		json_object_set_new(result, "errors", conf_list_json(&problems.errors));
 		conf_free(c);
@@ -209,6 +210,7 @@ static int job_open(json_t *result, struct worker *w, const json_t *request)
 	if (rc < 0)
 		return rc;
 	w->opened = true;
+	worker_keys_warn(w);
 	age_identity_recipient(&r, w->secrets.identity);
 	age_recipient_text(recipient, &r);
 	json_object_set_new(result, "recipient", json_string(recipient));
@@ -253,6 +255,7 @@ static const struct verb {
 	{ "check", true, MASTER, worker_job_check },
 	{ "backup", true, MASTER, worker_job_backup },
 	{ "wrap", true, MASTER, worker_job_wrap },
+	{ "release", true, MASTER, worker_job_release },
 	{ "restore", true, CLONE, worker_job_restore },
 	{ "resolve", true, CLONE, worker_job_resolve },
 	{ "diverged", true, CLONE, worker_job_diverged },

@@ -119,6 +119,13 @@ static void keep_key(struct worker *w, struct create_result *r)
 	r->key = NULL;
 }
 
+static void on_made(void *arg, const char *snapshot, uint64_t generation)
+{
+	struct worker *w = arg;
+
+	worker_keys_made(w, snapshot, w->lineage, generation);
+}
+
 /* Only the base of the newest generation stays. What the daemon says is held is held until the base says otherwise. */
 static void use_base(struct create_options *o, const struct worker *w, const json_t *request)
 {
@@ -171,6 +178,9 @@ int worker_job_backup(json_t *result, struct worker *w, const json_t *request)
 		o.unless_schema = json_string_value(json_object_get(request, "schema"));
 	}
 	use_base(&o, w, request);
+	w->lineage = lineage;
+	w->unmarked = false;
+	o.made = on_made;
 	o.prepared = &w->prepared;
 	source_set_alive(w->source, worker_alive, w);
 	rc = companion_master_key(&o.master_key_file, c, w->source);
@@ -179,7 +189,7 @@ int worker_job_backup(json_t *result, struct worker *w, const json_t *request)
 	if (rc < 0)
 		return rc;
 	w->version = r.version;
-	w->version_known = true;
+	w->version_known = !w->unmarked;
 	set_result(result, &r);
 	w->base_good = !r.base_good ? 0 : r.unchanged || r.held ? o.base_generation : r.generation;
 	if (!r.unchanged && !r.held)

@@ -19,8 +19,10 @@ struct worker {
 	bool version_known;
 	struct age_key *key; /* file key of the backup `key_path` */
 	char *key_path;
-	uint64_t base_good; /* the generation whose base was made or read in this life */
-	uint64_t alive_at;  /* last sign of life, monotonic ms */
+	const char *lineage; /* of the backup that is made */
+	bool unmarked;	     /* held keys of the newest backup are not marked as being in it */
+	uint64_t base_good;  /* the generation whose base was made or read in this life */
+	uint64_t alive_at;   /* last sign of life, monotonic ms */
 	int fd;
 	bool opened;
 	bool checkpoint_due; /* a restore is in the write-ahead log only */
@@ -43,6 +45,15 @@ int worker_job_wrap(json_t *result, struct worker *w, const json_t *request);
 int worker_job_restore(json_t *result, struct worker *w, const json_t *request);
 int worker_job_resolve(json_t *result, struct worker *w, const json_t *request);
 int worker_job_diverged(json_t *result, struct worker *w, const json_t *request);
+
+/* worker_keys.c */
+/* Says where backup.ReleaseKeysOnSuccessfulBackup has no effect. */
+void worker_keys_warn(struct worker *w);
+/* A whole backup has what the snapshot has. */
+void worker_keys_made(struct worker *w, const char *snapshot, const char *lineage, uint64_t generation);
+/* The database is what a master replicated: nothing in it is held. */
+void worker_keys_restored(struct worker *w);
+int worker_job_release(json_t *result, struct worker *w, const json_t *request);
 
 /* A backup of the live database beside the others, kind safety, before rows are discarded. */
 int worker_safety_backup(struct worker *w);

@@ -182,6 +182,8 @@ int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
 	if (rc == KC_OK && res.same)
 		rc = pin_first(&r);
 	if (rc == KC_OK)
+		worker_keys_restored(w);
+	if (rc == KC_OK)
 		set_result(result, &res);
 	if (rc == KC_EDIVERGED || res.diverged.live_only > 0)
 		set_diverged(result, &res.diverged);

@@ -16,6 +16,7 @@
 #include "keydb/algorithm.h"
 #include "keydb/row.h"
 #include "keydb/store.h"
+#include "keydb/waiting.h"
 
 /* Sets everything but uuid, alias and master_key. */
 static void row_init(struct keydb_key *key, const struct keydb_new *what, enum keydb_kind kind, const char *algorithm)
@@ -272,9 +273,15 @@ static int open_material(
 int keydb_export(uint8_t **material, size_t *size, struct keydb *db, const struct keydb_key *key)
 {
 	sqlite3_stmt *st = NULL;
-	bool mine;
-	int code, rc = store_read_begin(&mine, db);
+	bool mine, held = false;
+	int code, rc = db->waiting != NULL ? waiting_has(&held, db->waiting, key->uuid) : KC_OK;
 
+	if (rc == KC_OK && held)
+		return err_set(KC_EPERM,
+		    "key %s is held until a backup with it is stored (backup.ReleaseKeysOnSuccessfulBackup)",
+		    key->uuid);
+	if (rc == KC_OK)
+		rc = store_read_begin(&mine, db);
 	if (rc < 0)
 		return rc;
 	rc = store_prepare(&st, db, "SELECT material, ifnull(master_key, 0) FROM keys WHERE uuid = ?");

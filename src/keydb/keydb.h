@@ -47,6 +47,7 @@
 #define KEYDB_COUNT_MAX	     1000000
 
 struct keydb;
+struct waiting;
 
 /* A row without its material. No pointers: copy it as you like. Times are seconds since 1970, 0 = not yet. */
 struct keydb_key {
@@ -57,6 +58,7 @@ struct keydb_key {
 	enum keydb_kind kind;
 	enum keydb_state state;
 	int64_t created, activated, deactivated, compromised, destroyed;
+	bool held;	     /* until a backup has it: keydb_use_waiting() */
 	uint32_t master_key; /* number of the wrapping key; 0 = no material (destroyed) */
 };
 
@@ -70,6 +72,9 @@ int keydb_create(const char *path);
  * of another kind of key database (postgresql://…, another schema, no SQLite file) is KC_EFORMAT. */
 int keydb_open(struct keydb **db, const char *path, const char *master_key_file);
 void keydb_close(struct keydb *db); /* aborts an open transaction; NULL is a no-op */
+
+/* Keys that are listed in `w` (waiting.h, borrowed) are held: they are not exported. `hold`: new ones are listed. */
+void keydb_use_waiting(struct keydb *db, struct waiting *w, bool hold);
 
 /* What changes keys happens between begin and commit; begin takes the write lock. abort without begin is a no-op. */
 int keydb_begin(struct keydb *db);
@@ -117,7 +122,8 @@ struct keydb_filter {
 typedef int (*keydb_each_fn)(const struct keydb_key *key, void *arg);
 int keydb_list(struct keydb *db, const struct keydb_filter *filter, keydb_each_fn each, void *arg);
 
-/* The material of a key, in memory from mem_secret_new that the caller frees. KC_ENOENT if it was destroyed. */
+/* The material of a key, in memory from mem_secret_new that the caller frees. KC_ENOENT if it was destroyed, KC_EPERM
+ * if it is held. */
 int keydb_export(uint8_t **material, size_t *size, struct keydb *db, const struct keydb_key *key);
 
 /* Change the state of the key with this uuid or alias, as lifecycle.h allows; *key gets the new row. Becoming

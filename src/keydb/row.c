@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "keydb/waiting.h"
 
 static bool copy_text(char *to, size_t size, sqlite3_stmt *st, int column)
 {
@@ -27,6 +28,7 @@ int row_read(struct keydb_key *key, struct keydb *db, sqlite3_stmt *st)
 	const char *kind = (const char *)sqlite3_column_text(st, 3);
 	const char *state = (const char *)sqlite3_column_text(st, 5);
 	bool good;
+	int rc;
 
 	good = copy_text(k.uuid, sizeof(k.uuid), st, 0) && copy_text(k.alias, sizeof(k.alias), st, 1) &&
 	       copy_text(k.group, sizeof(k.group), st, 2) && copy_text(k.algorithm, sizeof(k.algorithm), st, 4) &&
@@ -40,6 +42,8 @@ int row_read(struct keydb_key *key, struct keydb *db, sqlite3_stmt *st)
 	k.compromised = sqlite3_column_int64(st, 9);
 	k.destroyed = sqlite3_column_int64(st, 10);
 	k.master_key = (uint32_t)sqlite3_column_int64(st, 11);
+	if (db->waiting != NULL && (rc = waiting_has(&k.held, db->waiting, k.uuid)) < 0)
+		return rc;
 	*key = k;
 	return KC_OK;
 }
@@ -168,6 +172,9 @@ int row_insert(sqlite3_stmt *st, struct keydb *db, struct keydb_key *key, const 
 								: store_error(db, code);
 		sqlite3_reset(st);
 		sqlite3_clear_bindings(st);
+		if (rc == KC_OK && db->hold)
+			rc = waiting_add(db->waiting, key->uuid);
+		key->held = db->hold;
 	}
 	if (blob != small)
 		free(blob);

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "keydb/waiting.h"
 
 static const char schema[] =
     "BEGIN EXCLUSIVE;"
@@ -260,6 +261,12 @@ static int begin(struct keydb *db, const char *how)
 	return KC_OK;
 }
 
+void keydb_use_waiting(struct keydb *db, struct waiting *w, bool hold)
+{
+	db->waiting = w;
+	db->hold = w != NULL && hold;
+}
+
 int keydb_begin(struct keydb *db)
 {
 	assert(!db->in_txn);
@@ -272,7 +279,10 @@ int keydb_commit(struct keydb *db)
 	int rc;
 
 	assert(db->in_txn);
-	rc = exec(db, "COMMIT");
+	/* First what is held: a power failure in between must not leave a key that nobody waits for. */
+	rc = db->waiting != NULL ? waiting_commit(db->waiting) : KC_OK;
+	if (rc == KC_OK)
+		rc = exec(db, "COMMIT");
 	if (rc < 0) {
 		keydb_abort(db);
 		return rc;
@@ -288,6 +298,8 @@ void keydb_abort(struct keydb *db)
 {
 	if (db->in_txn)
 		sqlite3_exec(db->sql, "ROLLBACK", NULL, NULL, NULL);
+	if (db->waiting != NULL)
+		waiting_abort(db->waiting);
 	db->in_txn = false;
 }
 

@@ -17,7 +17,9 @@ struct keydb {
 	char *path;
 	char *master_file; /* NULL: material cannot be used */
 	struct master *master;
-	struct wrap *wrap; /* the last one used */
+	struct wrap *wrap;	 /* the last one used */
+	struct waiting *waiting; /* borrowed; NULL: no key is held */
+	bool hold;		 /* new keys are listed there */
 	bool in_txn;
 	bool wiped; /* this transaction destroyed material: leave none of it in the write-ahead log */
 };

@@ -30,7 +30,7 @@ only()
 
 # --- monopolies, by include ---
 
-only 'includes SQLite' '#include <sqlite3' 'backup/[a-z_]+_sqlite\.[ch]|src/keydb/store\.h|src/daemon/state(_[a-z]+)?\.[ch]'
+only 'includes SQLite' '#include <sqlite3' 'backup/[a-z_]+_sqlite\.[ch]|src/keydb/(store\.h|waiting\.c)|src/daemon/state(_[a-z]+)?\.[ch]'
 only 'includes zstd' '#include <zstd' 'backup/pack\.c'
 only 'includes libarchive' '#include <archive(_entry)?\.h' 'backup/archive_[a-z]+\.[ch]'
 only 'includes libsodium' '#include <sodium' \
@@ -65,7 +65,7 @@ if command -v nm > /dev/null && [ -e "$built/libbase.a" ]; then
 		sed -n 's/^\([^:]*\): *U \([A-Za-z0-9_]*\).*/\1 \2/p')
 fi
 if [ -n "$undefined" ]; then
-	calls_only 'calls SQLite' 'sqlite3_' 'backup/[a-z_]+_sqlite\.o|src/keydb/(keydb|row|store)\.o|src/daemon/state(_[a-z]+)?\.o'
+	calls_only 'calls SQLite' 'sqlite3_' 'backup/[a-z_]+_sqlite\.o|src/keydb/(keydb|row|store|waiting)\.o|src/daemon/state(_[a-z]+)?\.o'
 	calls_only 'calls zstd' 'ZSTD_' 'backup/pack\.o'
 	calls_only 'calls libarchive' 'archive_(read|write|entry)_' 'backup/archive_[a-z]+\.o'
 	calls_only 'calls libsodium' 'crypto_|sodium_|randombytes' \

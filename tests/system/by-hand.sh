@@ -15,8 +15,8 @@ for pair in m:first-sample-master c1:first-sample-clone; do
 		-e "s/=1111$/=$master_port/" -e "s/=2222$/=$clone_port/" \
 		"$TOP_SRCDIR/tests/conf/cases/${pair#*:}.in" >"${pair%:*}/keyclone.properties"
 done
+allow_log 'the replication task is down'
 allow_log "the master's replication task is down"
-allow_log 'backup.ReleaseKeysOnSuccessfulBackup: has no effect yet'
 
 # asks STATUS TEXT COMMAND…: it ends so, and says what is missing.
 asks()
