@@ -45,7 +45,8 @@ home()
 
 field()
 {
-	kc "$1" --json status | jq -r "$2"
+	kc "$1" --json status >answer || true
+	jq -r "$2" answer
 }
 
 say "a year ahead: it works, and both say so"
@@ -88,5 +89,34 @@ grep -q 'checks daily at 23:00 CES\?T' m.log || fail "the first line: $(head -n 
 kc m status >out || true
 grep -E -q '^CTGKM2217I The next scheduled replication is due at [A-Z][a-z]{2} [A-Z][a-z]{2} [0-9]{2} 23:00:00 CES?T 20[0-9]{2}$' out ||
 	fail "status says: $(cat out)"
+stop_daemon m
+
+say "a daily hour that passed while the machine was off is made up at the start, one that did not is waited for"
+generation()
+{
+	field m .generation
+}
+export TZ=Europe/Berlin
+rm -f m.log
+missed()
+{
+	equal "$(grep -c 'the daily check of 23:00 was missed; it is made up now' m.log)" "$1" "hours made up"
+}
+# The last start was today, or by now yesterday: a 23:00 lies between.
+away m "@$(date -d 'tomorrow 22:00' '+%Y-%m-%d %H:%M:%S')"
+missed 1
+wait_for 20 "its end" sh -c "keyclone -c m/keyclone.properties --json status | jq -e '.run == null and .unreplicated_since == null'"
+before=$(field m .generation)
+kc m key generate >/dev/null
+wait_for 20 "what is unreplicated" sh -c "keyclone -c m/keyclone.properties --json status | jq -e '.unreplicated_since != null'"
+equal "$(field m .generation)" "$before" "generation before the hour"
+home m
+away m "@$(date -d '2 days 08:00' '+%Y-%m-%d %H:%M:%S')"
+wait_for 20 "the run that was missed" sh -c "keyclone -c m/keyclone.properties --json status | jq -e '.generation == $before + 1'"
+missed 2
+home m
+away m "@$(date -d '2 days 09:00' '+%Y-%m-%d %H:%M:%S')"
+missed 2
+home m
 
 finish
