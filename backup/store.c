@@ -21,7 +21,7 @@
 #define LINEAGE_LEN    8
 #define GENERATION_LEN 10
 
-static const char *const kinds[] = { [STORE_FULL] = "full", [STORE_SAFETY] = "safety" };
+static const char *const kinds[] = { [STORE_FULL] = "full", [STORE_SAFETY] = "safety", [STORE_SYSTEM] = "system" };
 #define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 const char *store_kind_name(enum store_kind kind)
@@ -263,19 +263,19 @@ static bool is_kept(const struct store_prune *p, const char *file)
 	return false;
 }
 
-int store_prune(const struct store_prune *p)
+/* From the newest: the first `max` of a kind stay. */
+static int prune(const struct store_prune *p, enum store_kind kind, size_t max)
 {
 	struct store_entry *list;
-	size_t i, n, fulls = 0, max = p->max > 0 ? p->max : 1;
+	size_t i, n, seen = 0;
 	int rc = store_list(&list, &n, p->dir);
 
 	if (rc < 0)
 		return rc;
-	/* From the newest: the first `max` stay. */
 	for (i = n; rc == KC_OK && i > 0; i--) {
 		const struct store_entry *e = &list[i - 1];
 
-		if (e->name.kind != STORE_FULL || ++fulls <= max || is_kept(p, e->file))
+		if (e->name.kind != kind || ++seen <= max || is_kept(p, e->file))
 			continue;
 		if (p->removed != NULL)
 			rc = p->removed(p->arg, e);
@@ -284,6 +284,25 @@ int store_prune(const struct store_prune *p)
 	}
 	store_list_free(list, n);
 	return rc;
+}
+
+int store_prune(const struct store_prune *p)
+{
+	return prune(p, STORE_FULL, p->max > 0 ? p->max : 1);
+}
+
+int store_prune_system(const struct store_prune *p)
+{
+	return prune(p, STORE_SYSTEM, STORE_SYSTEM_KEEP);
+}
+
+bool store_has(const char *dir, const char *file)
+{
+	char *path = file_join(dir, file);
+	bool there = file[0] != '\0' && file_exists(path);
+
+	free(path);
+	return there;
 }
 
 /* "<backup's name>.part": its length without .part, else 0. */

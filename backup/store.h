@@ -16,11 +16,15 @@
 
 #define STORE_DATABASE_MAX 64
 #define STORE_SUFFIX	   ".tar.zst.age"
-#define STORE_PART	   ".part"
+#define STORE_SYSTEM_KEEP  3 /* system backups kept */
+/* The database part of a system backup's name. */
+#define STORE_SYSTEM_DATABASE "system"
+#define STORE_PART	      ".part"
 
 enum store_kind {
 	STORE_FULL,   /* "full" */
 	STORE_SAFETY, /* "safety": made before rows were discarded; never removed by us */
+	STORE_SYSTEM, /* "system": of the master's configuration (system.h); its generation is a count of its own */
 };
 const char *store_kind_name(enum store_kind kind);
 
@@ -65,6 +69,11 @@ struct store_prune {
 	void *arg;
 };
 int store_prune(const struct store_prune *p);
+/* The same for system backups, of which the newest STORE_SYSTEM_KEEP stay; `max` is not used. */
+int store_prune_system(const struct store_prune *p);
+
+/* Is there a backup of this file name (not empty)? */
+bool store_has(const char *dir, const char *file);
 
 /*
  * Removes .part files that nobody will go on with (`keep` says which to leave: name without .part; NULL: none).

@@ -64,8 +64,9 @@ const struct system_file *system_find(const struct system_contents *c, const cha
 /* The one below SYSTEM_CONFIG: the configuration file. NULL: it has none. */
 const struct system_file *system_config(const struct system_contents *c);
 
-/* Of what is worth another backup: lineage, ancestors, fleet, files; not of generations, time, host. */
-int system_digest(char digest[SYSTEM_DIGEST_LEN + 1], const struct system_contents *c);
+/* Of what is worth another backup: lineage, ancestors, fleet, files, and what tells the password that opens it from
+ * others (`password_id`); not of generations, time, host. */
+int system_digest(char digest[SYSTEM_DIGEST_LEN + 1], const struct system_contents *c, const char *password_id);
 
 struct system_options {
 	const char *dir;      /* the backup folder; exists */

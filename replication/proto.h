@@ -130,11 +130,17 @@ struct proto_hello {
 	uint64_t free;		    /* bytes where it stores backups; required from a clone */
 	bool diverged;
 	uint64_t postponed_until; /* what is stored is restored then, seconds since 1970; 0 = at once */
+	/* the newest system backup that it has of the master's lineage; 0, "": none */
+	uint64_t system_generation;
+	char system_file[PROTO_NAME];
 	unsigned warning_count;
 	char warnings[PROTO_WARNINGS][PROTO_WARNING];
 };
 
-enum proto_kind { PROTO_FULL = 1 };
+enum proto_kind {
+	PROTO_FULL = 1,
+	PROTO_SYSTEM = 2, /* of the master's configuration: stored, never restored; a generation of its own */
+};
 
 struct proto_offer {
 	char lineage[PROTO_LINEAGE];
@@ -147,6 +153,7 @@ struct proto_offer {
 	char digest[PROTO_DIGEST];   /* content digest of the database */
 	char receipt[PROTO_LINEAGE]; /* random; the result or the report echoes it */
 	bool restore_now;	     /* an operator says: without waiting for the clone's hour */
+	uint64_t password_since;     /* seconds since 1970: since when its password was in force; 0 = does not say */
 };
 
 struct proto_accept {
@@ -177,7 +184,7 @@ struct proto_end {
 	uint8_t recovery[PROTO_HEADER]; /* base64 on the wire; exactly header_size bytes: the clone's file becomes
 					   identical */
 	size_t recovery_size;
-	uint8_t travel[PROTO_HEADER]; /* the header for this clone's identity */
+	uint8_t travel[PROTO_HEADER]; /* the header for this clone's identity; of a system backup none */
 	size_t travel_size;
 };
 

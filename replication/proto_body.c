@@ -44,7 +44,7 @@ struct member {
 #define AT(msg, field) offsetof(struct proto_msg, msg.field), sizeof(((struct proto_msg *)NULL)->msg.field)
 
 static const char *const role_names[] = { "", "master", "clone", NULL };
-static const char *const kind_names[] = { "", "full", NULL };
+static const char *const kind_names[] = { "", "full", "system", NULL };
 static const char *const reason_names[] = { "", "have", "stale", "no-space", "diverged", "foreign", "busy", "stopped",
 	"failed", NULL };
 static const char *const status_names[] = { "", "restored", "unchanged", "stored", "failed", "diverged", "postponed",
@@ -74,6 +74,8 @@ static const struct member hello_members[] = {
 	{ "free", INT, BY_CLONE, AT(hello, free), .max = INT_MAX_JSON },
 	{ "diverged", BOOL, OPTIONAL, AT(hello, diverged) },
 	{ "postponed_until", INT, OPTIONAL, AT(hello, postponed_until), .max = INT_MAX_JSON },
+	{ "system_generation", INT, OPTIONAL, AT(hello, system_generation), .max = INT_MAX_JSON },
+	{ "system_file", FILENAME, OPTIONAL, AT(hello, system_file) },
 	{ "warnings", LIST, OPTIONAL, offsetof(struct proto_msg, hello.warnings), PROTO_WARNING,
 	    offsetof(struct proto_msg, hello.warning_count), .max = PROTO_WARNINGS },
 	{ NULL },
@@ -90,6 +92,7 @@ static const struct member offer_members[] = {
 	{ "digest", HEX, REQUIRED, AT(offer, digest) },
 	{ "receipt", HEX, REQUIRED, AT(offer, receipt) },
 	{ "restore_now", BOOL, OPTIONAL, AT(offer, restore_now) },
+	{ "password_since", INT, OPTIONAL, AT(offer, password_since), .max = INT_MAX_JSON },
 	{ NULL },
 };
 
@@ -110,7 +113,7 @@ static const struct member end_members[] = {
 	{ "size", INT, REQUIRED, AT(end, size), .min = 1, .max = INT_MAX_JSON },
 	{ "sha256", HEX, REQUIRED, AT(end, sha256) },
 	{ "recovery", BASE64, REQUIRED, AT(end, recovery), offsetof(struct proto_msg, end.recovery_size) },
-	{ "travel", BASE64, REQUIRED, AT(end, travel), offsetof(struct proto_msg, end.travel_size) },
+	{ "travel", BASE64, OPTIONAL, AT(end, travel), offsetof(struct proto_msg, end.travel_size) },
 	{ NULL },
 };
 
@@ -440,6 +443,8 @@ static json_t *encode_member(const char *msg, const struct member *m, bool neede
 		return *(const bool *)from ? json_true() : json_null();
 	case BASE64:
 		n = *(const size_t *)(const void *)(msg + m->count);
+		if (n == 0 && !needed)
+			return json_null();
 		return n == 0 || n > m->size ? NULL : base64_value((const uint8_t *)from, n);
 	case TEXT:
 		if (from[0] == '\0')

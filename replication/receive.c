@@ -152,8 +152,7 @@ static int on_frame(struct conn *c, uint8_t type, const uint8_t *payload, size_t
 	case PROTO_OFFER:
 		return receive_got_offer(s);
 	case PROTO_END:
-		receive_got_end(s);
-		return KC_OK;
+		return receive_got_end(s);
 	default:
 		return err_set(KC_EPROTO, "%s is not for a clone", proto_type_name(type));
 	}

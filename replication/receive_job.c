@@ -136,7 +136,8 @@ static void on_stored(int rc, void *arg)
 	incoming_free(r->in, false);
 	r->in = NULL;
 	r->phase = RECEIVE_RESTORING;
-	set_progress(r, "restore", 0);
+	if (r->offer.kind != PROTO_SYSTEM)
+		set_progress(r, "restore", 0);
 	if (r->ev.on_stored != NULL)
 		r->ev.on_stored(&st, r->arg);
 }
@@ -252,17 +253,23 @@ void receive_got_data(struct receive_session *s, const uint8_t *data, size_t n)
 	}
 }
 
-void receive_got_end(struct receive_session *s)
+int receive_got_end(struct receive_session *s)
 {
 	struct receive *r = s->r;
+	const struct proto_end *end = &r->msg.end;
 
 	if (r->from != s || r->phase != RECEIVE_TRANSFER)
-		return;
+		return KC_OK;
+	/* What a clone is to restore it must be able to open, and nothing else. */
+	if ((r->offer.kind == PROTO_SYSTEM) != (end->travel_size == 0))
+		return err_set(KC_EPROTO, "end: travel %s",
+		    end->travel_size == 0 ? "is missing" : "does not belong to a system backup");
 	conn_deadline(s->conn, 0, "");
 	r->end = r->msg.end;
 	r->phase = RECEIVE_STORING;
 	set_progress(r, "store", 0);
 	incoming_finish(r->in, &r->end, on_stored, r);
+	return KC_OK;
 }
 
 void receive_job_orphan(struct receive_session *s, int rc, const char *text)

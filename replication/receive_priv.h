@@ -55,7 +55,7 @@ void receive_session_idle(struct receive_session *s);
 /* receive_job.c: the messages of a job, and its ends. */
 int receive_got_offer(struct receive_session *s);
 void receive_got_data(struct receive_session *s, const uint8_t *data, size_t n);
-void receive_got_end(struct receive_session *s);
+int receive_got_end(struct receive_session *s);
 /* The session is over: a transfer breaks off, anything later goes on without it. */
 void receive_job_orphan(struct receive_session *s, int rc, const char *text);
 void receive_job_pulse(void *arg); /* r->pulse: says the progress again */

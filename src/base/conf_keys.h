@@ -42,6 +42,7 @@
 #define CONF_FILES_MAX	    32
 #define CONF_FILE_NAME_MAX  64		    /* bytes of NAME */
 #define CONF_FILE_RESERVED  "MasterKeyFile" /* what keydb.MasterKeyFile is called in a backup */
+#define CONF_PASSWORD_STRONG 12 /* it guards the authority in the system backup */
 
 #define CONF_STATE	 LOCALSTATEDIR "/lib/keyclone"
 #define CONF_STATE_KEYDB CONF_STATE "/keydb.sqlite"
@@ -76,11 +77,11 @@ K(run_dir, PATH, "replication.RunDir", "run", CONF_RUN, "", 0, 0, MC, F_DIR, RES
   "where the control socket and the lock are made") \
 L(LIST, "replication.LocalTables", "", 0, 0, C, \
   "tables that the clone's own application writes") \
-K(password, SECRET, "backup.EncryptionPassword", NULL, NULL, "", CONF_PASSWORD_MIN, 0, MC, F_REQ, RESTART, \
+K(password, SECRET, "backup.EncryptionPassword", NULL, NULL, "", CONF_PASSWORD_MIN, 0, MC, F_REQ, LIVE, \
   "the password of backups; sealed when it is first read, into backup.ObfuscatedEncryptionPassword") \
-K(sealed_password, SECRET, "backup.ObfuscatedEncryptionPassword", NULL, NULL, "", 1, 0, MC, 0, RESTART, \
+K(sealed_password, SECRET, "backup.ObfuscatedEncryptionPassword", NULL, NULL, "", 1, 0, MC, 0, LIVE, \
   "the sealed password; never edited by hand") \
-K(password_file, PATH, "backup.EncryptionPasswordFile", NULL, NULL, "", 0, 0, MC, F_EXIST, RESTART, \
+K(password_file, PATH, "backup.EncryptionPasswordFile", NULL, NULL, "", 0, 0, MC, F_EXIST, LIVE, \
   "a file with the password, instead of both") \
 K(check_frequency_ms, DURATION, "backup.CheckFrequency", "60", NULL, "m", 1, 2592000, M, 0, LIVE, \
   "how often the key database is looked at for changes; minutes, or a duration") \

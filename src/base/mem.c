@@ -2,6 +2,7 @@
 /* mem: allocation that aborts, and libsodium's guarded memory for secrets. */
 #include "mem.h"
 
+#include <malloc.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,6 +10,8 @@
 #include <string.h>
 
 #include "err.h"
+
+#define LARGE 65536 /* bytes */
 
 static void *check(void *p)
 {
@@ -58,6 +61,9 @@ char *mem_xasprintf(const char *fmt, ...)
 
 int mem_init(void)
 {
+	/* Buffers of compression and archives go back to the system when they are freed, with what was in them: they
+	 * are not ours to wipe. */
+	mallopt(M_MMAP_THRESHOLD, LARGE);
 	if (sodium_init() < 0)
 		return err_set(KC_EFAIL, "libsodium does not start");
 	return KC_OK;

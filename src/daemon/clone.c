@@ -72,6 +72,7 @@ static int on_hello(struct receive_session *s, const struct proto_hello *master,
 	STR_COPY(c->signer, master->signing_key);
 	c->knocked = true;
 	clone_tell_soon(c);
+	clone_system_hello(c, master->lineage, ours);
 	return clone_fill_hello(c, ours);
 }
 
@@ -99,6 +100,8 @@ static int on_offer(struct receive_session *s, const struct proto_offer *o, stru
 	if (self->stopped)
 		return decline(
 		    why, PROTO_R_STOPPED, "the replication task of this clone is down; 'keyclone start' there");
+	if (o->kind == PROTO_SYSTEM)
+		return clone_system_offer(why, receive_session_hello(s), o);
 	if (!is_backup_of(o))
 		return decline(why, PROTO_R_FAILED, "the file's name is not that of a full backup of this generation");
 	if (self->diverged && !self->discard)
@@ -113,17 +116,25 @@ static int on_offer(struct receive_session *s, const struct proto_offer *o, stru
 	return KC_OK;
 }
 
+/* The audit log counts what keys came in: system backups have numbers of their own, in their names. */
+static uint64_t generation_of(const struct proto_offer *o)
+{
+	return o->kind == PROTO_SYSTEM ? 0 : o->generation;
+}
+
 static void on_begin(struct receive_session *s, const struct proto_offer *o, uint64_t offset, void *arg)
 {
 	struct clone_role *c = arg;
 	char detail[80];
 	struct audit_record r = { .event = AUDIT_RECEIVE_START,
 		.outcome = AUDIT_STARTED,
-		.generation = o->generation,
+		.generation = generation_of(o),
 		.lineage = o->lineage,
 		.peer = receive_session_name(s),
 		.backup = o->file,
-		.detail = offset > 0 ? detail : NULL };
+		.detail = offset > 0		    ? detail
+			  : o->kind == PROTO_SYSTEM ? "system backup"
+						    : NULL };
 
 	snprintf(detail, sizeof(detail), "goes on at byte %" PRIu64, offset);
 	daemon_audit(c->d, &r);
@@ -148,7 +159,7 @@ static void on_declined(
 	char detail[400];
 	struct audit_record r = { .event = AUDIT_RECEIVE_END,
 		.outcome = AUDIT_FAILURE,
-		.generation = o->generation,
+		.generation = generation_of(o),
 		.lineage = o->lineage,
 		.peer = receive_session_name(s),
 		.backup = o->file,
@@ -205,6 +216,10 @@ static void on_stored(const struct receive_stored *st, void *arg)
 	int64_t due = clone_due_of_new(c, st->offer->restore_now);
 	int rc;
 
+	if (st->offer->kind == PROTO_SYSTEM) {
+		clone_system_stored(c, st);
+		return;
+	}
 	state_stored_fini(&c->stored);
 	memset(&c->stored, 0, sizeof(c->stored));
 	STR_COPY(c->stored.lineage, st->offer->lineage);
@@ -217,6 +232,8 @@ static void on_stored(const struct receive_stored *st, void *arg)
 	c->stored.due = due;
 	STR_COPY(c->peer, st->master);
 	rc = keep_stored(c, st->offer);
+	if (rc == KC_OK)
+		rc = state_put_sealed(c->d->state, c->stored.backup, (int64_t)st->offer->password_since);
 	if (rc == KC_OK)
 		rc = daemon_audit(c->d, &r);
 	if (rc == KC_OK && due != 0) {
@@ -237,7 +254,7 @@ static void on_failed(const struct receive_failure *f, void *arg)
 	struct clone_role *c = arg;
 	char why[600];
 	struct audit_record r = { .event = AUDIT_RECEIVE_END,
-		.generation = f->offer->generation,
+		.generation = generation_of(f->offer),
 		.lineage = f->offer->lineage,
 		.peer = f->master,
 		.backup = f->offer->file,

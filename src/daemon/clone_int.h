@@ -90,6 +90,12 @@ void clone_resume_reports(struct clone_role *c);
 /* clone.c */
 int clone_fill_hello(const struct clone_role *c, struct proto_hello *ours);
 
+/* clone_system.c: the master's system backups */
+/* What our hello says to the master of `lineage` of those that are here. */
+void clone_system_hello(const struct clone_role *c, const char *lineage, struct proto_hello *ours);
+int clone_system_offer(struct proto_decline *why, const struct proto_hello *master, const struct proto_offer *o);
+void clone_system_stored(struct clone_role *c, const struct receive_stored *st);
+
 /* clone_restore.c */
 void clone_prune(struct clone_role *c);
 /* Is there a backup on disk that is not applied? */

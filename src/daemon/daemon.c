@@ -11,12 +11,14 @@
 #include "base/ipc.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/member.h"
 #include "base/proc.h"
 #include "daemon/clone.h"
 #include "daemon/control.h"
 #include "daemon/credentials.h"
 #include "daemon/expiry.h"
 #include "daemon/master.h"
+#include "daemon/password.h"
 
 #define END_STEP_MS   20
 #define MASTER_END_MS 2000
@@ -88,6 +90,19 @@ static int on_pruned(void *arg, const struct store_entry *e)
 	return rc < 0 ? rc : state_forget_stored(d->state, e->file);
 }
 
+static int on_pruned_system(void *arg, const struct store_entry *e)
+{
+	struct daemon *d = arg;
+	struct audit_record r = { .event = AUDIT_BACKUP_DELETE,
+		.outcome = AUDIT_SUCCESS,
+		.backup = e->file,
+		.bytes = e->size,
+		.detail = "system backup, newer ones are kept" };
+	int rc = daemon_audit(d, &r);
+
+	return rc < 0 ? rc : state_forget_stored(d->state, e->file);
+}
+
 void daemon_prune(struct daemon *d, const char *stored)
 {
 	const char *keep[] = { d->self.backup, stored };
@@ -112,6 +127,15 @@ void daemon_say_clock(bool *said, const char *peer, int64_t offset_s)
 		log_warn("the clock of %s is %s %s this one; replication goes on, certificates and logs suffer", peer,
 		    clock_span(span, offset_s), offset_s > 0 ? "ahead of" : "behind");
 	*said = apart;
+}
+
+void daemon_prune_system(struct daemon *d)
+{
+	struct store_prune p = { .dir = d->conf->backup_dir, .removed = on_pruned_system, .arg = d };
+	int rc = store_prune_system(&p);
+
+	if (rc < 0)
+		log_warn("old system backups are kept: %s", err_text(rc));
 }
 
 uint64_t daemon_back_off(const struct daemon *d, uint64_t wait_ms)
@@ -240,12 +264,28 @@ static int take_over(struct daemon *d, const json_t *result, json_t *answer)
 	return rc;
 }
 
+/* It is told like a property that changed, whichever of the three ways it came. */
+static void take_password(struct daemon *d, const json_t *result, json_t *answer)
+{
+	json_t *names = json_object_get(answer, "changed");
+	bool changed = false;
+	int rc = password_note(
+	    &changed, d, member_text(result, "password_id"), json_is_true(json_object_get(result, "sealed")));
+
+	if (rc < 0)
+		log_err("that the password changed is not remembered: %s", err_text(rc));
+	if (!changed)
+		return;
+	json_array_append_new(names, json_string("backup.EncryptionPassword"));
+	if (d->master != NULL)
+		master_password_changed(d->master);
+}
+
 static void on_config(int rc, const json_t *result, void *arg)
 {
 	struct reload *r = arg;
 	struct daemon *d = r->daemon;
 	struct audit_record record = { .event = AUDIT_CONFIG_RELOAD };
-	struct audit_record sealed = { .event = AUDIT_PASSWORD_SEAL, .outcome = AUDIT_SUCCESS };
 	json_t *members = json_object(), *answer;
 
 	if (rc == KC_OK)
@@ -254,8 +294,8 @@ static void on_config(int rc, const json_t *result, void *arg)
 		json_object_set(members, "errors", json_object_get(result, "errors"));
 	if (rc == KC_OK)
 		log_info("the configuration was read anew");
-	if (json_is_true(json_object_get(result, "sealed")))
-		daemon_audit(d, &sealed);
+	if (rc == KC_OK)
+		take_password(d, result, members);
 	if (rc != KC_ECANCELED)
 		audit_result(d->audit, &record, rc);
 	answer = ipc_result_new(rc);

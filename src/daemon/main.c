@@ -19,6 +19,7 @@
 #include "base/ipc.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/member.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "daemon/alert.h"
@@ -31,6 +32,7 @@
 #include "daemon/hook.h"
 #include "daemon/master.h"
 #include "daemon/master_schedule.h"
+#include "daemon/password.h"
 #include "daemon/starter.h"
 #include "daemon/task.h"
 #include "daemon/worker.h"
@@ -240,7 +242,6 @@ static void stop_audit(struct daemon *d)
 static int start_attempts(struct daemon *d)
 {
 	struct audit_record r = { .event = AUDIT_DAEMON_START, .outcome = AUDIT_SUCCESS, .detail = PACKAGE_VERSION };
-	struct audit_record sealed = { .event = AUDIT_PASSWORD_SEAL, .outcome = AUDIT_SUCCESS };
 	int rc = KC_OK;
 
 	if (!d->checking) {
@@ -248,7 +249,7 @@ static int start_attempts(struct daemon *d)
 		if (rc == KC_OK)
 			rc = daemon_audit(d, &r);
 	}
-	return rc == KC_OK && d->sealed ? daemon_audit(d, &sealed) : rc;
+	return rc;
 }
 
 static void on_alert(enum alert_kind kind, const struct state_alert *a, bool raised, void *arg)
@@ -300,6 +301,7 @@ static int start_database(struct daemon *d)
 {
 	json_t *result = NULL;
 	const char *s;
+	bool changed;
 	int rc = jobs_call(&result, d->jobs, json_pack("{s:s}", "verb", "open"), CONFIG_TIMEOUT_MS);
 
 	if (rc == KC_OK) {
@@ -310,6 +312,8 @@ static int start_database(struct daemon *d)
 		d->recipient = s != NULL ? mem_xstrdup(s) : NULL;
 		s = json_string_value(json_object_get(result, "signer"));
 		d->signer = s != NULL ? mem_xstrdup(s) : NULL;
+		if (!d->checking)
+			rc = password_note(&changed, d, member_text(result, "password_id"), d->sealed);
 	}
 	json_decref(result);
 	return rc;

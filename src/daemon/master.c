@@ -117,6 +117,7 @@ static void on_settle(void *arg)
 	for (struct target *t = m->targets; t != NULL; t = t->next) {
 		hold_rest(t);
 		target_greet_due(t);
+		target_system_due(t);
 		over = over && target_settled(t);
 		applied = applied && target_has_applied(t);
 	}
@@ -181,6 +182,7 @@ void master_free(struct master *m)
 	target_free_all(m);
 	offering_unref(m->out);
 	fence_free(m->fence);
+	offering_unref(m->system);
 	fleet_free(m->fleet);
 	master_schedule_free(m->schedule);
 	watch_free(m->watch);
@@ -204,6 +206,7 @@ int master_start(struct master *m)
 	fleet_set_task(m->fleet, !m->d->self.stopped);
 	if (m->d->self.stopped)
 		target_greet_all(m);
+	master_system_start(m);
 	m->started = true;
 	if (!m->d->self.stopped)
 		start_schedule(m);
@@ -258,6 +261,14 @@ void master_reloaded(struct master *m)
 	release_again(m);
 	if (held_is(m))
 		master_look(m, true); /* perhaps more may be deleted now */
+	master_system_look(m, true);
+}
+
+void master_password_changed(struct master *m)
+{
+	if (!m->d->self.stopped && m->d->conf->daily_backup == NULL)
+		master_look(m, true);
+	master_system_look(m, true);
 }
 
 static json_t *run_json(const struct master *m)

@@ -35,6 +35,8 @@ void master_hold(struct master *m, struct control_client *c, const json_t *reque
 const char *master_schedule_in_force(const struct master *m, char *out);
 /* d->conf has been replaced, or d->creds. */
 void master_reloaded(struct master *m);
+/* The backup password is another: a full under it, now, unless the task is down or has its hour. */
+void master_password_changed(struct master *m);
 /* Sets "generation", "run", "clones", … of a status object. Returns when the next look is due, 0 if none. */
 int64_t master_status(const struct master *m, json_t *status);
 

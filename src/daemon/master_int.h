@@ -42,6 +42,12 @@ struct target {
 	unsigned failures; /* in a row */
 	char recipient[80];
 	char digest[STATE_DIGEST_LEN + 1]; /* of what it has applied */
+
+	/* target_system.c */
+	struct offering *system;    /* the system backup that is being sent; NULL: none */
+	char system_has[256];	    /* file name of the newest that it keeps */
+	uint64_t system_began;	    /* monotonic */
+	uint64_t system_not_before; /* monotonic, after a refusal */
 };
 
 struct run {
@@ -70,6 +76,11 @@ struct master {
 	struct loop_timer *settle; /* what changed in this turn is looked at once, at its end */
 	struct offering *out; /* the newest backup, growing or whole; NULL: none, or none yet of the one being made */
 	struct offering *wrapping; /* a job makes travel headers for it */
+	struct offering *system;   /* the newest system backup; NULL: none yet */
+	uint64_t system_began;	   /* monotonic: of the look at it */
+	uint64_t system_looked;	   /* monotonic; 0: not yet */
+	bool system_looking, system_again, system_making;
+	bool weak_said; /* that the password is too short for it */
 	struct log_rate knocks;
 	struct run run;
 	uint64_t backup_wait_ms; /* back-off of a failing backup */
@@ -130,6 +141,21 @@ void master_run_end(struct master *m, int rc);
 /* Every clone has restored the newest backup, also those that came late or waited for their hour; with no clone, it is
  * made. */
 void master_run_completed(struct master *m);
+
+/* master_system.c */
+void master_system_start(struct master *m);
+/* Has anything changed that belongs into the system backup? Not `now`: it may have been looked at just before. */
+void master_system_look(struct master *m, bool now);
+/* A clone has one with this number, which this machine does not know to have given. */
+void master_system_overtaken(struct master *m, uint64_t generation);
+
+/* target_system.c */
+void target_system_due(struct target *t); /* offers it, if the session has nothing else to do */
+void target_system_hello(struct target *t, const struct proto_hello *h);
+/* True: what ended was the system backup's. */
+bool target_system_over(struct target *t, int rc, const char *text);
+bool target_system_declined(struct target *t, const struct proto_decline *d);
+bool target_system_result(struct target *t, const struct proto_result *r);
 
 /* master_listen.c */
 int master_listen(struct master *m);

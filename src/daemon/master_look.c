@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/member.h"
 #include "base/str.h"
+#include "daemon/password.h"
 #include "master_int.h"
 
 void master_checked(struct master *m, const char *fmt, ...)
@@ -131,6 +132,7 @@ static void backup_made(struct master *m, const json_t *result)
 	self->want_full = self->want_full && !m->made_anew;
 	json_object_set_new(m->d->database, "rows", json_integer((json_int_t)self->rows));
 	m->making = false;
+	password_made(m->d, self->backup);
 	rc = state_put_digest(m->d->state, self->lineage, self->complete, self->digest);
 	if (rc < 0)
 		log_warn("what generation %" PRIu64 " held is not remembered: %s", self->complete, err_text(rc));
@@ -181,6 +183,8 @@ static void backup_failed(struct master *m, int rc)
 	master_load_newest(m);
 	target_offer_all(m);
 	m->looking = m->look_again = false;
+	if (rc != KC_ECANCELED)
+		master_system_look(m, false);
 	m->changed_at = m->look_changed;
 	master_checked(m, "failed: %.480s", why);
 	wait_fail_all(m, err_set(rc, "%s", why));
@@ -202,6 +206,7 @@ static void nothing_new(struct master *m)
 static void look_done(struct master *m)
 {
 	m->looking = false;
+	master_system_look(m, false);
 	m->look_took = loop_now(m->d->loop) - m->look_began;
 	m->not_before = 0;
 	if (m->d->self.daily_done != m->look_daily) {

@@ -10,12 +10,13 @@
 #include "base/file.h"
 #include "base/host.h"
 #include "base/mem.h"
+#include "keystore/layout.h"
 
 #define FILE_MAX 65536
 
 static char *path_of(const struct conf *c)
 {
-	return file_join(c->secrets_dir, "recipients");
+	return file_join(c->secrets_dir, LAYOUT_RECIPIENTS);
 }
 
 static bool is_configured(const struct conf *c, const char *clone)

@@ -139,6 +139,34 @@ static const struct state_field siblings_fields[] = {
 	STATE_END,
 };
 
+static const struct state_field system_fields[] = {
+	STATE_INT(state_system, generation),
+	STATE_TEXT(state_system, digest),
+	STATE_TEXT(state_system, backup),
+	STATE_TEXT(state_system, file_id),
+	STATE_TEXT(state_system, sha256),
+	STATE_INT(state_system, header_size),
+	STATE_END,
+};
+
+static const struct state_field password_fields[] = {
+	STATE_TEXT(state_password, id),
+	STATE_INT(state_password, since),
+	STATE_END,
+};
+
+/* Since when the password of a backup was in force. */
+struct sealed {
+	char backup[256];
+	int64_t since;
+};
+
+static const struct state_field sealed_fields[] = {
+	STATE_TEXT(sealed, backup),
+	STATE_INT(sealed, since),
+	STATE_END,
+};
+
 enum {
 	SELF_TABLE,
 	INTENT_TABLE,
@@ -147,6 +175,9 @@ enum {
 	MADE_TABLE,
 	ALERT_TABLE,
 	SIBLINGS_TABLE,
+	SYSTEM_TABLE,
+	PASSWORD_TABLE,
+	SEALED_TABLE,
 };
 
 const struct state_table state_tables[] = {
@@ -157,6 +188,9 @@ const struct state_table state_tables[] = {
 	[MADE_TABLE] = { "made", "lineage, generation", made_fields },
 	[ALERT_TABLE] = { "alert", "kind, subject", alert_fields },
 	[SIBLINGS_TABLE] = { "siblings", "one", siblings_fields },
+	[SYSTEM_TABLE] = { "system", "one", system_fields },
+	[PASSWORD_TABLE] = { "password", "one", password_fields },
+	[SEALED_TABLE] = { "sealed", "backup", sealed_fields },
 	{ "report", "receipt", state_report_fields },
 	{ "receipt", "receipt", state_receipt_fields },
 	{ NULL, NULL, NULL },
@@ -169,6 +203,9 @@ const struct state_table state_tables[] = {
 #define MADE	 (&state_tables[MADE_TABLE])
 #define ALERT	 (&state_tables[ALERT_TABLE])
 #define SIBLINGS (&state_tables[SIBLINGS_TABLE])
+#define SYSTEM	 (&state_tables[SYSTEM_TABLE])
+#define PASSWORD (&state_tables[PASSWORD_TABLE])
+#define SEALED	 (&state_tables[SEALED_TABLE])
 
 int state_get_self(struct state_self *self, struct state *s)
 {
@@ -259,6 +296,43 @@ int state_get_siblings(struct state_siblings *f, struct state *s)
 	return state_db_get(f, s, SIBLINGS, "", NULL, 0);
 }
 
+int state_put_system(struct state *s, const struct state_system *sys)
+{
+	return state_db_put(s, SYSTEM, sys);
+}
+
+int state_get_system(struct state_system *sys, struct state *s)
+{
+	return state_db_get(sys, s, SYSTEM, "", NULL, 0);
+}
+
+int state_put_password(struct state *s, const struct state_password *p)
+{
+	return state_db_put(s, PASSWORD, p);
+}
+
+int state_get_password(struct state_password *p, struct state *s)
+{
+	return state_db_get(p, s, PASSWORD, "", NULL, 0);
+}
+
+int state_put_sealed(struct state *s, const char *backup, int64_t since)
+{
+	struct sealed x = { .since = since };
+
+	if (since == 0)
+		return KC_OK;
+	STR_COPY(x.backup, backup);
+	return state_db_put(s, SEALED, &x);
+}
+
+int64_t state_get_sealed(struct state *s, const char *backup)
+{
+	struct sealed x;
+
+	return state_db_get(&x, s, SEALED, " WHERE backup = ?1", backup, 0) == KC_OK ? x.since : 0;
+}
+
 int state_put_digest(struct state *s, const char *lineage, uint64_t generation, const char *digest)
 {
 	struct made m = { .generation = generation };
@@ -336,7 +410,9 @@ int state_find_stored(struct state_stored *st, struct state *s, const char *back
 
 int state_forget_stored(struct state *s, const char *backup)
 {
-	return state_db_delete(s, "DELETE FROM stored WHERE backup = ?1", backup, 0);
+	int rc = state_db_delete(s, "DELETE FROM stored WHERE backup = ?1", backup, 0);
+
+	return rc < 0 ? rc : state_db_delete(s, "DELETE FROM sealed WHERE backup = ?1", backup, 0);
 }
 
 void state_stored_fini(struct state_stored *st)

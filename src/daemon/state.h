@@ -220,6 +220,31 @@ struct state_siblings {
 int state_put_siblings(struct state *s, const struct state_siblings *f);
 int state_get_siblings(struct state_siblings *f, struct state *s); /* KC_ENOENT: no hello yet */
 
+/* Master: the newest system backup (backup/system.h), whose generations are a count of its own. */
+struct state_system {
+	uint64_t generation;		   /* the last one reserved; 0: none yet */
+	char digest[STATE_DIGEST_LEN + 1]; /* of what went in; empty: make another, whatever is in it */
+	char backup[256];		   /* file name, in BackupDestDir; empty: it was not finished */
+	char file_id[33];
+	char sha256[STATE_DIGEST_LEN + 1]; /* of its payload */
+	uint64_t header_size;
+};
+int state_put_system(struct state *s, const struct state_system *sys);
+int state_get_system(struct state_system *sys, struct state *s); /* KC_ENOENT: none yet */
+
+/* The password of backups in force: what tells it from others (secret_fingerprint), and when it was first seen. */
+struct state_password {
+	char id[33];
+	int64_t since;
+};
+int state_put_password(struct state *s, const struct state_password *p);
+int state_get_password(struct state_password *p, struct state *s); /* KC_ENOENT: none was seen yet */
+
+/* Since when the password of a backup (file name) was in force, on the machine that made it; 0: not known. Forgotten
+ * with state_forget_stored. */
+int state_put_sealed(struct state *s, const char *backup, int64_t since);
+int64_t state_get_sealed(struct state *s, const char *backup);
+
 /* Several setters in one transaction (one sync). Not nested. */
 int state_begin(struct state *s);
 int state_commit(struct state *s); /* on failure nothing was kept */

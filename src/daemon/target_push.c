@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "daemon/password.h"
 #include "keystore/cert.h"
 #include "master_int.h"
 
@@ -122,6 +123,7 @@ static void offer(struct target *t)
 	STR_COPY(f.offer.file_id, o->file_id);
 	STR_COPY(f.offer.digest, o->digest);
 	f.offer.header_size = o->header_size;
+	f.offer.password_since = (uint64_t)password_since(m->d, o->name, !o->complete);
 	/* The file may be as large as the database, which is unpacked beside it. */
 	f.offer.room =
 	    (o->complete ? o->end.size + o->header_size : o->database_size + o->database_size / 64 + 262144) +
@@ -252,8 +254,17 @@ static void on_ready(struct push *p, const struct proto_hello *h, void *arg)
 
 	daemon_say_clock(&t->clock_said, t->name, push_clock_offset(p));
 	STR_COPY(t->digest, h->applied_digest);
+	target_system_hello(t, h);
 	fleet_hello(t->clone, &f);
 	target_decide(t);
+}
+
+/* The session was busy with the system backup; what came due meanwhile is next. */
+static void go_on(struct target *t)
+{
+	if (fleet_in_attempt(t->clone) && push_state(t->push) == PUSH_IDLE)
+		target_decide(t);
+	master_settle_soon(t->master);
 }
 
 static void on_accepted(struct push *p, uint64_t offset, void *arg)
@@ -272,6 +283,10 @@ static void on_declined(struct push *p, const struct proto_decline *d, void *arg
 	char text[400];
 
 	(void)p;
+	if (target_system_declined(t, d)) {
+		go_on(t);
+		return;
+	}
 	if (d->reason == PROTO_R_HAVE) {
 		had = t->sent->generation;
 		STR_COPY(t->share.result, "had it");
@@ -311,9 +326,12 @@ static void on_sent(struct push *p, uint64_t bytes, void *arg)
 {
 	struct target *t = arg;
 	const struct offering *o = t->sent;
-	uint64_t total = o->complete ? o->end.size : 0;
+	uint64_t total;
 
 	(void)p;
+	if (o == NULL)
+		return;
+	total = o->complete ? o->end.size : 0;
 	/* While the file grows its size is not known: the share of what there is, in the share of the backup that is
 	 * made. */
 	if (total == 0 && o->valid > o->header_size)
@@ -327,6 +345,8 @@ static void on_restoring(struct push *p, const struct proto_progress *progress, 
 	struct target *t = arg;
 
 	(void)p;
+	if (t->sent == NULL)
+		return;
 	fleet_stored(t->clone, t->sent->generation);
 	fleet_phase(t->clone, FLEET_RESTORING, progress->percent);
 	master_settle_soon(t->master);
@@ -338,6 +358,10 @@ static void on_result(struct push *p, const struct proto_result *r, void *arg)
 	int code;
 
 	(void)p;
+	if (target_system_result(t, r)) {
+		go_on(t);
+		return;
+	}
 	STR_COPY(t->share.result, proto_status_name(r->status));
 	switch (r->status) {
 	case PROTO_RESTORED:
@@ -374,6 +398,7 @@ static void on_closed(struct push *p, enum push_ending how, int rc, const char *
 	if (refused || (rc == KC_EPROTO && !t->offering))
 		daemon_refused(t->master->d, t->name, push_verdict(p), rc, text);
 	t->push = NULL;
+	(void)target_system_over(t, rc == KC_OK ? KC_EAGAIN : rc, text);
 	if (!fleet_in_attempt(t->clone)) {
 		fleet_lost(t->clone, how == PUSH_GOOD ? KC_OK : rc);
 	} else if (how == PUSH_GOOD && !t->master->d->ending) {
@@ -439,5 +464,5 @@ void target_due(struct fleet_clone *c, void *arg)
 		connect_to(t);
 	else if (push_state(t->push) == PUSH_IDLE)
 		target_decide(t);
-	/* Else it is ending, and on_closed says so to the fleet. */
+	/* Else it is ending, and on_closed says so to the fleet; or it sends the system backup, and go_on() goes on. */
 }

@@ -91,33 +91,6 @@ int worker_get_number(uint64_t *value, const json_t *request, const char *name)
 
 /* --- config --- */
 
-/* The plain password goes out of the file as soon as it was read. A file that cannot be written is a warning. */
-static int seal_password(bool *sealed, const struct conf *c)
-{
-	struct secrets s;
-	char *text = NULL;
-	int rc;
-
-	*sealed = false;
-	if (c->password == NULL)
-		return KC_OK;
-	rc = secrets_open(&s, c->secrets_dir, c->role == CONF_MASTER);
-	if (rc < 0)
-		return rc;
-	rc = secret_seal(&text, s.box, SECRET_BACKUP_PASSWORD, c->password, strlen(c->password));
-	if (rc == KC_OK) {
-		rc = conf_replace_password(c->path, text);
-		*sealed = rc == KC_OK;
-		if (rc < 0)
-			log_warn("backup.EncryptionPassword stays readable in %s: it cannot be replaced by its sealed "
-				 "form: %s",
-			    c->path, err_text(rc));
-	}
-	free(text);
-	secrets_fini(&s);
-	return KC_OK;
-}
-
 static int job_config(json_t *result, struct worker *w, const json_t *request)
 {
 	struct conf_problems problems = CONF_PROBLEMS_EMPTY;
@@ -127,7 +100,9 @@ static int job_config(json_t *result, struct worker *w, const json_t *request)
 
 	(void)request;
 	if (rc == KC_OK)
-		rc = seal_password(&sealed, c);
+		rc = worker_seal_password(&sealed, c);
+	if (rc == KC_OK && w->opened)
+		rc = worker_take_password(w, c);
 	if (rc == KC_OK && c->role == CONF_MASTER && file_is_dir(c->secrets_dir))
 		rc = recipients_prune(c);
 	if (rc == KC_OK) {
@@ -138,6 +113,7 @@ static int job_config(json_t *result, struct worker *w, const json_t *request)
 		w->conf = c;
 		json_object_set_new(result, "sealed", json_boolean(sealed));
 		worker_keys_warn(w);
+		json_object_set_new(result, "password_id", json_string(w->password_id));
 	} else {
 		json_object_set_new(result, "errors", conf_list_json(&problems.errors));
 		conf_free(c);
@@ -198,9 +174,7 @@ static int job_open(json_t *result, struct worker *w, const json_t *request)
 	master = w->conf->role == CONF_MASTER;
 	rc = secrets_open(&w->secrets, w->conf->secrets_dir, master);
 	if (rc == KC_OK)
-		rc = secrets_password(&w->password, &w->secrets, w->conf);
-	if (rc == KC_OK && master && w->password == NULL)
-		rc = err_set(KC_ECONF, "%s: backup.EncryptionPassword is not set", w->conf->path);
+		rc = worker_take_password(w, w->conf);
 	if (rc == KC_OK)
 		rc = staging_clean(w->conf->keydb_path);
 	if (rc == KC_OK)
@@ -214,6 +188,7 @@ static int job_open(json_t *result, struct worker *w, const json_t *request)
 	age_identity_recipient(&r, w->secrets.identity);
 	age_recipient_text(recipient, &r);
 	json_object_set_new(result, "recipient", json_string(recipient));
+	json_object_set_new(result, "password_id", json_string(w->password_id));
 	if (master) {
 		signer = sign_public_text(sign_key_public(w->secrets.signing));
 		json_object_set_new(result, "signer", json_string(signer));
@@ -256,6 +231,7 @@ static const struct verb {
 	{ "backup", true, MASTER, worker_job_backup },
 	{ "wrap", true, MASTER, worker_job_wrap },
 	{ "release", true, MASTER, worker_job_release },
+	{ "system", true, MASTER, worker_job_system },
 	{ "restore", true, CLONE, worker_job_restore },
 	{ "resolve", true, CLONE, worker_job_resolve },
 	{ "diverged", true, CLONE, worker_job_diverged },

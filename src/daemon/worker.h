@@ -5,8 +5,10 @@
  * with it between requests: an open connection, the version it last saw, the file key of the last backup.
  *
  *   verb      request                                      result, beside "rc" and "error"
- *   config    –                                            conf (without secrets), sealed; or errors [text]
- *   open      –                                            database {kind, path, rows}, recipient, signer (master)
+ *   config    –                                            conf (without secrets), sealed, password_id; or errors
+ *                                                          [text]
+ *   open      –                                            database {kind, path, rows}, recipient, password_id,
+ *                                                          signer (master)
  *   ready     –                                            – (it is open, and what a dead worker left is gone)
  * master:
  *   check     digest and schema of the newest backup       moved: has anybody written since the newest backup?
@@ -18,6 +20,11 @@
  *             database_size
  *   wrap      backup (path), clones [{clone, recipient}]   headers {clone: base64}, refused {clone: {rc, error}}
  *             (a recipient is pinned when it is first seen: recipients.h)
+ *   system    lineage, ancestors, host, keys (newest        unchanged, password_bytes; unless unchanged: generation,
+ *             generation), digest of what went into the    digest, name, size, header_size, sha256, file_id
+ *             newest system backup (none: make one
+ *             whatever); asks {"ask": "system"} for its
+ *             number
  * clone:
  *   restore   backup (path), travel, lineage, generation,  same, lineage, generation, digest, schema, rows, warning,
  *             own_lineage, own_ancestors, own_generation,  timings, ancestors; and, if rows differ, those of

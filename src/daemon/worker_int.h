@@ -12,7 +12,8 @@ struct worker {
 	const char *conf_path;
 	struct conf *conf;
 	struct secrets secrets;
-	char *password; /* of backups; NULL: none configured (a clone) */
+	char *password;				   /* of backups; NULL: none configured (a clone) */
+	char password_id[SECRET_FINGERPRINT_SIZE]; /* tells it from others; "" without one */
 	struct source *source;
 	struct create_prepared *prepared; /* for the next backup */
 	uint64_t version;		  /* of the source, when it was last seen to be in the newest backup */
@@ -39,9 +40,16 @@ int worker_ask(json_t **answer, struct worker *w, json_t *question);
 int worker_get_string(const char **value, const json_t *request, const char *name);
 int worker_get_number(uint64_t *value, const json_t *request, const char *name);
 
+/* worker_password.c */
+/* The plain password of the file goes out of it as soon as it was read. A file that cannot be written is a warning. */
+int worker_seal_password(bool *sealed, const struct conf *c);
+/* The password of `c` becomes the one in force; on a failure the old one stays. */
+int worker_take_password(struct worker *w, const struct conf *c);
+
 int worker_job_check(json_t *result, struct worker *w, const json_t *request);
 int worker_job_backup(json_t *result, struct worker *w, const json_t *request);
 int worker_job_wrap(json_t *result, struct worker *w, const json_t *request);
+int worker_job_system(json_t *result, struct worker *w, const json_t *request);
 int worker_job_restore(json_t *result, struct worker *w, const json_t *request);
 int worker_job_resolve(json_t *result, struct worker *w, const json_t *request);
 int worker_job_diverged(json_t *result, struct worker *w, const json_t *request);

@@ -41,21 +41,27 @@ static int create_once(const char *path, const void *data, size_t size)
 	return rc == KC_EEXIST ? KC_OK : rc;
 }
 
-int secret_box_load(struct secret_box **box, const char *path)
+int secret_box_from_bytes(struct secret_box **box, const void *key, size_t size)
 {
 	struct secret_box *x;
+
+	if (size != KEY_SIZE)
+		return err_set(KC_EDAMAGED, "has %zu bytes instead of %u", size, (unsigned)KEY_SIZE);
+	x = mem_secret_new(sizeof(*x));
+	memcpy(x->key, key, KEY_SIZE);
+	*box = x;
+	return KC_OK;
+}
+
+int secret_box_load(struct secret_box **box, const char *path)
+{
 	struct buf b;
 	int rc;
 
 	buf_init(&b, KEY_SIZE + 1);
 	rc = file_read_secret(&b, path);
-	if (rc == KC_OK && buf_len(&b) != KEY_SIZE)
-		rc = err_set(KC_EDAMAGED, "%s: has %zu bytes instead of %u", path, buf_len(&b), (unsigned)KEY_SIZE);
-	if (rc == KC_OK) {
-		x = mem_secret_new(sizeof(*x));
-		memcpy(x->key, buf_data(&b), KEY_SIZE);
-		*box = x;
-	}
+	if (rc == KC_OK && (rc = secret_box_from_bytes(box, buf_data(&b), buf_len(&b))) < 0)
+		err_prefix(rc, "%s", path);
 	buf_fini(&b);
 	return rc;
 }
@@ -76,6 +82,21 @@ int secret_box_open(struct secret_box **box, const char *path)
 void secret_box_free(struct secret_box *box)
 {
 	mem_secret_free(box);
+}
+
+void secret_fingerprint(
+    char out[SECRET_FINGERPRINT_SIZE], const struct secret_box *box, const char *purpose, const void *data, size_t size)
+{
+	uint8_t sum[(SECRET_FINGERPRINT_SIZE - 1) / 2];
+	crypto_generichash_state st;
+
+	crypto_generichash_init(&st, box->key, sizeof(box->key), sizeof(sum));
+	crypto_generichash_update(&st, (const uint8_t *)"fingerprint", sizeof("fingerprint"));
+	crypto_generichash_update(&st, (const uint8_t *)purpose, strlen(purpose) + 1);
+	crypto_generichash_update(&st, data, size);
+	crypto_generichash_final(&st, sum, sizeof(sum));
+	hex_encode(out, sum, sizeof(sum));
+	mem_wipe(&st, sizeof(st));
 }
 
 bool secret_is_sealed(const char *text)

@@ -26,6 +26,8 @@ struct secret_box;
  */
 int secret_box_open(struct secret_box **box, const char *path);
 int secret_box_load(struct secret_box **box, const char *path);
+/* The box of another machine, whose key file's bytes are here. KC_EDAMAGED on a wrong size. */
+int secret_box_from_bytes(struct secret_box **box, const void *key, size_t size);
 void secret_box_free(struct secret_box *box); /* wipes; NULL is a no-op */
 
 /* *text is heap. KC_ELIMIT over SECRET_VALUE_MAX. */
@@ -36,6 +38,10 @@ int secret_seal(char **text, const struct secret_box *box, const char *purpose, 
  * does not open: altered, sealed for another purpose, or under another key.
  */
 int secret_unseal(void **data, size_t *size, const struct secret_box *box, const char *purpose, const char *text);
+/* Tells a value from others without giving it away: only who has the box can compare. Hex. */
+#define SECRET_FINGERPRINT_SIZE 33
+void secret_fingerprint(char out[SECRET_FINGERPRINT_SIZE], const struct secret_box *box, const char *purpose,
+    const void *data, size_t size);
 bool secret_is_sealed(const char *text); /* has our prefix */
 
 /* The same with a 0600 file of one line. write: KC_EEXIST unless `replace`. read: KC_ENOENT if it is missing. */

@@ -42,7 +42,7 @@ def main():
     master = read(sys.argv[1])
     bad += [f"master: {b}" for b in unfinished(master)]
     runs = {r["generation"] for r in master if r["event"] == "replication.start"}
-    made = {r["generation"] for r in master if r["event"] == "backup.create" and r["outcome"] == "success"}
+    made = {r["generation"] for r in master if r["event"] == "backup.create" and r["outcome"] == "success" and "generation" in r}
     bad += [f"master: generation {g} was made outside a run" for g in sorted(made - runs)]
     figures = [f"master: {len(master)} records, {len(runs)} runs, {len(made)} backups"]
     for folder in sys.argv[2:]:

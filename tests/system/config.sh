@@ -102,7 +102,7 @@ say "what changed, in JSON"
 kc m config set replication.RetryMin=4s --json >out
 equal "$(cat out)" '{"changed":["replication.RetryMin"],"restart":[]}'
 kc m config unset replication.RetryMin --json | grep -q '"changed":\["replication.RetryMin"\]'
-kc m config set --password-file pw --json | grep -q '"restart":\["backup.ObfuscatedEncryptionPassword"\]'
+kc m config set --password-file pw --json | grep -q '"changed":\["backup.ObfuscatedEncryptionPassword"\]'
 
 say "a secret can be taken away, where one is not needed"
 expect 78 kc m config unset backup.ObfuscatedEncryptionPassword 2>err

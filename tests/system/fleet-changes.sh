@@ -31,7 +31,7 @@ runs_are_closed()
 {
 	kc m --json audit | jq -s -e '
 		if length == 1 and (.[0] | type) == "array" then .[0] else . end
-		| map(select(.event == "replication.start" or .event == "replication.end" or .event == "push.start"))
+		| map(select(.event == "replication.start" or .event == "replication.end" or (.event == "push.start" and .generation)))
 		| reduce .[] as $r ({open: false, good: true};
 			if $r.event == "replication.start" then .open = true
 			elif $r.event == "replication.end" then .good = (.good and .open) | .open = false

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* system_file: a system backup written to its file, and opened again. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backup/seal.h"
+#include "backup/store.h"
+#include "backup/system_internal.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/hex.h"
+#include "base/mem.h"
+
+/* --- writing --- */
+
+struct making {
+	const struct system_contents *c;
+	const struct system_options *o;
+	struct system_result result;
+	struct age_key *key;
+	struct age_scrypt_job *job;
+	struct seal *seal;
+	char *part;
+	int fd;
+	bool made; /* the .part file exists and is ours */
+};
+
+static void choose_name(struct making *m)
+{
+	struct store_name n = { .generation = m->c->generation, .kind = STORE_SYSTEM, .time = m->c->time };
+
+	strcpy(n.database, STORE_SYSTEM_DATABASE);
+	memcpy(n.lineage, m->c->lineage, 8);
+	m->result.name = store_name_build(&n);
+	m->result.path = file_join(m->o->dir, m->result.name);
+	m->part = mem_xasprintf("%s" STORE_PART, m->result.path);
+}
+
+static int open_part(struct making *m)
+{
+	int rc = file_need_space(m->o->dir, m->c->total + (1u << 20), "a system backup");
+
+	if (rc == KC_OK && file_exists(m->result.path))
+		rc = err_set(KC_EEXIST, "%s: exists already", m->result.path);
+	if (rc == KC_OK)
+		rc = file_open(&m->fd, m->part, O_RDWR | O_CREAT | O_EXCL, 0600);
+	if (rc < 0)
+		return rc;
+	m->made = true;
+	return file_give_to_owner_of(m->fd, m->o->dir);
+}
+
+static int add_members(struct making *m)
+{
+	struct archive_writer *w = seal_archive(m->seal);
+	char *signer = sign_public_text(sign_key_public(m->o->key));
+	struct buf json;
+	int rc;
+
+	buf_init(&json, ARCHIVE_MANIFEST_MAX);
+	rc = system_manifest_build(&json, m->c, signer);
+	if (rc == KC_OK)
+		rc = archive_writer_add(w, ARCHIVE_MANIFEST, 0600, buf_data(&json), buf_len(&json));
+	for (size_t i = 0; rc == KC_OK && i < m->c->n_files; i++) {
+		const struct system_file *f = &m->c->files[i];
+
+		rc = archive_writer_add(w, f->name, f->mode, buf_data(&f->data), buf_len(&f->data));
+	}
+	buf_fini(&json);
+	free(signer);
+	return rc;
+}
+
+static int sign(void *arg, struct buf *sig, const void *text, size_t n)
+{
+	const struct making *m = arg;
+	char *s = NULL;
+	int rc = sign_bytes(&s, m->o->key, text, n);
+
+	if (rc == KC_OK)
+		buf_put_str(sig, s);
+	free(s);
+	return rc < 0 ? rc : buf_status(sig);
+}
+
+static int write_payload(struct making *m)
+{
+	struct seal_options so = { .fd = m->fd, .path = m->part, .level = m->o->level, .mtime = m->c->time };
+	struct seal_result sealed;
+	int rc = seal_new(&m->seal, m->key, &so);
+
+	if (rc == KC_OK)
+		rc = add_members(m);
+	if (rc == KC_OK)
+		rc = seal_finish(&sealed, m->seal, sign, m);
+	if (rc < 0)
+		return rc;
+	m->result.size = sealed.size;
+	m->result.header_size = sealed.header_size;
+	memcpy(m->result.file_id, sealed.id, sizeof(m->result.file_id));
+	hex_encode(m->result.payload_sha256, sealed.payload_sha256, sizeof(sealed.payload_sha256));
+	return KC_OK;
+}
+
+/* The header in its place, the file on disk, the name. */
+static int finish(struct making *m)
+{
+	struct buf header;
+	int rc;
+
+	buf_init(&header, AGE_HEADER_LIMIT);
+	rc = age_scrypt_join(&header, m->job);
+	m->job = NULL;
+	if (rc == KC_OK)
+		rc = seal_put_header(m->fd, m->part, buf_data(&header), buf_len(&header));
+	if (rc == KC_OK && fsync(m->fd) < 0)
+		rc = err_errno("%s: cannot sync", m->part);
+	if (rc == KC_OK)
+		rc = file_rename(m->part, m->result.path);
+	if (rc == KC_OK)
+		m->made = false;
+	buf_fini(&header);
+	return rc;
+}
+
+static void making_fini(struct making *m)
+{
+	if (m->job != NULL)
+		age_scrypt_join(NULL, m->job);
+	seal_free(m->seal);
+	age_key_free(m->key);
+	if (m->fd >= 0)
+		close(m->fd);
+	/* Without its .part it was renamed, and the folder could not be synced: not ours to call whole. */
+	if (m->made && unlink(m->part) < 0 && errno == ENOENT)
+		unlink(m->result.path);
+	free(m->part);
+}
+
+int system_create(struct system_result *r, const struct system_contents *c, const struct system_options *o)
+{
+	struct making m = { .c = c, .o = o, .fd = -1 };
+	int rc;
+
+	m.key = age_key_new();
+	choose_name(&m);
+	rc = age_scrypt_start(&m.job, m.key, o->password, o->logn);
+	if (rc == KC_OK)
+		rc = open_part(&m);
+	if (rc == KC_OK)
+		rc = write_payload(&m);
+	if (rc == KC_OK)
+		rc = finish(&m);
+	making_fini(&m);
+	if (rc < 0)
+		system_result_fini(&m.result);
+	else
+		*r = m.result;
+	return rc;
+}
+
+void system_result_fini(struct system_result *r)
+{
+	free(r->path);
+	free(r->name);
+	memset(r, 0, sizeof(*r));
+}
+
+/* --- reading --- */
+
+struct opening {
+	const char *file;
+	const struct sign_pins *pins;
+	struct system_manifest manifest;
+};
+
+static int verify(void *arg, const void *sig, size_t nsig, const void *text, size_t n)
+{
+	const struct opening *op = arg;
+
+	if (op->pins != NULL)
+		return sign_pins_verify(NULL, op->pins, text, n, sig, nsig);
+	return sign_verify(&op->manifest.signer, text, n, sig, nsig);
+}
+
+static int read_manifest(struct opening *op, struct archive_reader *r)
+{
+	struct buf json;
+	int rc;
+
+	buf_init(&json, ARCHIVE_MANIFEST_MAX);
+	rc = archive_reader_next(r);
+	if (rc == KC_OK)
+		rc = archive_reader_load(r, &json);
+	if (rc == KC_OK)
+		rc = system_manifest_parse(&op->manifest, buf_data(&json), buf_len(&json));
+	if (rc == KC_OK)
+		rc = archive_reader_expect(r, op->manifest.members, op->manifest.n_members);
+	buf_fini(&json);
+	return rc;
+}
+
+static int read_member(struct opening *op, struct archive_reader *r, size_t i)
+{
+	struct buf b;
+	int rc;
+
+	buf_init(&b, SYSTEM_FILE_MAX);
+	rc = archive_reader_next(r);
+	if (rc == KC_OK)
+		rc = archive_reader_load(r, &b);
+	if (rc == KC_OK)
+		rc = system_add(
+		    &op->manifest.head, op->manifest.members[i].name, op->manifest.modes[i], buf_data(&b), buf_len(&b));
+	buf_fini(&b);
+	return rc;
+}
+
+static int read_all(struct opening *op, struct archive_reader *r)
+{
+	int rc = read_manifest(op, r);
+
+	for (size_t i = 0; rc == KC_OK && i < op->manifest.n_members; i++)
+		rc = read_member(op, r, i);
+	return rc < 0 ? rc : archive_reader_finish(r, verify, op);
+}
+
+static int open_file(struct opening *op, const char *password)
+{
+	struct age_unlock with = { .password = password };
+	struct age_key *key = NULL;
+	struct unseal *u = NULL;
+	struct stat st;
+	uint64_t offset;
+	int fd = -1, rc = file_open(&fd, op->file, O_RDONLY | O_NONBLOCK, 0);
+
+	if (rc < 0)
+		return rc;
+	if (fstat(fd, &st) < 0)
+		rc = err_errno("%s", op->file);
+	else if (!S_ISREG(st.st_mode))
+		rc = err_set(KC_EFORMAT, "%s: not a regular file", op->file);
+	if (rc == KC_OK)
+		rc = unseal_header(&key, &offset, NULL, fd, op->file, &with);
+	if (rc == KC_OK) {
+		rc = unseal_new(&u, key, fd, offset, NULL, NULL);
+		if (rc == KC_OK)
+			rc = read_all(op, unseal_archive(u));
+		if (rc < 0)
+			err_prefix(rc, "%s", op->file);
+	}
+	unseal_free(u);
+	age_key_free(key);
+	close(fd);
+	return rc;
+}
+
+int system_open(struct system_contents *c, const char *file, const char *password, const struct sign_pins *pins)
+{
+	struct opening *op = mem_xalloc(sizeof(*op));
+	int rc;
+
+	op->file = file;
+	op->pins = pins;
+	rc = open_file(op, password);
+	if (rc == KC_OK) {
+		*c = op->manifest.head;
+		system_init(&op->manifest.head);
+	}
+	system_manifest_fini(&op->manifest);
+	free(op);
+	return rc;
+}
