@@ -301,4 +301,5 @@ def main():
         print("closed:", e)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -533,6 +533,54 @@ static void postponed__waits_until_next_generation(void **state)
 	end(&w);
 }
 
+static void reported__after_the_hour__is_current_without_an_attempt(void **state)
+{
+	struct world w;
+	struct fleet_clone *c;
+	struct fleet_hello h = hello_of(0);
+
+	(void)state;
+	begin(&w, 1, 0);
+	c = fleet_at(w.fleet, 0);
+	turn(&w);
+	fleet_hello(c, &h);
+	fleet_postponed(c, 1, EPOCH + 7200);
+	fleet_reported(c, 1);
+	assert_int_equal(fleet_state(c), FLEET_CURRENT);
+	assert_int_equal(fleet_record(c)->applied, 1);
+	assert_int_equal(fleet_record(c)->postponed_until, 0);
+	assert_int_equal(fleet_lag_seconds(c), 0);
+	pass(&w, 3600000);
+	assert_int_equal(w.due_count, 1);
+	/* In the middle of the next attempt, and once more: neither ends it, nor goes back. */
+	fleet_set_generation(w.fleet, LINEAGE, 2, EPOCH + 3600);
+	turn(&w);
+	assert_int_equal(w.due_count, 2);
+	fleet_reported(c, 1);
+	assert_true(fleet_in_attempt(c));
+	fleet_applied(c, 2);
+	fleet_reported(c, 1);
+	assert_int_equal(fleet_record(c)->applied, 2);
+	end(&w);
+}
+
+static void reported__after_a_failure__ends_the_back_off(void **state)
+{
+	struct world w;
+	struct fleet_clone *c;
+
+	(void)state;
+	begin(&w, 1, 0);
+	c = fleet_at(w.fleet, 0);
+	turn(&w);
+	fleet_failed(c, FLEET_FAIL_DECLINED, KC_EAGAIN, "it restores right now", true);
+	assert_int_equal(fleet_state(c), FLEET_FAILED);
+	fleet_reported(c, 1);
+	assert_int_equal(fleet_state(c), FLEET_CURRENT);
+	assert_int_equal(fleet_retry_at(c), 0);
+	end(&w);
+}
+
 static void lag__several_generations_behind__age_of_first_missing(void **state)
 {
 	struct world w;
@@ -809,6 +857,8 @@ int main(void)
 		cmocka_unit_test(heard__unreachable_clone__due_at_once),
 		cmocka_unit_test(hello__clone_has_it_already__idle_is_success),
 		cmocka_unit_test(postponed__waits_until_next_generation),
+		cmocka_unit_test(reported__after_the_hour__is_current_without_an_attempt),
+		cmocka_unit_test(reported__after_a_failure__ends_the_back_off),
 		cmocka_unit_test(lag__several_generations_behind__age_of_first_missing),
 		cmocka_unit_test(withdraw__failed_backup__former_generation_counts),
 		cmocka_unit_test(lineage__another__what_clones_had_is_forgotten),

@@ -256,6 +256,89 @@ static void stored__last_put__is_the_newest_whatever_the_clock_says(void **state
 	state_stored_fini(&st);
 }
 
+static struct state_report report_of(const char *receipt, uint64_t generation, int64_t status)
+{
+	struct state_report r = { .generation = generation, .status = status, .rows = 7, .at = 1750000000 };
+
+	STR_COPY(r.receipt, receipt);
+	STR_COPY(r.lineage, "aa");
+	STR_COPY(r.message, "why");
+	return r;
+}
+
+static void reports__of_what_was_superseded__stay_only_if_there_is_something_to_tell(void **state)
+{
+	struct state_report a = report_of("r1", 1, 0), b = report_of("r2", 2, 4), c = report_of("r3", 3, 0), got;
+
+	(void)state;
+	assert_int_equal(state_next_report(&got, w.s), KC_ENOENT);
+	assert_int_equal(state_pending_report(&got, w.s), KC_ENOENT);
+	assert_int_equal(state_put_report(w.s, &a), KC_OK);
+	assert_int_equal(state_next_report(&got, w.s), KC_ENOENT);
+	assert_int_equal(state_pending_report(&got, w.s), KC_OK);
+	assert_string_equal(got.receipt, "r1");
+	assert_int_equal(state_supersede_reports(w.s), KC_OK);
+	assert_int_equal(state_get_report(&got, w.s, "r1"), KC_ENOENT);
+	assert_int_equal(state_put_report(w.s, &b), KC_OK);
+	assert_int_equal(state_supersede_reports(w.s), KC_OK);
+	assert_int_equal(state_put_report(w.s, &c), KC_OK);
+	reopen();
+	assert_int_equal(state_next_report(&got, w.s), KC_OK);
+	assert_string_equal(got.receipt, "r2");
+	assert_int_equal(got.generation, 2);
+	assert_int_equal(got.rows, 7);
+	assert_string_equal(got.message, "why");
+	assert_true(got.last);
+	assert_int_equal(state_pending_report(&got, w.s), KC_OK);
+	assert_string_equal(got.receipt, "r3");
+	assert_int_equal(state_forget_report(w.s, "r2"), KC_OK);
+	assert_int_equal(state_next_report(&got, w.s), KC_ENOENT);
+}
+
+static void reports__without_end__are_bounded(void **state)
+{
+	struct state_report r, got;
+	char receipt[16];
+
+	(void)state;
+	for (unsigned i = 1; i <= 70; i++) {
+		snprintf(receipt, sizeof(receipt), "r%u", i);
+		r = report_of(receipt, i, 4);
+		assert_int_equal(state_put_report(w.s, &r), KC_OK);
+		assert_int_equal(state_supersede_reports(w.s), KC_OK);
+	}
+	assert_int_equal(state_next_report(&got, w.s), KC_OK);
+	assert_string_equal(got.receipt, "r7");
+}
+
+static void receipts__of_each_clone__the_newest_sixteen(void **state)
+{
+	struct state_receipt r = { .port = 2222 }, got;
+
+	(void)state;
+	STR_COPY(r.lineage, "aa");
+	for (unsigned i = 0; i < 40; i++) {
+		snprintf(r.host, sizeof(r.host), "c%u", i % 2);
+		snprintf(r.receipt, sizeof(r.receipt), "%u", i);
+		r.generation = i;
+		assert_int_equal(state_put_receipt(w.s, &r), KC_OK);
+	}
+	reopen();
+	for (unsigned i = 0; i < 40; i++) {
+		snprintf(r.receipt, sizeof(r.receipt), "%u", i);
+		assert_int_equal(state_get_receipt(&got, w.s, r.receipt), i < 8 ? KC_ENOENT : KC_OK);
+	}
+	assert_int_equal(got.generation, 39);
+	assert_int_equal(got.port, 2222);
+	got.status = 1;
+	assert_int_equal(state_put_receipt(w.s, &got), KC_OK);
+	assert_int_equal(state_get_receipt(&got, w.s, "39"), KC_OK);
+	assert_int_equal(got.status, 1);
+	assert_int_equal(state_forget_clone(w.s, "c1", 2222), KC_OK);
+	assert_int_equal(state_get_receipt(&got, w.s, "39"), KC_ENOENT);
+	assert_int_equal(state_get_receipt(&got, w.s, "38"), KC_OK);
+}
+
 static void clone__each_host_and_port__is_its_own(void **state)
 {
 	struct state_clone a = { .host = "10.0.0.5", .port = 2222, .applied = 4, .last_error = "refused" }, b;
@@ -397,6 +480,9 @@ int main(void)
 		T(intent__put__stays_until_applied_or_cleared),
 		T(intent__second__replaces_the_first),
 		T(stored__last_put__is_the_newest_whatever_the_clock_says),
+		T(reports__of_what_was_superseded__stay_only_if_there_is_something_to_tell),
+		T(reports__without_end__are_bounded),
+		T(receipts__of_each_clone__the_newest_sixteen),
 		T(clone__each_host_and_port__is_its_own),
 		T(audit_head__last_one__comes_back),
 		T(writer__killed__loses_nothing_that_it_was_told_is_durable),
