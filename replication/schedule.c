@@ -13,6 +13,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 #define DAY	 86400
@@ -173,11 +175,16 @@ static void on_timer(void *arg)
 {
 	struct schedule_timer *t = arg;
 	int64_t jump = offset_now(t) - t->offset;
+	bool jumped = jump > SCHEDULE_JUMP_S || jump < -SCHEDULE_JUMP_S;
+	char span[CLOCK_SPAN_SIZE];
 
-	if (t->at > wall_now(t) && jump <= SCHEDULE_JUMP_S && jump >= -SCHEDULE_JUMP_S) {
+	if (t->at > wall_now(t) && !jumped) {
 		plan(t);
 		return;
 	}
+	if (jumped)
+		log_info("the clock went %s by %s: it was set, or the machine slept; what is due is looked at anew",
+		    jump > 0 ? "forward" : "back", clock_span(span, jump));
 	t->at = 0;
 	t->cb(t->arg);
 }

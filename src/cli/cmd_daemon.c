@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_daemon: what is asked of a running daemon: start, stop, replicate-now, status, reload, diverged. */
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bars.h"
@@ -13,6 +14,8 @@
 #include "families.h"
 #include "status_text.h"
 
+#define WATCH_S 2
+
 #define PHASE_SIZE 33
 
 /* Without the code between the processes: for others there is the exit status. */
@@ -22,24 +25,42 @@ static void print_answer(json_t *result)
 	cli_print_json(json_incref(result));
 }
 
-static int cmd_status(struct cli *c)
+static int show_status(struct cli *c)
 {
 	json_t *result = NULL;
 	const json_t *status;
-	int rc = cli_args(c, 0, 0);
+	int rc = daemon_call(&result, c, json_pack("{s:s}", "verb", "status"), NULL, NULL);
 
-	if (rc == KC_OK)
-		rc = daemon_call(&result, c, json_pack("{s:s}", "verb", "status"), NULL, NULL);
 	if (rc < 0)
 		return rc;
 	status = json_object_get(result, "status");
 	rc = status_verdict(status);
+	if (cli_flag(c, "watch") && isatty(STDOUT_FILENO))
+		fputs("\033[H\033[J", stdout);
 	if (c->json)
 		cli_print_json(json_deep_copy(status));
 	else
 		status_print(status);
 	json_decref(result);
 	return rc < 0 ? cli_quiet(c, rc) : KC_OK;
+}
+
+static int cmd_status(struct cli *c)
+{
+	int rc = cli_args(c, 0, 0);
+
+	if (rc == KC_OK)
+		rc = show_status(c);
+	/* Until it is interrupted, or the daemon ends. */
+	while (cli_flag(c, "watch") && (rc == KC_OK || rc == KC_EFOUND)) {
+		if (!isatty(STDOUT_FILENO) && !c->json)
+			putchar('\n');
+		if (fflush(stdout) != 0)
+			return err_errno("standard output");
+		nanosleep(&(struct timespec){ .tv_sec = WATCH_S }, NULL);
+		rc = show_status(c);
+	}
+	return rc;
 }
 
 static int set_task(struct cli *c, const char *verb, enum msg_id done, enum msg_id already, bool want)
@@ -218,6 +239,11 @@ static int cmd_diverged_discard(struct cli *c)
 	return rc;
 }
 
+static const struct cli_option status_options[] = {
+	{ "watch", 'w', CLI_FLAG, NULL, "show it again every two seconds, until interrupted" },
+	{ NULL },
+};
+
 static const struct cli_option replicate_options[] = {
 	{ "clone", 0, CLI_MANY, "HOST:PORT", "only this clone (may be given several times)" },
 	{ "full", 0, CLI_FLAG, NULL, "make and send a full backup even if nothing has changed" },
@@ -232,8 +258,8 @@ const struct cli_command cmd_daemon_commands[] = {
 	    CLI_CONF, cmd_replicate_now },
 	{ "restore-now", "", "on a clone: restore what is stored, without waiting for its hour or its master", NULL,
 	    CLI_CONF, cmd_restore_now },
-	{ "status", "", "show the task and each clone (exit status 2: something needs attention)", NULL, CLI_CONF,
-	    cmd_status },
+	{ "status", "", "show the task and each clone (exit status 2: something needs attention)", status_options,
+	    CLI_CONF, cmd_status },
 	{ "start", "", "set the replication task up", NULL, CLI_CONF, cmd_start },
 	{ "stop", "", "set the replication task down; what is being pushed is finished", NULL, CLI_CONF, cmd_stop },
 	{ "reload", "", "read configuration and credentials anew", NULL, CLI_CONF, cmd_reload },

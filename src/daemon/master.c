@@ -62,8 +62,8 @@ static void on_watch_lost(const char *why, void *arg)
 {
 	struct master *m = arg;
 
-	log_warn("changes of %s are not noticed at once any more (%s); the schedule finds them", m->d->conf->keydb_path,
-	    why);
+	(m->d->conf->on_change ? log_warn : log_info)(
+	    "changes of %s are not noticed at once (%s); the schedule finds them", m->d->conf->keydb_path, why);
 }
 
 /* Before confinement: the folder is not the daemon's to open later. */

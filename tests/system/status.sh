@@ -67,6 +67,11 @@ kc c1 stop >/dev/null
 lines c1 2 "$DOWN CLONE" "$LAST" "$NONE"
 kc c1 start >/dev/null
 
+say "watched"
+timeout 4 keyclone -c m/keyclone.properties status --watch >out || true
+[ "$(grep -c -E "^$UP MASTER$" out)" -ge 2 ] || fail "it was shown once"
+grep -q "$(printf '\033')" out && fail "it paints where there is no terminal"
+
 say "a master without clones makes backups, and that completes a replication"
 kc m clone remove "$(kc m clone list)" >/dev/null
 kc m key generate >/dev/null
