@@ -64,7 +64,7 @@ static int on_hello(struct receive_session *s, const struct proto_hello *master,
 	STR_COPY(self->master_host, master->host);
 	daemon_say_clock(&c->clock_said, "the master", self->master_clock_offset);
 	if (master->stopped && !self->master_stopped)
-		log_warn("the master's replication task is down: nothing comes until 'keyclone start' there");
+		log_info("the master's replication task is down: nothing comes until 'keyclone start' there");
 	self->master_stopped = master->stopped;
 	silence_heard(c->silence);
 	daemon_save(c->d);
@@ -102,12 +102,12 @@ static int on_offer(struct receive_session *s, const struct proto_offer *o, stru
 		    why, PROTO_R_STOPPED, "the replication task of this clone is down; 'keyclone start' there");
 	if (o->kind == PROTO_SYSTEM)
 		return clone_system_offer(why, receive_session_hello(s), o);
-	if (!is_backup_of(o))
-		return decline(why, PROTO_R_FAILED, "the file's name is not that of a full backup of this generation");
 	if (self->diverged && !self->discard)
 		return decline(why, PROTO_R_DIVERGED, self->diverged_detail);
 	if (clone_judge_offer(why, c, receive_session_hello(s), o) < 0)
 		return KC_EFAIL;
+	if (!is_backup_of(o))
+		return decline(why, PROTO_R_FAILED, "the file's name is not that of a full backup of this generation");
 	if (c->restoring)
 		return decline(why, PROTO_R_BUSY, "it restores right now");
 	/* What is on disk already needs no data, but the offer is as good as an order to try again now. */

@@ -96,10 +96,10 @@ static int change(struct daemon *d, const char *who, bool up)
 	if (rc < 0)
 		return rc;
 	task_timer_set(d->task, !up);
+	/* Who puts it down knows: an alert is for the day after. */
+	log_info("the replication task was put %s by %s", up ? "up" : "down", who);
 	if (up)
 		alert_clear(d, ALERT_TASK_STOPPED, "", "the replication task is up again");
-	else
-		alert_raise(d, ALERT_TASK_STOPPED, "", "nothing is replicated until 'keyclone start'");
 	if (d->master != NULL)
 		master_set_task(d->master, up);
 	else
