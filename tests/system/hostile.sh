@@ -162,15 +162,15 @@ mv rolled-back m
 start_daemon m
 refuses()
 {
-	[ "$(applied_by "$(address_of c1)")" = "$1" ] && { field c1 last_error || true; } | grep -q -E 'was this machine rolled back'
+	{ field c1 last_error || true; } | grep -q -E 'was this machine rolled back'
 }
-wait_for 20 "a clone that is ahead" refuses "$((generation + 2))"
+wait_for 20 "a clone that is ahead" refuses
 for round in 1 2 3; do
 	change "3$round"
 	kc m replicate-now --no-wait >/dev/null
 	wait_for 20 "generation of round $round" bash -c "[ \$(sqlite3 -readonly m/state/state.db 'SELECT complete FROM self') -ge $((generation + 1 + round)) ]"
 	sleep 1
-	refuses "$((generation + 2))" || fail "round $round: $(field c1 state), $(field c1 last_error)"
+	refuses || fail "round $round: $(field c1 state), $(field c1 last_error)"
 done
 contents c1 >after
 cmp before after || fail "the tables of the clone changed"
