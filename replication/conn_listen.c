@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "conn_priv.h"
+#include "conn_try.h"
 
 #define SOCKETS_MAX	      8
 #define BACKLOG		      128
@@ -361,6 +362,22 @@ int conn_listen(struct conn_listener **listener, struct loop *l, const struct co
 	}
 	*listener = ln;
 	return KC_OK;
+}
+
+int conn_try_listen(const char *address, int port)
+{
+	struct conn_listener *ln = mem_xalloc(sizeof(*ln));
+	struct loop *l = loop_new();
+	bool any = address == NULL || address[0] == '\0' || strcmp(address, "any") == 0;
+	int rc;
+
+	ln->loop = l;
+	ln->opt.address = address;
+	ln->opt.port = (uint16_t)port;
+	rc = any ? listen_any(ln) : listen_address(ln);
+	conn_listener_free(ln);
+	loop_free(l);
+	return rc;
 }
 
 void conn_listener_free(struct conn_listener *ln)

@@ -374,7 +374,7 @@ M(HOOK_FAILED, "KC0520E", "A command of the operator failed.",                  
 M(MASTER_SILENT, "KC0521W", "The master is silent.",                                                                 \
   "This clone has not heard its master for longer than `replication.MaxSilence`: the master or its daemon is down, " \
   "or cannot reach this clone.",                                                                                     \
-  "`keyclone status` on the master; is its daemon up, can it reach this machine (`ss -ltnp` here, a firewall between)?")
+  "`keyclone check` here and on the master. If the master is lost: `keyclone promote` on one clone.")
 
 #define MSG_TABLE(M)             \
 	MSG_TABLE_STATUS(M)      \

@@ -5,6 +5,7 @@
 const struct cli_command *const cli_families[] = {
 	cmd_init_commands,
 	cmd_config_commands,
+	cmd_check_commands,
 	cmd_daemon_commands,
 	cmd_clone_commands,
 	cmd_failover_commands,

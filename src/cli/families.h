@@ -10,6 +10,7 @@ extern const struct cli_command cmd_clone_commands[];
 extern const struct cli_command cmd_failover_commands[];
 extern const struct cli_command cmd_init_commands[];
 extern const struct cli_command cmd_config_commands[];
+extern const struct cli_command cmd_check_commands[];
 extern const struct cli_command cmd_backup_commands[];
 extern const struct cli_command cmd_key_commands[];
 extern const struct cli_command cmd_cert_commands[];

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/ipc.h"
 #include "base/mem.h"
+#include "daemon/check.h"
 #include "daemon/clone.h"
 #include "daemon/daemon.h"
 #include "daemon/failover.h"
@@ -167,6 +168,7 @@ static const struct verb {
 	{ "reload", true, verb_reload },
 	{ "clone-hold", true, verb_clone_hold },
 	{ "clone-resume", true, verb_clone_resume },
+	{ "check", false, check_peers },
 	{ "diverged-list", false, verb_diverged_list },
 	{ "diverged-discard", true, verb_diverged_discard },
 	{ "promote", true, failover_promote },

@@ -15,6 +15,7 @@
 #include "daemon/alert.h"
 #include "daemon/daemon.h"
 #include "daemon/master.h"
+#include "keystore/cert.h"
 
 #define LOOK_MS	     3600000
 #define SUBJECTS_MAX 32
@@ -49,7 +50,7 @@ static void judge(struct near *l, const char *subject, int64_t not_after)
 	int64_t left = not_after - time(NULL), days = left / 86400;
 	char text[200], at[CLOCK_UTC_SIZE];
 
-	if (not_after == 0 || days > EXPIRY_DAYS || l->n >= SUBJECTS_MAX)
+	if (not_after == 0 || days > CERT_NEAR_END_DAYS || l->n >= SUBJECTS_MAX)
 		return;
 	STR_COPY(l->subjects[l->n], subject);
 	l->n++;

@@ -6,8 +6,6 @@
 struct daemon;
 struct expiry;
 
-#define EXPIRY_DAYS 30
-
 struct expiry *expiry_new(struct daemon *d);
 void expiry_free(struct expiry *e); /* NULL is a no-op */
 /* Look now (at start, after a reload), and every hour from then on. */

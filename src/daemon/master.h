@@ -44,4 +44,8 @@ int64_t master_status(const struct master *m, json_t *status);
 void master_each_certificate(
     const struct master *m, void (*each)(const char *name, int64_t not_after, void *arg), void *arg);
 
+/* Clones for contacts_start(): all, or the one of a name ("": all; KC_ENOENT). */
+struct contacts;
+int master_add_contacts(const struct master *m, struct contacts *c, const char *name);
+
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "daemon/alert.h"
+#include "daemon/contact.h"
 #include "master_int.h"
 
 #define TRIES 2
@@ -54,4 +55,24 @@ void master_each_certificate(
 {
 	for (const struct target *t = m->targets; t != NULL; t = t->next)
 		each(t->name, fleet_record(t->clone)->not_after, arg);
+}
+
+int master_add_contacts(const struct master *m, struct contacts *c, const char *name)
+{
+	const struct target *only = name[0] != '\0' ? target_find(m, name) : NULL;
+
+	if (name[0] != '\0' && only == NULL)
+		return err_set(KC_ENOENT, "%s is not a clone of this master", name);
+	for (const struct target *t = m->targets; t != NULL; t = t->next) {
+		const struct fleet_record *r = fleet_record(t->clone);
+		const struct proto_hello *h = t->push != NULL ? push_peer_hello(t->push) : NULL;
+
+		if (only != NULL && t != only)
+			continue;
+		if (h != NULL)
+			contacts_add_open(c, r->host, r->port, h, push_clock_offset(t->push), push_cert(t->push));
+		else
+			contacts_add(c, r->host, r->port);
+	}
+	return KC_OK;
 }

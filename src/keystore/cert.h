@@ -11,7 +11,8 @@
 #include <stddef.h>
 #include <time.h>
 
-#define CERT_HEX_SIZE 65 /* SHA-256 in lower-case hex, with its NUL */
+#define CERT_HEX_SIZE	   65 /* SHA-256 in lower-case hex, with its NUL */
+#define CERT_NEAR_END_DAYS 30 /* from when on it is time for another */
 
 /* What a certificate is for, by its URI SAN `urn:keyclone:authority` or `urn:keyclone:role:…`. */
 enum cert_role { CERT_ROLE_NONE, CERT_ROLE_MASTER, CERT_ROLE_CLONE, CERT_ROLE_AUTHORITY };
