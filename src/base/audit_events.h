@@ -57,6 +57,8 @@
 	A(AUDIT_KEY_GENERATE,      "key.generate")            \
 	A(AUDIT_KEY_IMPORT,        "key.import")              \
 	A(AUDIT_KEY_EXPORT,        "key.export")              \
+	/* a key handed out by a clone */                     \
+	A(AUDIT_KEY_SERVE,         "key.serve")               \
 	A(AUDIT_KEY_SET_STATE,     "key.set-state")           \
 	A(AUDIT_KEY_DESTROY,       "key.destroy")             \
 	A(AUDIT_KEY_RELEASE,       "key.release")             \

@@ -83,6 +83,8 @@ static int put_out(struct cli *c, const struct keydb_key *key, enum material_for
 /* Encoded, audited, handed out: in this order. */
 int key_export(struct cli *c, struct keydb *db, const struct keydb_key *key, enum material_format format)
 {
+	/* What a clone hands out is what its master does not know of: an event of its own, to be looked for. */
+	enum audit_event event = c->conf->role == CONF_CLONE ? AUDIT_KEY_SERVE : AUDIT_KEY_EXPORT;
 	struct audit *audit = NULL;
 	char *detail = key_text_name(key);
 	uint8_t *material = NULL;
@@ -97,8 +99,8 @@ int key_export(struct cli *c, struct keydb *db, const struct keydb_key *key, enu
 	if (rc == KC_OK)
 		rc = material_write(&text, key->kind, material, size, format);
 	if (audit != NULL && rc != KC_EUSAGE)
-		rc = audit_result(audit,
-		    &(struct audit_record){ .event = AUDIT_KEY_EXPORT, .detail = rc == KC_OK ? detail : NULL }, rc);
+		rc = audit_result(
+		    audit, &(struct audit_record){ .event = event, .detail = rc == KC_OK ? detail : NULL }, rc);
 	if (rc == KC_OK)
 		rc = audit_sync(audit);
 	if (rc == KC_OK)

@@ -52,6 +52,9 @@ equal "$(grep -o '"state": *"current"' status | wc -l)" "$CLONES" "clones that a
 say "material opens on a clone with the master key file that travelled"
 uuid=$(sqlite3 -readonly m/keydb.sqlite 'SELECT uuid FROM keys LIMIT 1')
 equal "$(kc c20 key export "$uuid")" "$(kc m key export "$uuid")" "exported material"
+grep -q "\"event\":\"key.serve\",\"outcome\":\"success\".*$uuid" c20/log/replication_audit.log ||
+	fail "what a clone served is not in its audit log"
+grep -q "\"event\":\"key.export\"" m/log/replication_audit.log || fail "the master has no record of its export"
 equal "$(kc c7 key list | tail -n 1)" "20000 keys"
 
 finish
