@@ -328,7 +328,7 @@ static unsigned width_of(const struct audit_table *t)
 void audit_format_heading(struct buf *b, const struct audit_table *t)
 {
 	buf_putf(b, "%s%-8s  %-17s %-7s %5s  %s%s\n", t->colour ? BOLD : "", "TIME", "EVENT", "OUTCOME", "GEN",
-	    "PEER, SIZE, DURATION, DETAIL", t->colour ? PLAIN : "");
+	    "PEER, SIZE, TIME, DETAIL", t->colour ? PLAIN : "");
 }
 
 static const char *colour_of(const struct audit_table *t, const char *outcome)
