@@ -11,6 +11,7 @@
 #include "cli.h"
 #include "config_access.h"
 #include "daemon/secrets.h"
+#include "daemon_client.h"
 
 /* --- check, show, get --- */
 
@@ -135,6 +136,16 @@ static char *names_of(const struct conf_change *changes, size_t count, const cha
 	return all;
 }
 
+/* A daemon is asked where the file says it is: it would run on, and nobody could ask it any more. */
+static int check_running(struct cli *c, const struct conf_change *changes, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(changes[i].name, "replication.RunDir") == 0 && c->conf != NULL && daemon_running(c))
+			return err_set(
+			    KC_EBUSY, "%s: keycloned runs in %s; stop it first", changes[i].name, c->conf->run_dir);
+	return KC_OK;
+}
+
 static int change(struct cli *c, const struct conf_change *changes, size_t count, const char *verb)
 {
 	struct conf_problems p = CONF_PROBLEMS_EMPTY;
@@ -149,6 +160,8 @@ static int change(struct cli *c, const struct conf_change *changes, size_t count
 	}
 	if (rc == KC_OK)
 		rc = open_audit(&audit, c);
+	if (rc == KC_OK)
+		rc = check_running(c, changes, count);
 	if (rc < 0)
 		return rc;
 	detail = names_of(changes, count, verb);

@@ -16,42 +16,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli.h"
-#include "daemon/key_wait.h"
 #include "key_export.h"
+#include "key_open.h"
 #include "key_text.h"
 #include "keydb/keydb.h"
 #include "keydb/master.h"
 #include "keydb/material.h"
 
 #define FILE_SIZE_MAX (2 * KEYDB_MATERIAL_MAX)
-
-/* The key database, with the list of the keys that are held, if any may be. */
-struct keys {
-	struct keydb *db;
-	struct waiting *waiting;
-};
-
-static void close_keys(struct keys *k)
-{
-	keydb_close(k->db);
-	waiting_close(k->waiting);
-}
-
-/* `adds`: new keys are made, on a master to be held. */
-static int open_keys(struct keys *k, struct cli *c, bool adds)
-{
-	bool hold = adds && c->conf->role == CONF_MASTER;
-	int rc;
-
-	k->waiting = NULL;
-	rc = keydb_open(&k->db, c->conf->keydb_path, c->conf->master_key_file);
-	if (rc < 0 || !c->conf->release_keys)
-		return rc;
-	rc = key_wait_open(&k->waiting, c->conf, hold);
-	if (rc == KC_OK)
-		keydb_use_waiting(k->db, k->waiting, hold);
-	return rc == KC_ENOENT ? KC_OK : rc;
-}
 
 /* A clone's keys come from its master; what is changed here diverges. */
 static int check_role(struct cli *c)
@@ -115,7 +87,7 @@ static int change(struct cli *c, enum audit_event event, change_fn work, void *a
 	if (rc == KC_OK && adds)
 		rc = begin_keydb(c->conf);
 	if (rc == KC_OK)
-		rc = open_keys(&k, c, adds);
+		rc = key_open(&k, c, adds ? KEY_ADD : KEY_LIST);
 	if (rc == KC_OK)
 		rc = keydb_begin(k.db);
 	if (rc == KC_OK) {
@@ -130,7 +102,7 @@ static int change(struct cli *c, enum audit_event event, change_fn work, void *a
 		rc = audit_result(audit, &record, rc);
 out:
 	free(detail);
-	close_keys(&k);
+	key_close(&k);
 	return rc;
 }
 
@@ -390,7 +362,7 @@ static int cmd_list(struct cli *c)
 	if (rc == KC_OK)
 		rc = read_filter(&filter, c);
 	if (rc == KC_OK)
-		rc = open_keys(&k, c, false);
+		rc = key_open(&k, c, KEY_LIST);
 	if (rc < 0)
 		return rc;
 	if (l.json)
@@ -398,7 +370,7 @@ static int cmd_list(struct cli *c)
 	else
 		printf(LIST_FORMAT, "UUID", "ALIAS", "GROUP", "KIND", "ALGORITHM", "STATE", "CREATED", "");
 	rc = keydb_list(k.db, &filter, print_row, &l);
-	close_keys(&k);
+	key_close(&k);
 	if (rc < 0)
 		return rc;
 	if (l.json)
@@ -408,12 +380,12 @@ static int cmd_list(struct cli *c)
 	return fflush(stdout) != 0 ? err_errno("standard output") : KC_OK;
 }
 
-static int get_key(struct keydb_key *key, struct keys *k, struct cli *c)
+static int get_key(struct keydb_key *key, struct keys *k, struct cli *c, enum key_use use)
 {
 	int rc = cli_args(c, 1, 1);
 
 	if (rc == KC_OK)
-		rc = open_keys(k, c, false);
+		rc = key_open(k, c, use);
 	if (rc == KC_OK)
 		rc = keydb_get(key, k->db, c->argv[0]);
 	return rc;
@@ -426,9 +398,9 @@ static int cmd_show(struct cli *c)
 	json_t *o;
 	const char *name;
 	json_t *value;
-	int rc = get_key(&key, &k, c);
+	int rc = get_key(&key, &k, c, KEY_LIST);
 
-	close_keys(&k);
+	key_close(&k);
 	if (rc < 0)
 		return rc;
 	o = key_text_json(&key);
@@ -455,10 +427,10 @@ static int cmd_export(struct cli *c)
 	int rc = format_text != NULL ? material_format_parse(&format, format_text) : KC_OK;
 
 	if (rc == KC_OK)
-		rc = get_key(&key, &k, c);
+		rc = get_key(&key, &k, c, KEY_EXPORT);
 	if (rc == KC_OK)
 		rc = key_export(c, k.db, &key, format);
-	close_keys(&k);
+	key_close(&k);
 	return rc;
 }
 

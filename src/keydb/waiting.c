@@ -85,8 +85,9 @@ int waiting_open(struct waiting **out, const char *path, bool create)
 	struct waiting *w;
 	int code, rc = create ? make(path) : KC_OK;
 
-	if (rc == KC_OK && !file_exists(path))
-		rc = err_set(KC_ENOENT, "%s: is not there", path);
+	/* Not to be able to see it is another thing than that it is not there. */
+	if (rc == KC_OK && access(path, F_OK) < 0)
+		rc = err_errno("%s", path);
 	if (rc < 0)
 		return rc;
 	w = mem_xalloc(sizeof(*w));

@@ -1,0 +1,131 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# While a backup is on its way to one clone, over a slow line, the fleet and the settings change: the push goes on. Only
+# a hold of that very clone breaks it off, and then it goes on where it was; a stop lets it finish.
+
+. "${TOP_SRCDIR:-.}/tests/system/functions.sh"
+begin under-way jq python3
+
+allow_log 'unreachable'
+allow_log 'an operator holds this clone'
+allow_log 'the replication task is down'
+allow_log "the master's replication task is down"
+allow_log 'was not received'
+allow_log 'set up anew'
+
+clone_is()
+{
+	kc m --json status | jq -r ".clones[] | select(.port == $1) | .$2"
+}
+
+is_state()
+{
+	[ "$(clone_is "$1" state)" = "$2" ]
+}
+
+generation()
+{
+	kc m --json status | jq .generation
+}
+
+# The backup is whole, some of it is at the clone behind the slow line, and more is to be sent than sockets hold.
+is_under_way()
+{
+	[ "$(generation)" -ge "$1" ] && is_state "$SLOW" pushing &&
+		[ -n "$(find c1/backups -name '*.part' -size +64k)" ]
+}
+
+# pushes GENERATION OUTCOME: how many of them to the slow clone ended so.
+pushes()
+{
+	kc m --json audit --event push.end | jq -s "flatten | map(select(.generation == $1 and .outcome == \"$2\" and .peer == \"127.0.0.1:$SLOW\")) | length"
+}
+
+has_applied()
+{
+	[ "$(clone_is "$SLOW" applied)" -ge "$1" ]
+}
+
+# begin_push: a full on its way; its generation in G.
+begin_push()
+{
+	G=$(($(generation) + 1))
+	touch slow
+	kc m replicate-now --full --no-wait >/dev/null
+	wait_for 30 "the push to be under way" is_under_way "$G"
+}
+
+make_master m
+free_port
+OWN=$PORT
+free_port
+SLOW=$PORT
+keyclone init clone --dir c1 --port "$OWN" --master "127.0.0.1:$MASTER_PORT" \
+	--site-certificate site.p12 --p12-password-file p12pw
+kc m clone add "127.0.0.1:$SLOW" >/dev/null
+python3 "$TOP_SRCDIR/tests/system/cutter.py" "$SLOW" "$OWN" 0 0 </dev/null >cutter.out 2>&1 8>&- 9>&- &
+HELPERS+=("$!")
+make_clone c2 >/dev/null
+FAST=$PORT
+start_daemon c1
+start_daemon c2
+start_daemon m
+kc m key generate --count 80000 >/dev/null
+kc m replicate-now >/dev/null
+
+say "clones come and go, settings change: the push goes on"
+begin_push
+make_clone c3 >/dev/null
+start_daemon c3
+kc m config set backup.CompressionLevel=3 replication.ListenAddress=127.0.0.1 >/dev/null
+expect 1 kc m config set replication.RunDir=elsewhere 2>err.txt
+grep -q 'stop it first' err.txt
+kc m reload >reload.txt
+grep -q 'changed: backup.CompressionLevel' reload.txt
+grep -q 'replication.ListenAddress' reload.txt
+grep 'needs a restart' reload.txt >/dev/null
+kc m config unset replication.ListenAddress >/dev/null
+kc m clone hold "127.0.0.1:$FAST" >/dev/null
+kc m clone resume "127.0.0.1:$FAST" >/dev/null
+kc m clone remove "127.0.0.1:$FAST" >/dev/null
+is_state "$SLOW" pushing || fail "the push did not outlast the changes: too fast a line for this test?"
+rm slow
+wait_for 30 "the slow clone" has_applied "$G"
+equal "$(pushes "$G" success)" 1 "pushes that ended well"
+equal "$(pushes "$G" failure)" 0 "pushes that were broken"
+wait_for 30 "all clones" kc m status
+same_keys m c1
+same_keys m c3
+
+say "held while it is sent: broken off, and gone on with"
+begin_push
+kc m clone hold "127.0.0.1:$SLOW" >/dev/null
+wait_for 10 "the end of the push" is_state "$SLOW" held
+equal "$(pushes "$G" failure)" 1
+rm slow
+kc m clone resume "127.0.0.1:$SLOW" >/dev/null
+wait_for 30 "the resumed clone" has_applied "$G"
+kc c1 audit --event receive.start >out.txt
+grep -q 'goes on at byte' out.txt || fail "it began again"
+
+say "stopped while it is sent: finished"
+begin_push
+kc m stop >/dev/null
+is_state "$SLOW" pushing || fail "stop broke the push off"
+rm slow
+wait_for 30 "the push to be finished" has_applied "$G"
+equal "$(pushes "$G" failure)" 0
+equal "$(pushes "$G" success)" 1
+wait_for 10 "the clone to hear that the task is down" eval '[ "$(kc c1 --json status | jq .self.master.stopped)" = true ]'
+kc m start >/dev/null
+
+say "a second replicate-now joins it"
+begin_push
+kc m replicate-now >/dev/null &
+second=$!
+rm slow
+wait "$second"
+equal "$(generation)" "$G" "the second made a backup of its own"
+equal "$(pushes "$G" success)" 1
+
+finish
