@@ -25,7 +25,7 @@ mkdir s
 sed 's/^replication.BackupDestDir=.*/replication.BackupDestDir=backups/' \
 	"$TOP_SRCDIR/tests/conf/cases/first-sample-master.in" >s/master.properties
 keyclone -c s/master.properties config check 2>err || fail "it says: $(cat err)"
-equal "$(grep -c 'has no effect yet' err)" 1
+equal "$(grep -c 'has no effect yet' err || true)" 0
 keyclone -c "$TOP_SRCDIR/tests/conf/cases/first-sample-clone.in" config check >/dev/null 2>&1
 
 say "what a user cannot reach"

@@ -93,6 +93,9 @@ rm slow
 wait_for 30 "the slow clone" has_applied "$G"
 equal "$(pushes "$G" success)" 1 "pushes that ended well"
 equal "$(pushes "$G" failure)" 0 "pushes that were broken"
+
+say "… and the removed clone is followed by a new full for the others"
+wait_for 30 "the new full" eval '[ "$(generation)" -gt "$G" ]'
 wait_for 30 "all clones" kc m status
 same_keys m c1
 same_keys m c3
