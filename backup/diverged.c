@@ -36,9 +36,11 @@ int diverged_list_add(void *arg, const struct diverged_row *row)
 		l->live_only++;
 	else
 		l->other_only++;
+	l->changed += row->changed;
 	if (l->n < DIVERGED_SHOWN) {
 		l->rows[l->n].table = str_printable(mem_xstrdup(row->table));
 		l->rows[l->n].key = mem_xstrdup(row->key);
+		l->rows[l->n].changed = row->changed;
 		l->rows[l->n++].in_live = row->in_live;
 	}
 	return KC_OK;
@@ -57,7 +59,9 @@ char *diverged_list_text(const struct diverged_list *l)
 	    all == 1 ? "it" : "them");
 	for (i = 0; i < l->n; i++)
 		buf_putf(&b, "%s %s %s%s", i > 0 ? "," : ":", l->rows[i].table, l->rows[i].key,
-		    l->rows[i].in_live ? "" : " (missing)");
+		    !l->rows[i].in_live	 ? " (missing)"
+		    : l->rows[i].changed ? " (changed)"
+					 : "");
 	if (all > l->n)
 		buf_putf(&b, ", ...");
 	text = buf_str(&b);

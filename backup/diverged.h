@@ -19,25 +19,28 @@ struct diverged_row {
 	const char *table;
 	const char *key; /* "uuid=…": the primary key's columns, else a column named uuid or id, else the rowid */
 	bool in_live;	 /* the live database has it, the other lacks it; else the other way round */
+	bool changed;	 /* in_live, and the other has a row of this primary key with other values */
 };
 typedef int (*diverged_fn)(void *arg, const struct diverged_row *row); /* a failure stops and is returned */
 
 /* What was found; the first DIVERGED_SHOWN rows by name. */
 #define DIVERGED_SHOWN 20
 struct diverged_list {
-	uint64_t live_only;  /* rows of the live database that the other lacks */
-	uint64_t other_only; /* rows of the other that the live database lacks */
+	uint64_t live_only;  /* rows of the live database that the other lacks; those with other values, too */
+	uint64_t changed;    /* so many of them */
+	uint64_t other_only; /* rows of the other that the live database lacks altogether */
 	size_t n;
 	struct {
 		char *table;
 		char *key;
 		bool in_live;
+		bool changed;
 	} rows[DIVERGED_SHOWN];
 };
 void diverged_list_init(struct diverged_list *l);
 void diverged_list_fini(struct diverged_list *l);
 int diverged_list_add(void *arg, const struct diverged_row *row); /* a diverged_fn; arg: the list */
-/* "3 rows are not as the master has them: keys uuid=…, keys uuid=… (missing), …"; heap. */
+/* "3 rows are not as the master has them: keys uuid=…, keys uuid=… (changed), keys uuid=… (missing), …"; heap. */
 char *diverged_list_text(const struct diverged_list *l);
 
 /* Compare a live database with a database file that nobody else has open (an image). both: also the other way round. */

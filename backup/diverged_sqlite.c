@@ -43,6 +43,9 @@ struct table {
 	struct name_list columns; /* of the live side */
 	struct name_list others;  /* of the other side */
 	struct name_list keys;	  /* expressions that name a row */
+	struct name_list primary; /* the live side's primary key; the first of `keys` */
+	sqlite3_stmt *twin;	 /* finds a row of the same primary key in the other side; NULL: there is no such key */
+	sqlite3_stmt *twin_live; /* and in the live side */
 	uint64_t passes;
 	struct entry *set;
 	size_t n, size;
@@ -76,12 +79,64 @@ static int open_scan(struct row_scan *scan, const struct table *t, const struct 
 	    (int)t->columns.n, with_keys ? (int)t->keys.n : 0);
 }
 
+/* A statement that finds the row of a primary key. */
+static int prepare_twin(sqlite3_stmt **st, const struct side *s, const struct table *t)
+{
+	sqlite3_str *text = sqlite3_str_new(NULL);
+	char *sql;
+	size_t i;
+	int rc;
+
+	sqlite3_str_appendf(text, "SELECT 1 FROM main.\"%w\"", t->name);
+	for (i = 0; i < t->primary.n; i++)
+		sqlite3_str_appendf(text, " %s \"%w\"=?%d", i == 0 ? "WHERE" : "AND", t->primary.names[i], (int)i + 1);
+	sql = sqlite3_str_finish(text);
+	rc = sqlite_prepare(st, s->db, s->path, sql);
+	sqlite3_free(sql);
+	return rc;
+}
+
+static int prepare_twins(struct table *t, const struct comparison *c)
+{
+	size_t i;
+	int rc;
+
+	for (i = 0; i < t->primary.n; i++)
+		if (!name_list_has(&t->others, t->primary.names[i]))
+			return KC_OK;
+	if (t->primary.n == 0)
+		return KC_OK;
+	rc = prepare_twin(&t->twin, &c->other, t);
+	return rc == KC_OK && c->both ? prepare_twin(&t->twin_live, &c->live, t) : rc;
+}
+
+/* Has the other side a row of the same key as the present one of `st`? */
+static bool has_twin(sqlite3_stmt *twin, const struct table *t, sqlite3_stmt *st)
+{
+	bool found;
+	size_t i;
+
+	if (twin == NULL)
+		return false;
+	for (i = 0; i < t->primary.n; i++)
+		sqlite3_bind_value(twin, (int)i + 1, sqlite3_column_value(st, (int)i));
+	found = sqlite3_step(twin) == SQLITE_ROW;
+	sqlite3_reset(twin);
+	return found;
+}
+
 static int tell(const struct comparison *c, const struct table *t, sqlite3_stmt *st, bool in_live)
 {
-	char *key = row_name_text(&t->keys, st);
-	struct diverged_row row = { .table = t->name, .key = key, .in_live = in_live };
-	int rc = c->found(c->arg, &row);
+	bool changed = has_twin(in_live ? t->twin : t->twin_live, t, st);
+	struct diverged_row row = { .table = t->name, .in_live = in_live, .changed = changed };
+	char *key;
+	int rc;
 
+	if (!in_live && changed)
+		return KC_OK; /* told as a changed row of the live side */
+	key = row_name_text(&t->keys, st);
+	row.key = key;
+	rc = c->found(c->arg, &row);
 	free(key);
 	return rc;
 }
@@ -213,13 +268,20 @@ static int compare_table(const struct comparison *c, const char *name, bool othe
 
 	if (rc == KC_OK)
 		rc = row_names(&t.keys, c->live.db, c->live.path, name, &t.columns);
+	if (rc == KC_OK)
+		rc = sqlite_key(&t.primary, c->live.db, c->live.path, name);
 	if (rc == KC_OK && other_has)
 		rc = sqlite_columns(&t.others, c->other.db, c->other.path, name);
+	if (rc == KC_OK && other_has)
+		rc = prepare_twins(&t, c);
 	if (rc == KC_OK)
 		rc = compare_rows(&t, c);
 	name_list_fini(&t.columns);
 	name_list_fini(&t.others);
 	name_list_fini(&t.keys);
+	name_list_fini(&t.primary);
+	sqlite3_finalize(t.twin);
+	sqlite3_finalize(t.twin_live);
 	free(t.set);
 	return rc;
 }

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "daemon/by_hand.h"
 
 static int read_state(struct backup_env *e)
 {
@@ -35,7 +36,7 @@ int backup_env_open(struct backup_env *e, struct cli *c)
 		strcpy(e->host, "localhost");
 	rc = secrets_open(&e->secrets, c->conf->secrets_dir, c->conf->role == CONF_MASTER);
 	if (rc == KC_OK)
-		rc = sign_pins_load(&e->pins, e->secrets.signers);
+		rc = by_hand_pins(&e->pins, &e->secrets);
 	if (rc == KC_OK)
 		rc = read_state(e);
 	if (rc < 0)

@@ -312,7 +312,8 @@ static const struct cli_option verify_options[] = {
 static const struct cli_option restore_options[] = {
 	{ "to", 0, CLI_STRING, "PATH", "restore into this database instead of the configured one" },
 	{ "discard", 0, CLI_FLAG, NULL, "let rows that the backup lacks go, after a safety backup" },
-	{ "force", 0, CLI_FLAG, NULL, "take a backup of another lineage" },
+	{ "merge", 0, CLI_FLAG, NULL, "only add the rows that are missing" },
+	{ "force", 0, CLI_FLAG, NULL, "take a backup of a foreign lineage; with --merge: on a clone" },
 	{ "password-file", 0, CLI_STRING, "FILE", "password of the backup (-: standard input)" },
 	{ NULL },
 };

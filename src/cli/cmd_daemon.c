@@ -188,38 +188,40 @@ static int cmd_reload(struct cli *c)
 	return rc;
 }
 
+static void print_diverged(const json_t *result, unsigned long long all)
+{
+	const json_t *rows = json_object_get(result, "rows_here"), *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+		printf("%-8s %-24s %s\n", member_text(row, "only"), member_text(row, "table"), member_text(row, "key"));
+	if (all > json_array_size(rows))
+		printf("… and %llu more\n", all - json_array_size(rows));
+	printf("Rows only here: %llu, here with other values (changed): %llu, only in the master's backup: %llu.\n"
+	       "'keyclone diverged discard' lets the next restore replace them, after a safety backup.\n",
+	    (unsigned long long)member_u64(result, "only_here"), (unsigned long long)member_u64(result, "changed"),
+	    (unsigned long long)member_u64(result, "only_master"));
+}
+
 static int cmd_diverged_list(struct cli *c)
 {
-	json_t *result = NULL, *row;
-	size_t i, shown;
-	long long here, there;
+	json_t *result = NULL;
+	unsigned long long all;
 	int rc = cli_args(c, 0, 0);
 
 	if (rc == KC_OK)
 		rc = daemon_call(&result, c, json_pack("{s:s}", "verb", "diverged-list"), NULL, NULL);
 	if (rc < 0)
 		return rc;
-	here = json_integer_value(json_object_get(result, "only_here"));
-	there = json_integer_value(json_object_get(result, "only_master"));
-	shown = json_array_size(json_object_get(result, "rows_here"));
-	if (c->json) {
+	all = member_u64(result, "only_here") + member_u64(result, "changed") + member_u64(result, "only_master");
+	if (c->json)
 		print_answer(result);
-	} else if (here + there == 0) {
+	else if (all == 0)
 		puts("This clone has not diverged: its database is what was last restored.");
-	} else {
-		json_array_foreach(json_object_get(result, "rows_here"), i, row)
-			printf("%-7s %-24s %s\n",
-			    strcmp(json_string_value(json_object_get(row, "only")), "here") == 0 ? "here" : "master",
-			    json_string_value(json_object_get(row, "table")),
-			    json_string_value(json_object_get(row, "key")));
-		if ((long long)shown < here + there)
-			printf("… and %lld more\n", here + there - (long long)shown);
-		printf("%lld row%s only here, %lld row%s only in the master's backup.\n"
-		       "'keyclone diverged discard' lets the next restore replace them, after a safety backup.\n",
-		    here, here == 1 ? "" : "s", there, there == 1 ? "" : "s");
-	}
+	else
+		print_diverged(result, all);
 	json_decref(result);
-	return here + there > 0 ? cli_quiet(c, KC_EFOUND) : KC_OK;
+	return all > 0 ? cli_quiet(c, KC_EFOUND) : KC_OK;
 }
 
 static int cmd_diverged_discard(struct cli *c)

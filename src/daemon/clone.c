@@ -37,7 +37,8 @@ int clone_fill_hello(const struct clone_role *c, struct proto_hello *ours)
 	STR_COPY(ours->recipient, c->d->recipient);
 	STR_COPY(ours->applied_lineage, self->lineage);
 	ours->applied_generation = self->generation;
-	if (!self->discard) /* else it asks for the generation again that the digest is of */
+	/* Else it asks for the generation again that the digest is of, or the digest is of none. */
+	if (!self->discard && !self->by_hand)
 		STR_COPY(ours->applied_digest, self->digest);
 	STR_COPY(ours->stored_lineage, c->stored.lineage);
 	ours->stored_generation = c->stored.generation;
@@ -304,6 +305,7 @@ int clone_new(struct clone_role **out, struct daemon *d)
 
 	c->d = d;
 	c->retry = loop_timer_new(d->loop, clone_on_retry, c);
+	c->check = loop_timer_new(d->loop, clone_on_check, c);
 	c->silence = silence_new(d, hears_master, c);
 	c->hour = schedule_timer_new(d->loop, NULL, clone_on_hour, c);
 	c->tell = loop_timer_new(d->loop, clone_on_tell, c);
@@ -332,6 +334,7 @@ void clone_free(struct clone_role *c)
 	receive_free(c->receive);
 	state_stored_fini(&c->stored);
 	loop_timer_free(c->retry);
+	loop_timer_free(c->check);
 	silence_free(c->silence);
 	schedule_timer_free(c->hour);
 	loop_timer_free(c->tell);
@@ -343,6 +346,7 @@ int clone_start(struct clone_role *c)
 	clone_resume_reports(c);
 	clone_tell_soon(c);
 	loop_timer_set(c->retry, 0);
+	loop_timer_set(c->check, 0);
 	silence_start(c->silence);
 	return KC_OK;
 }

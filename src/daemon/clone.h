@@ -36,6 +36,10 @@ void clone_restore_now(struct clone_role *c, struct control_client *client);
 /* The task was put up or down: the master is told. */
 void clone_set_task(struct clone_role *c, bool up);
 void clone_reloaded(struct clone_role *c);
+/* An operator restores: offers are declined until clone_release. KC_EBUSY: a restore is under way. `changed`: the key
+ * database and d->self may be others now. */
+int clone_keep_still(struct clone_role *c);
+void clone_release(struct clone_role *c, bool changed);
 void clone_status(const struct clone_role *c, json_t *status);
 
 #endif

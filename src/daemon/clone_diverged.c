@@ -13,7 +13,9 @@ static void on_list(int rc, const json_t *result, void *arg)
 {
 	struct clone_role *c = arg;
 
-	(void)rc;
+	/* What a person has seen is known to be so. */
+	if (rc == KC_OK && !c->d->self.diverged)
+		loop_timer_set(c->check, 0);
 	if (c->asking != NULL)
 		control_answer(c->asking, json_deep_copy(result));
 	c->asking = NULL;
@@ -27,19 +29,22 @@ static void asking_gone(struct control_client *client, void *arg)
 	c->asking = NULL;
 }
 
-/* Against what was applied last; before the first restore against what is stored. */
+/* Against what was applied last; against what is stored, where that cannot be restored over it: before the first
+ * restore, and where another lineage begins from before what is applied. */
 void clone_diverged_list(struct clone_role *c, struct control_client *client)
 {
 	const struct state_self *self = &c->d->self;
 	struct state_stored st = { 0 };
-	char *path;
-	int rc = self->backup[0] != '\0' ? state_find_stored(&st, c->d->state, self->backup)
-					 : state_get_stored(&st, c->d->state);
+	bool of_stored = self->digest[0] == '\0' || (self->diverged && clone_is_of_stored(c));
+	int rc = of_stored ? state_get_stored(&st, c->d->state) : state_find_stored(&st, c->d->state, self->backup);
+	json_t *request;
 
 	if (c->asking != NULL)
 		rc = err_set(KC_EBUSY, "another client waits for the same list");
-	else if (rc == KC_ENOENT)
+	else if (rc == KC_ENOENT && of_stored)
 		rc = err_set(KC_ENOENT, "nothing was received from a master yet: there is nothing to compare with");
+	else if (rc == KC_ENOENT)
+		rc = KC_OK; /* restored by hand: whether it differs can be told, and the rows cannot */
 	if (rc < 0) {
 		state_stored_fini(&st);
 		control_answer(client, ipc_result_new(rc));
@@ -47,32 +52,30 @@ void clone_diverged_list(struct clone_role *c, struct control_client *client)
 	}
 	c->asking = client;
 	control_on_gone(client, asking_gone, c);
-	path = file_join(c->d->conf->backup_dir, st.backup);
-	jobs_add(c->d->jobs,
-	    json_pack("{s:s, s:s, s:s, s:s, s:s}", "verb", "diverged", "backup", path, "travel", st.travel, "applied",
-		self->digest, "signer", c->signer),
-	    NULL, NULL, on_list, c);
-	free(path);
+	request = json_pack(
+	    "{s:s, s:s, s:s}", "verb", "diverged", "applied", of_stored ? "" : self->digest, "signer", c->signer);
+	if (st.travel != NULL) {
+		char *path = file_join(c->d->conf->backup_dir, st.backup);
+
+		json_object_set_new(request, "backup", json_string(path));
+		json_object_set_new(request, "travel", json_string(st.travel));
+		free(path);
+	}
+	jobs_add(c->d->jobs, request, NULL, NULL, on_list, c);
 	state_stored_fini(&st);
 }
 
-void clone_diverged_discard(struct clone_role *c, struct control_client *client)
+static int discard(struct clone_role *c, struct control_client *client)
 {
 	struct state_self *self = &c->d->self;
 	struct audit_record r = {
 		.event = AUDIT_CLONE_DISCARDED, .outcome = AUDIT_STARTED, .detail = control_who(client)
 	};
-	int rc = KC_OK;
+	int rc;
 
-	if (!self->diverged) {
-		control_answer(client,
-		    ipc_result_new(err_set(KC_EFAIL, "this clone has not diverged: there is nothing to discard")));
-		return;
-	}
-	self->discard = true;
-	/* The same generation must come again if it was applied before the rows went astray; never an older one. */
-	if (!clone_has_stored(c) && self->generation > 0)
-		self->complete = --self->generation;
+	if (!self->diverged)
+		return err_set(KC_EFAIL, "this clone has not diverged: there is nothing to discard");
+	clone_give_up(c);
 	rc = daemon_save(c->d);
 	if (rc == KC_OK)
 		rc = daemon_audit(c->d, &r);
@@ -80,5 +83,45 @@ void clone_diverged_discard(struct clone_role *c, struct control_client *client)
 		loop_timer_set(c->retry, 0);
 	else if (rc == KC_OK)
 		receive_greet_anew(c->receive);
-	control_answer(client, ipc_result_new(rc));
+	return rc;
+}
+
+void clone_give_up(struct clone_role *c)
+{
+	struct state_self *self = &c->d->self;
+
+	self->discard = true;
+	/* The same generation must come again if it was applied before the rows went astray; never an older one. */
+	if (clone_has_stored(c) || self->by_hand || self->generation == 0)
+		return;
+	self->complete = --self->generation;
+	self->by_hand = true;
+}
+
+static void discarding_gone(struct control_client *client, void *arg)
+{
+	struct clone_role *c = arg;
+
+	(void)client;
+	c->discarding = NULL;
+}
+
+void clone_diverged_go_on(struct clone_role *c)
+{
+	struct control_client *client = c->discarding;
+
+	c->discarding = NULL;
+	control_answer(client, ipc_result_new(discard(c, client)));
+}
+
+void clone_diverged_discard(struct clone_role *c, struct control_client *client)
+{
+	if (c->d->self.diverged || c->restoring || c->discarding != NULL) {
+		control_answer(client, ipc_result_new(discard(c, client)));
+		return;
+	}
+	/* Nobody has found it yet, perhaps. */
+	c->discarding = client;
+	control_on_gone(client, discarding_gone, c);
+	clone_check_now(c);
 }

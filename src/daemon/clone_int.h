@@ -17,6 +17,9 @@ struct clone_role {
 	struct daemon *d;
 	struct receive *receive;
 	struct loop_timer *retry;
+	struct loop_timer *check;	    /* the next look at the key database by itself */
+	char checked[STATE_DIGEST_LEN + 1]; /* its digest at the last one; "": none since the start */
+	bool checking;
 	struct silence *silence;
 	struct state_stored stored; /* the newest backup on disk; generation 0: none */
 	uint64_t wait_ms;
@@ -32,7 +35,8 @@ struct clone_role {
 	char signer[PROTO_KEY]; /* as the master said in its hello */
 	char phase[32];
 	unsigned percent;
-	struct control_client *asking; /* for the list of diverged rows */
+	struct control_client *asking;	   /* for the list of diverged rows */
+	struct control_client *discarding; /* waits for the look that tells whether there is something to discard */
 	/* clone_hour.c */
 	struct schedule_timer *hour;
 	struct restore_wait *waiting; /* who asked for a restore now */
@@ -47,6 +51,25 @@ struct clone_role {
 	bool knocked;		  /* the master has heard of us since we started */
 	char reports_to[300];
 };
+
+/* clone_check.c */
+/* The timer of the looks: loop_timer_fn. */
+void clone_on_check(void *arg);
+/* A look at once, whatever else is queued. */
+void clone_check_now(struct clone_role *c);
+/* Rows are not from the master: kept, audited, alerted. The caller logs, and tells the master. */
+void clone_set_diverged(struct clone_role *c, const char *text);
+/* Are rows of this clone missing in a backup that is stored and does not go on from what is applied? */
+bool clone_is_of_stored(const struct clone_role *c);
+/* What opens the backup that was last applied, for lists of rows: "applied_backup", "applied_travel"; where it is still
+ * there. */
+void clone_add_applied(json_t *request, const struct clone_role *c);
+
+/* clone_diverged.c */
+/* An operator said that the rows that only this clone has may go: d->self, to be saved. */
+void clone_give_up(struct clone_role *c);
+/* The look that `diverged discard` waited for is over. */
+void clone_diverged_go_on(struct clone_role *c);
 
 /* clone_lineage.c */
 /* Is this the master of a lineage that is followed here? KC_EFENCED, KC_EFOREIGN, with both lineages. `name`: where. */

@@ -21,6 +21,7 @@
 #include "base/str.h"
 #include "clone_int.h"
 #include "daemon/alert.h"
+#include "daemon/by_hand.h"
 #include "daemon/hook.h"
 
 static void restore_failed(struct clone_role *c, int rc, const char *why, struct proto_result *answer);
@@ -60,7 +61,7 @@ static int take_as_applied(struct clone_role *c, const struct state_intent *i)
 	STR_COPY(self->backup, i->backup);
 	self->generation = self->complete = i->generation;
 	self->applied_at = self->last_completed = time(NULL);
-	self->discard = self->diverged = false;
+	self->discard = self->diverged = self->by_hand = false;
 	self->diverged_detail[0] = '\0';
 	self->after_restore = self->generation;
 	if (child)
@@ -71,6 +72,14 @@ static int take_as_applied(struct clone_role *c, const struct state_intent *i)
 	if (child)
 		clone_reloaded(c);
 	return rc;
+}
+
+/* The same for a restore that an operator had ordered. */
+static int take_by_hand(struct clone_role *c, const struct state_intent *i)
+{
+	int rc = by_hand_applied(&c->d->self, c->d->state, i, false);
+
+	return rc < 0 ? rc : daemon_set_lineage(c->d);
 }
 
 static void audit_resolved(struct clone_role *c, const struct state_intent *i, bool written)
@@ -128,7 +137,7 @@ static void on_resolved(int rc, const json_t *result, void *arg)
 		loop_timer_set(c->retry, c->d->conf->retry_min_ms);
 		return;
 	}
-	rc = written ? take_as_applied(c, &i) : state_clear_intent(c->d->state);
+	rc = !written ? state_clear_intent(c->d->state) : i.by_hand ? take_by_hand(c, &i) : take_as_applied(c, &i);
 	if (rc < 0) {
 		log_err("state database: %s", err_text(rc));
 		daemon_end(c->d, err_exit_status(rc));
@@ -271,9 +280,9 @@ static void restored(struct clone_role *c, const json_t *result, struct proto_re
 	if (child)
 		clone_take_successor(c);
 	self->applied_at = self->last_completed = time(NULL);
-	if (self->discard && json_integer_value(json_object_get(result, "only_here")) > 0)
+	if (self->discard && member_u64(result, "only_here") + member_u64(result, "changed") > 0)
 		daemon_audit(c->d, &discarded);
-	self->discard = self->diverged = false;
+	self->discard = self->diverged = self->by_hand = false;
 	self->diverged_detail[0] = '\0';
 	json_object_set_new(c->d->database, "rows", json_integer((json_int_t)self->rows));
 	if (!same)
@@ -312,23 +321,13 @@ static void audit_failed(struct clone_role *c, int rc, const char *why)
 
 static void diverged(struct clone_role *c, const json_t *result, struct proto_result *answer)
 {
-	struct state_self *self = &c->d->self;
-	struct audit_record r = { .event = AUDIT_CLONE_DIVERGED,
-		.outcome = AUDIT_FAILURE,
-		.generation = c->stored.generation,
-		.lineage = c->stored.lineage,
-		.code = err_msg_code(KC_EDIVERGED),
-		.detail = self->diverged_detail };
+	const struct state_self *self = &c->d->self;
 
-	self->diverged = true;
-	STR_COPY(self->diverged_detail, member_text(result, "diverged"));
 	state_clear_intent(c->d->state);
-	daemon_save(c->d);
-	daemon_audit(c->d, &r);
+	clone_set_diverged(c, member_text(result, "diverged"));
 	audit_failed(c, KC_EDIVERGED, self->diverged_detail);
 	log_err("generation %" PRIu64 " is not restored, nothing was written: %s; see 'keyclone diverged list'",
 	    c->stored.generation, self->diverged_detail);
-	alert_raise(c->d, ALERT_DIVERGED, "", self->diverged_detail);
 	clone_fill_result(c, answer, PROTO_DIVERGED, KC_EDIVERGED, self->diverged_detail);
 }
 
@@ -425,8 +424,7 @@ void clone_start_restore(struct clone_role *c)
 		.peer = c->peer[0] != '\0' ? c->peer : NULL,
 		.backup = c->stored.backup,
 		.detail = c->asked_by[0] != '\0' ? c->asked_by : NULL };
-	char *path = file_join(c->d->conf->backup_dir, c->stored.backup), *old = NULL;
-	struct state_stored applied;
+	char *path = file_join(c->d->conf->backup_dir, c->stored.backup);
 	json_t *request;
 
 	if (clone_resolve_intent(c)) {
@@ -439,14 +437,8 @@ void clone_start_restore(struct clone_role *c)
 	    lineage_json(&c->d->ancestors), "own_generation", (json_int_t)self->generation, "applied",
 	    follows ? self->digest : "", "discard", (int)self->discard, "signer", c->signer);
 	/* What was applied last opens the list of rows that are not from it, should there be any. */
-	if (follows && self->backup[0] != '\0' && state_find_stored(&applied, c->d->state, self->backup) == KC_OK) {
-		old = file_join(c->d->conf->backup_dir, self->backup);
-		if (file_exists(old)) {
-			json_object_set_new(request, "applied_backup", json_string(old));
-			json_object_set_new(request, "applied_travel", json_string(applied.travel));
-		}
-		state_stored_fini(&applied);
-	}
+	if (follows)
+		clone_add_applied(request, c);
 	c->restoring = true;
 	c->restore_began = loop_now(c->d->loop);
 	c->percent = 0;
@@ -454,7 +446,6 @@ void clone_start_restore(struct clone_role *c)
 	daemon_audit(c->d, &r);
 	c->asked_by[0] = '\0';
 	jobs_add(c->d->jobs, request, on_progress, on_ask, on_restored, c);
-	free(old);
 	free(path);
 }
 

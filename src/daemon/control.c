@@ -17,6 +17,7 @@
 #include "daemon/daemon.h"
 #include "daemon/failover.h"
 #include "daemon/master.h"
+#include "daemon/restore_order.h"
 #include "daemon/task.h"
 
 #define CLIENTS_MAX 64
@@ -121,6 +122,11 @@ static void verb_diverged_discard(struct daemon *d, struct control_client *c, co
 		clone_diverged_discard(d->clone, c);
 }
 
+static void verb_backup_restore(struct daemon *d, struct control_client *c, const json_t *request)
+{
+	restore_order(d, c, request);
+}
+
 /* A reload outlives its client: the answer goes to a holder that knows whether the client is still there. */
 struct reload_wait {
 	struct control_client *client;
@@ -169,6 +175,7 @@ static const struct verb {
 	{ "clone-hold", true, verb_clone_hold },
 	{ "clone-resume", true, verb_clone_resume },
 	{ "check", false, check_peers },
+	{ "backup-restore", true, verb_backup_restore },
 	{ "diverged-list", false, verb_diverged_list },
 	{ "diverged-discard", true, verb_diverged_discard },
 	{ "promote", true, failover_promote },

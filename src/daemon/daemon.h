@@ -23,6 +23,7 @@ struct expiry;
 struct hooks;
 struct master;
 struct clone_role;
+struct order;
 struct starter;
 struct task_timer;
 
@@ -41,6 +42,7 @@ struct daemon {
 	struct expiry *expiry;
 	struct alerts *alerts; /* what needs a person (alert.h) */
 	struct control *control;
+	struct order *order;   /* a restore by hand under way (restore_order.h) */
 	struct master *master; /* one of these two */
 	struct clone_role *clone;
 	struct loop_signal *on_term, *on_int, *on_hup;

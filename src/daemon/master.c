@@ -14,6 +14,7 @@
 #include "daemon/control.h"
 #include "daemon/fence.h"
 #include "master_int.h"
+#include "restore_order.h"
 
 #define RUN_PASSES_MS 2000  /* a change waits so long for the run before it */
 #define MARK_MS	      60000 /* where changes are not replicated at once they are looked at so often */
@@ -208,6 +209,7 @@ int master_start(struct master *m)
 		target_greet_all(m);
 	master_system_start(m);
 	m->started = true;
+	(void)restore_order_resolve(m->d);
 	if (!m->d->self.stopped)
 		start_schedule(m);
 	return KC_OK;

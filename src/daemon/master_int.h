@@ -99,8 +99,10 @@ struct master {
 	bool allowed;			/* … the last one that was begun was so */
 	bool want_full;			/* the next look makes a backup whatever */
 	bool look_again;
-	bool marking;	      /* a job finds out whether there is something unreplicated */
-	uint64_t look_number; /* of the look under way or, else, of the last one */
+	bool marking;				   /* a job finds out whether there is something unreplicated */
+	bool still;				   /* an operator restores: no look begins */
+	char still_lineage[STATE_LINEAGE_LEN + 1]; /* the lineage when that began */
+	uint64_t look_number;			   /* of the look under way or, else, of the last one */
 };
 
 /* master.c */

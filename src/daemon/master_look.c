@@ -294,6 +294,8 @@ json_t *master_check_request(const struct master *m)
 
 void master_look(struct master *m, bool force)
 {
+	if (m->still)
+		return; /* master_release looks */
 	if (m->looking) {
 		m->look_again = true;
 		return;

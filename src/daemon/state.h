@@ -50,6 +50,7 @@ struct state_self {
 	int64_t unreplicated_since; /* master: first seen change that is in no backup yet */
 	bool stopped;		    /* the task is down by `stop` */
 	bool diverged;		    /* clone */
+	bool by_hand;		    /* clone: an operator restored what is there: `digest` is no generation's */
 	bool discard;		    /* clone: an operator said that its own rows may go at the next restore */
 	char diverged_detail[512];
 	/* Clone: the host, and its listen port, that is the master in place of the configured `successor_of`, since a
@@ -89,7 +90,8 @@ int state_new_child(struct state *s, const char *lineage, uint64_t fork);
 int state_promote(struct state *s);
 int state_demote(struct state *s);
 
-/* Clone: what is about to be written into the key database; cleared by state_put_applied or state_clear_intent. */
+/* What is about to be written into the key database, by a clone's restore or, on both roles, by an operator's; cleared
+ * by state_put_applied or state_clear_intent. */
 struct state_intent {
 	char lineage[STATE_LINEAGE_LEN + 1];
 	uint64_t generation;
@@ -98,6 +100,7 @@ struct state_intent {
 	char schema[STATE_DIGEST_LEN + 1];
 	char backup[256];
 	char ancestors[LINEAGE_TEXT]; /* of `lineage`, as the signed manifest has them */
+	bool by_hand;		      /* an operator's: by_hand_applied (by_hand.h) ends it */
 };
 int state_put_intent(struct state *s, const struct state_intent *i);
 /* KC_ENOENT where there is none. */

@@ -233,8 +233,10 @@ static const struct verb {
 	{ "release", true, MASTER, worker_job_release },
 	{ "system", true, MASTER, worker_job_system },
 	{ "restore", true, CLONE, worker_job_restore },
-	{ "resolve", true, CLONE, worker_job_resolve },
+	{ "resolve", true, BOTH, worker_job_resolve },
+	{ "by-hand", true, BOTH, worker_job_by_hand },
 	{ "diverged", true, CLONE, worker_job_diverged },
+	{ "self-check", true, CLONE, worker_job_self_check },
 };
 
 /* A worker that was started anew gets its first job without an open before: it opens by itself. */

@@ -25,6 +25,10 @@
  *             newest system backup (none: make one
  *             whatever); asks {"ask": "system"} for its
  *             number
+ * both:
+ *   resolve   old_digest, digest, schema                   which: old | new | neither
+ *   by-hand   backup (path), name, travel, lineage,        as by_hand_run; asks {"ask": "intent", …} as `restore` does
+ *             ancestors, generation, merge, discard, force
  * clone:
  *   restore   backup (path), travel, lineage, generation,  same, lineage, generation, digest, schema, rows, warning,
  *             own_lineage, own_ancestors, own_generation,  timings, ancestors; and, if rows differ, those of
@@ -32,9 +36,11 @@
  *             applied_backup, applied_travel, discard,
  *             signer; asks {"ask": "intent", lineage, ancestors, generation, old_digest, digest, schema} before it
  *             writes
- *   resolve   old_digest, digest, schema                   which: old | new | neither
- *   diverged  backup (path), travel, applied, signer       rows_here [{table, key, only}], only_here, only_master,
- *                                                          diverged (text)
+ *   diverged  backup (path), travel, applied, signer       rows_here [{table, key, only}], only_here, changed,
+ *                                                          only_master, diverged (text)
+ *   self-check applied (digest), seen (the digest of the   digest, count_ms (if it was counted); diverged and the rest
+ *             last look), signer, and where it is there    if it is neither of the two
+ *             applied_backup, applied_travel
  */
 #ifndef KC_WORKER_H
 #define KC_WORKER_H

@@ -258,7 +258,7 @@ int worker_job_wrap(json_t *result, struct worker *w, const json_t *request)
 	return rc;
 }
 
-int worker_safety_backup(struct worker *w)
+int worker_safety_backup(char **path, struct worker *w, const struct worker_history *h)
 {
 	const struct conf *c = w->conf;
 	struct create_result r = { 0 };
@@ -266,7 +266,9 @@ int worker_safety_backup(struct worker *w)
 	struct create_options o = { .source = w->source,
 		.dir = c->backup_dir,
 		.kind = STORE_SAFETY,
-		.lineage = CREATE_NO_LINEAGE,
+		.lineage = h != NULL && h->lineage[0] != '\0' ? h->lineage : CREATE_NO_LINEAGE,
+		.ancestors = h != NULL ? h->ancestors : NULL,
+		.generation = h != NULL ? h->generation : 0,
 		.host = "",
 		.product = PACKAGE_NAME " " PACKAGE_VERSION,
 		.level = c->compression_level,
@@ -284,6 +286,8 @@ int worker_safety_backup(struct worker *w)
 		rc = backup_create(&r, &o);
 	if (rc == KC_OK)
 		log_warn("the rows that are discarded were saved in %s", r.path);
+	if (rc == KC_OK && path != NULL)
+		*path = mem_xstrdup(r.path);
 	create_result_fini(&r);
 	mem_secret_free(own);
 	return rc;

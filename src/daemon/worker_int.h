@@ -63,7 +63,16 @@ void worker_keys_made(struct worker *w, const char *snapshot, const char *lineag
 void worker_keys_restored(struct worker *w);
 int worker_job_release(json_t *result, struct worker *w, const json_t *request);
 
-/* A backup of the live database beside the others, kind safety, before rows are discarded. */
-int worker_safety_backup(struct worker *w);
+int worker_job_self_check(json_t *result, struct worker *w, const json_t *request);
+int worker_job_by_hand(json_t *result, struct worker *w, const json_t *request);
+
+/* A backup of the live database beside the others, kind safety, before rows are discarded. *path (may be NULL) is heap.
+ * `h`: the history it is of; NULL: of none, for rows that did not come from the one that is followed. */
+struct worker_history {
+	const char *lineage;
+	const struct lineage_list *ancestors;
+	uint64_t generation;
+};
+int worker_safety_backup(char **path, struct worker *w, const struct worker_history *h);
 
 #endif

@@ -5,8 +5,10 @@
 
 #include "backup/restore.h"
 #include "backup/staging.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "by_hand.h"
 #include "worker_int.h"
 
 struct restoring {
@@ -60,7 +62,7 @@ static int on_safety(void *arg)
 {
 	struct restoring *r = arg;
 
-	return worker_safety_backup(r->worker);
+	return worker_safety_backup(NULL, r->worker, NULL);
 }
 
 static int open_pins(struct restoring *r, const json_t *request)
@@ -93,22 +95,13 @@ static void set_image(struct image_options *o, struct restoring *r, const char *
 	o->pins = &r->pins;
 }
 
-static json_t *rows_json(const struct diverged_list *l)
-{
-	json_t *rows = json_array();
-
-	for (size_t i = 0; i < l->n; i++)
-		json_array_append_new(rows, json_pack("{s:s, s:s, s:s}", "table", l->rows[i].table, "key",
-						l->rows[i].key, "only", l->rows[i].in_live ? "here" : "master"));
-	return rows;
-}
-
 static void set_diverged(json_t *result, const struct diverged_list *l)
 {
 	char *text = diverged_list_text(l);
 
-	json_object_set_new(result, "rows_here", rows_json(l));
-	json_object_set_new(result, "only_here", json_integer((json_int_t)l->live_only));
+	json_object_set_new(result, "rows_here", by_hand_rows(l));
+	json_object_set_new(result, "only_here", json_integer((json_int_t)(l->live_only - l->changed)));
+	json_object_set_new(result, "changed", json_integer((json_int_t)l->changed));
 	json_object_set_new(result, "only_master", json_integer((json_int_t)l->other_only));
 	json_object_set_new(result, "diverged", json_string(text));
 	free(text);
@@ -219,14 +212,10 @@ int worker_job_diverged(json_t *result, struct worker *w, const json_t *request)
 	char *staging = NULL;
 	struct diverged_list list;
 	struct source_digest digest = { 0 };
-	const char *file, *travel, *applied;
-	int rc = worker_get_string(&file, request, "backup");
+	const char *applied, *file = json_string_value(json_object_get(request, "backup"));
+	int rc = worker_get_string(&applied, request, "applied");
 
 	diverged_list_init(&list);
-	if (rc == KC_OK)
-		rc = worker_get_string(&travel, request, "travel");
-	if (rc == KC_OK)
-		rc = worker_get_string(&applied, request, "applied");
 	if (rc == KC_OK)
 		rc = staging_parent(&staging, w->conf->keydb_path);
 	if (rc == KC_OK)
@@ -235,8 +224,12 @@ int worker_job_diverged(json_t *result, struct worker *w, const json_t *request)
 	if (rc == KC_OK)
 		rc = source_digest(&digest, w->source);
 	/* What was applied is what is there: nothing to list. */
-	if (rc == KC_OK && strcmp(digest.content, applied) != 0) {
-		set_image(&o, &r, file, travel);
+	if (rc == KC_OK && strcmp(digest.content, applied) != 0 && file == NULL) {
+		rc = err_set(KC_ENOENT,
+		    "the database is not what was last restored, and the backup of that is no longer "
+		    "here to list the rows");
+	} else if (rc == KC_OK && strcmp(digest.content, applied) != 0) {
+		set_image(&o, &r, file, json_string_value(json_object_get(request, "travel")));
 		o.staging = staging;
 		rc = diverged_find_backup(w->source, &o, true, diverged_list_add, &list);
 	}
@@ -247,4 +240,63 @@ int worker_job_diverged(json_t *result, struct worker *w, const json_t *request)
 	sign_pins_fini(&r.pins);
 	free(staging);
 	return rc;
+}
+
+/* The rows that differ, as far as they can be listed: what was applied may be gone, and is no longer to be opened. */
+static void list_differences(json_t *result, struct worker *w, const json_t *request)
+{
+	const char *file = json_string_value(json_object_get(request, "applied_backup"));
+	struct restoring r = { .worker = w };
+	struct image_options o = { 0 };
+	struct diverged_list list;
+	char *staging = NULL, *text;
+	int rc = file != NULL ? open_pins(&r, request) : err_set(KC_ENOENT, "its backup is no longer here");
+
+	diverged_list_init(&list);
+	if (rc == KC_OK)
+		rc = staging_parent(&staging, w->conf->keydb_path);
+	if (rc == KC_OK) {
+		set_image(&o, &r, file, json_string_value(json_object_get(request, "applied_travel")));
+		o.staging = staging;
+		rc = diverged_find_backup(w->source, &o, true, diverged_list_add, &list);
+	}
+	if (rc == KC_OK && list.live_only + list.other_only > 0) {
+		set_diverged(result, &list);
+	} else {
+		text = mem_xasprintf("rows are not as the master has them, and cannot be listed%s%.300s",
+		    rc < 0 ? ": " : "", rc < 0 ? err_text(rc) : "");
+		json_object_set_new(result, "diverged", json_string(text));
+		free(text);
+	}
+	diverged_list_fini(&list);
+	sign_pins_fini(&r.pins);
+	free(staging);
+}
+
+int worker_job_self_check(json_t *result, struct worker *w, const json_t *request)
+{
+	char now[SOURCE_DIGEST_LEN + 1] = "";
+	struct source_digest digest = { 0 };
+	const char *applied, *seen;
+	uint64_t clock = clock_ms();
+	int rc = worker_get_string(&applied, request, "applied");
+
+	if (rc == KC_OK)
+		rc = worker_get_string(&seen, request, "seen");
+	source_set_alive(w->source, worker_alive, w);
+	if (rc == KC_OK)
+		rc = source_known(now, w->source);
+	if (rc == KC_OK && now[0] == '\0') {
+		rc = source_digest(&digest, w->source);
+		if (rc == KC_OK)
+			memcpy(now, digest.content, sizeof(now));
+		json_object_set_new(result, "count_ms", json_integer((json_int_t)clock_lap(&clock)));
+		source_digest_fini(&digest);
+	}
+	if (rc < 0)
+		return rc;
+	json_object_set_new(result, "digest", json_string(now));
+	if (applied[0] != '\0' && strcmp(now, applied) != 0 && strcmp(now, seen) != 0)
+		list_differences(result, w, request);
+	return KC_OK;
 }
