@@ -53,6 +53,7 @@
 	A(AUDIT_CERT_EXPIRING,     "cert.expiring")           \
 	A(AUDIT_TRUST_ADD,         "trust.add")               \
 	A(AUDIT_TRUST_REMOVE,      "trust.remove")            \
+	A(AUDIT_PEER_LOG_CUT,      "peer.log-cut")            \
 	A(AUDIT_PEER_REFUSED,      "peer.refused")            \
 	A(AUDIT_KEY_GENERATE,      "key.generate")            \
 	A(AUDIT_KEY_IMPORT,        "key.import")              \

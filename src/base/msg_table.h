@@ -261,7 +261,11 @@ M(FENCED, "KC0221E", "This master was replaced by another.",                    
   "so for good; what this master made since then is on no clone that follows the new one.",                          \
   "On this machine: `keyclone demote --master HOST:PORT` with the address of the new master; the message names it "  \
   "where the clone knows it. Rows that only this machine has are kept and listed then (`keyclone diverged list`). "  \
-  "FAILOVER in keyclone(1) has all of it.")
+  "FAILOVER in keyclone(1) has all of it.")                                                                          \
+M(PEER_LOG_CUT, "KC0222W", "The audit log of the other side was cut short.",                                         \
+  "Its newest record has a lower number than it had, or another hash: records that were there are gone, or were "    \
+  "written anew. A machine that was set up anew, or put back from a copy, looks the same.",                          \
+  "Was it? Then nothing: it is said once. Otherwise somebody has been at that machine: `keyclone audit --verify` there.")
 
 /* Peers, TLS and certificates. */
 #define MSG_TABLE_PEER(M)                                                                                            \

@@ -50,6 +50,7 @@ struct clone_role {
 	bool tell_said;		  /* that the master cannot be told is in log and audit */
 	bool knocked;		  /* the master has heard of us since we started */
 	char reports_to[300];
+	char reports_lineage[PROTO_LINEAGE]; /* of the master there */
 };
 
 /* clone_check.c */

@@ -21,6 +21,7 @@
 #include "base/msg.h"
 #include "base/str.h"
 #include "clone_int.h"
+#include "daemon/peer_log.h"
 #include "replication/report.h"
 
 int clone_expect_report(struct clone_role *c, const struct proto_offer *o)
@@ -64,6 +65,7 @@ static int on_hello(const struct proto_hello *master, void *arg)
 		return rc;
 	c->knocked = true;
 	c->d->self.master_contact = time(NULL);
+	STR_COPY(c->reports_lineage, master->lineage);
 	return KC_OK;
 }
 
@@ -111,6 +113,23 @@ static void forget_told(struct clone_role *c)
 		cannot_keep(c, rc);
 }
 
+/* The master's audit log, as it says it: none of it may have gone. */
+static void see_log(struct clone_role *c, const struct proto_ack *ack)
+{
+	struct state_peer_log known;
+	int rc;
+
+	if (state_get_peer_log(&known, c->d->state, "", 0) < 0 || strcmp(known.lineage, c->reports_lineage) != 0) {
+		memset(&known, 0, sizeof(known));
+		STR_COPY(known.lineage, c->reports_lineage);
+	}
+	if (!peer_log_see(c->d, &known, c->reports_to, ack->audit_seq, ack->audit_head))
+		return;
+	rc = state_put_peer_log(c->d->state, &known);
+	if (rc < 0)
+		log_warn("the head of the master's audit log is not remembered: %s", err_text(rc));
+}
+
 static void on_ack(const struct proto_ack *ack, void *arg)
 {
 	struct clone_role *c = arg;
@@ -126,6 +145,7 @@ static void on_ack(const struct proto_ack *ack, void *arg)
 		audit_report(c, r, AUDIT_SUCCESS, NULL, what);
 		log_info("generation %" PRIu64 ": %s was told that it is %s", r->generation, c->reports_to, what);
 	}
+	see_log(c, ack);
 	forget_told(c);
 }
 

@@ -35,6 +35,8 @@ struct target {
 	bool offered_now;	    /* … and the offer under way says so */
 	uint64_t offered_at;
 	struct state_receipt receipt; /* of the last offer; "": it is in the state database */
+	struct state_peer_log log;    /* the head of its audit log */
+	bool log_moved;		      /* … is newer than the state database's */
 	char name[300];		      /* HOST:PORT */
 	enum fleet_state said;	      /* the log's last word about it */
 	uint64_t said_generation;
@@ -180,6 +182,8 @@ void target_alert(struct target *t, enum fleet_state to);
 bool target_has_applied(const struct target *t);
 
 /* target_report.c */
+/* What it says of its audit log: none of it may have gone. */
+void target_see_log(struct target *t, uint64_t seq, const char *hash);
 /* By this receipt it may report what comes of the offer. */
 void target_note_receipt(struct target *t, const struct proto_offer *o);
 void target_take_caller(struct master *m, struct conn *c); /* takes the session */

@@ -195,6 +195,7 @@ const struct state_table state_tables[] = {
 	[SEALED_TABLE] = { "sealed", "backup", sealed_fields },
 	{ "report", "receipt", state_report_fields },
 	{ "receipt", "receipt", state_receipt_fields },
+	{ "peer_log", "host, port", state_peer_log_fields },
 	{ NULL, NULL, NULL },
 };
 
@@ -437,7 +438,9 @@ int state_forget_clone(struct state *s, const char *host, uint16_t port)
 {
 	int rc = state_db_delete(s, "DELETE FROM clone WHERE host = ?1 AND port = ?2", host, port);
 
-	return rc < 0 ? rc : state_db_delete(s, "DELETE FROM receipt WHERE host = ?1 AND port = ?2", host, port);
+	if (rc == KC_OK)
+		rc = state_db_delete(s, "DELETE FROM receipt WHERE host = ?1 AND port = ?2", host, port);
+	return rc < 0 ? rc : state_db_delete(s, "DELETE FROM peer_log WHERE host = ?1 AND port = ?2", host, port);
 }
 
 int state_put_alert(struct state *s, const struct state_alert *a)

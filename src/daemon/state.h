@@ -169,6 +169,18 @@ struct state_receipt {
 int state_put_receipt(struct state *s, const struct state_receipt *r);
 int state_get_receipt(struct state_receipt *r, struct state *s, const char *receipt); /* KC_ENOENT */
 
+/* The head of a peer's audit log, as it said it last. */
+struct state_peer_log {
+	char host[256]; /* of a clone; on a clone: "", the master */
+	uint16_t port;
+	char lineage[STATE_LINEAGE_LEN + 1]; /* on a clone: of the master whose it is */
+	uint64_t seq;
+	char hash[STATE_DIGEST_LEN + 1];
+	int64_t at;
+};
+int state_put_peer_log(struct state *s, const struct state_peer_log *p);
+int state_get_peer_log(struct state_peer_log *p, struct state *s, const char *host, uint16_t port); /* KC_ENOENT */
+
 /* Master: one row a clone; the members are those of fleet_record (replication/fleet.h), and what identifies the clone.
  */
 struct state_clone {
@@ -188,7 +200,7 @@ struct state_clone {
 };
 int state_put_clone(struct state *s, const struct state_clone *c);
 int state_get_clone(struct state_clone *c, struct state *s, const char *host, uint16_t port); /* KC_ENOENT */
-int state_forget_clone(struct state *s, const char *host, uint16_t port);		      /* and its receipts */
+int state_forget_clone(struct state *s, const char *host, uint16_t port);		      /* all of it */
 
 /* Master: the content digest of each generation it made, of the last ten thousand. A clone that has applied one of them
  * with other contents has it from this master as it was before it was rolled back. */

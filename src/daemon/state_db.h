@@ -59,7 +59,8 @@ struct state_table {
 	const struct state_field *fields;
 };
 
-extern const struct state_field state_report_fields[], state_receipt_fields[]; /* state_report.c */
+extern const struct state_field state_report_fields[], state_receipt_fields[],
+    state_peer_log_fields[]; /* state_report.c */
 
 /* Every table of the database, in state.c. Ends with a row without a name. */
 extern const struct state_table state_tables[];

@@ -36,6 +36,16 @@ const struct state_field state_receipt_fields[] = {
 	STATE_END,
 };
 
+const struct state_field state_peer_log_fields[] = {
+	STATE_TEXT(state_peer_log, host),
+	STATE_PORT(state_peer_log, port),
+	STATE_TEXT(state_peer_log, lineage),
+	STATE_INT(state_peer_log, seq),
+	STATE_TEXT(state_peer_log, hash),
+	STATE_INT(state_peer_log, at),
+	STATE_END,
+};
+
 static const struct state_table *table(const char *name)
 {
 	const struct state_table *t = state_tables;
@@ -97,4 +107,15 @@ int state_put_receipt(struct state *s, const struct state_receipt *r)
 int state_get_receipt(struct state_receipt *r, struct state *s, const char *receipt)
 {
 	return state_db_get(r, s, table("receipt"), " WHERE receipt = ?1", receipt, 0);
+}
+
+int state_put_peer_log(struct state *s, const struct state_peer_log *p)
+{
+	return state_db_put(s, table("peer_log"), p);
+}
+
+int state_get_peer_log(struct state_peer_log *p, struct state *s, const char *host, uint16_t port)
+{
+	/* The second parameter is bound only where it is not 0. */
+	return state_db_get(p, s, table("peer_log"), " WHERE host = ?1 AND port = ifnull(?2, 0)", host, port);
 }

@@ -93,6 +93,9 @@ int target_store_dirty(struct master *m)
 		if (rc == KC_OK && t->receipt.receipt[0] != '\0')
 			rc = state_put_receipt(m->d->state, &t->receipt);
 		t->receipt.receipt[0] = '\0';
+		if (rc == KC_OK && t->log_moved)
+			rc = state_put_peer_log(m->d->state, &t->log);
+		t->log_moved = false;
 		t->dirty = rc < 0;
 	}
 	if (rc == KC_OK)
@@ -187,6 +190,10 @@ static int add(struct master *m, const char *host, uint16_t port)
 	rc = state_get_clone(&s, m->d->state, host, port);
 	if (rc == KC_OK)
 		from_state(t, &s);
+	if ((rc == KC_OK || rc == KC_ENOENT) && state_get_peer_log(&t->log, m->d->state, host, port) < 0) {
+		STR_COPY(t->log.host, host);
+		t->log.port = port;
+	}
 	while (*at != NULL)
 		at = &(*at)->next;
 	*at = t;

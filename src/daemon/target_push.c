@@ -358,6 +358,7 @@ static void on_result(struct push *p, const struct proto_result *r, void *arg)
 	int code;
 
 	(void)p;
+	target_see_log(t, r->audit_seq, r->audit_head);
 	if (target_system_result(t, r)) {
 		go_on(t);
 		return;

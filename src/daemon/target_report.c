@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/msg.h"
 #include "base/str.h"
+#include "daemon/peer_log.h"
 #include "keystore/cert.h"
 #include "master_int.h"
 #include "replication/report.h"
@@ -35,6 +36,12 @@ void target_note_receipt(struct target *t, const struct proto_offer *o)
 	STR_COPY(t->receipt.lineage, o->lineage);
 	t->receipt.generation = o->generation;
 	t->dirty = true; /* it is kept with the record, long before the clone can have stored the backup */
+}
+
+void target_see_log(struct target *t, uint64_t seq, const char *hash)
+{
+	if (peer_log_see(t->master->d, &t->log, t->name, seq, hash))
+		t->log_moved = t->dirty = true;
 }
 
 /* --- is it to be believed? --- */
@@ -161,6 +168,7 @@ static int on_report(struct report_in *s, const struct proto_report *r, struct p
 		refused_report(c, r, ack);
 	} else if (!is_done(given->status)) {
 		audit_report(t, r);
+		target_see_log(t, r->audit_seq, r->audit_head);
 		given->status = (int64_t)r->status;
 		rc = state_put_receipt(m->d->state, given);
 		/* What it says of another lineage than ours is news of the past. */

@@ -122,4 +122,22 @@ wait_for 30 "the report of generation 7" same_generation 7
 same c1 c2
 expect 0 kc m audit --verify >/dev/null
 expect 0 kc c1 audit --verify >/dev/null
+
+say "an audit log that is cut short on one side shows on the other"
+stop_daemon m
+stop_daemon c1
+hour c1 "$later"
+for name in m c1; do
+	head -n -30 "$name/log/replication_audit.log" >cut
+	cat cut >"$name/log/replication_audit.log"
+	sqlite3 "$name/state/state.db" 'UPDATE peer_log SET at = at - 1000'
+done
+start_daemon c1
+start_daemon m
+change 8
+expect 0 kc m replicate-now >/dev/null
+wait_for 20 "the master says it of the clone" audited m peer.log-cut failure '^KC0222W its audit log ends with record [0-9]+, it had [0-9]+'
+expect 0 kc c1 restore-now >/dev/null
+wait_for 20 "the clone says it of the master" audited c1 peer.log-cut failure '^KC0222W its audit log ends with record'
+allow_log 'its audit log ends with record [0-9]+, it had [0-9]+: it was cut short'
 finish
