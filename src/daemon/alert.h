@@ -35,7 +35,6 @@
 	A(ALERT_RESTORE_FAILED, "restore.failed", LOG_LVL_INFO, "restores fail on this clone")              \
 	A(ALERT_DIVERGED, "diverged", LOG_LVL_INFO, "this clone has diverged")                              \
 	A(ALERT_RUN_HELD, "run.held", LOG_LVL_WARN, "a replication run is held")                            \
-	A(ALERT_MASS_DELETION, "mass.deletion", LOG_LVL_WARN, "a mass deletion waits for a decision")       \
 	A(ALERT_MASTER_SILENT, "master.silent", LOG_LVL_WARN, "the master is silent")                       \
 	A(ALERT_CERT_EXPIRING, "certificate.expiring", LOG_LVL_WARN, "the certificate of %s nears its end") \
 	A(ALERT_TASK_STOPPED, "task.stopped", LOG_LVL_WARN, "the replication task is down")

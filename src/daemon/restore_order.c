@@ -22,6 +22,7 @@
 #include "daemon/clone.h"
 #include "daemon/control.h"
 #include "daemon/daemon.h"
+#include "daemon/hook.h"
 #include "daemon/master.h"
 
 #define QUIET_MS 50
@@ -117,6 +118,7 @@ static int applied(struct order *o, const struct state_intent *i, json_t *result
 		    (unsigned long long)i->generation, i->lineage);
 	} else {
 		alert_clear(d, ALERT_DIVERGED, "", "restored by hand");
+		hook_restored(d, "by hand", 0);
 	}
 	return KC_OK;
 }

@@ -20,6 +20,7 @@ cat >after.sh <<'SH'
 	env | sort
 	printf 'arg=<%s>\n' "$@"
 	printf 'umask=%s cwd=%s stdin=%s\n' "$(umask)" "$PWD" "$(readlink /proc/self/fd/0)"
+	grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status
 	ls /proc/self/fd | tr '\n' ' '
 } >"$1/after.$KEYCLONE_GENERATION.part"
 mv "$1/after.$KEYCLONE_GENERATION.part" "$1/after.$KEYCLONE_GENERATION"
@@ -54,6 +55,8 @@ grep -qx "arg=<two words>" after.1 || fail "quoted words: $(cat after.1)"
 grep -qxF 'arg=<$HOME>' after.1 || fail "something was expanded"
 grep -qx "umask=0077 cwd=/ stdin=/dev/null" after.1 || fail "umask, directory, stdin: $(cat after.1)"
 equal "$(tail -n 1 after.1)" "0 1 2 3 " "descriptors (3 is that of ls)"
+grep -q "^NoNewPrivs:.1$" after.1 || fail "it could gain privileges"
+equal "$(grep '^Seccomp:' after.1)" "$(grep '^Seccomp:' /proc/self/status)" "the daemon's confinement reaches the command"
 grep -qx "KEYCLONE_GENERATION=1" after.1
 grep -qx "KEYCLONE_ROWS=3" after.1
 grep -qx "KEYCLONE_DATABASE=$T/c1/keydb.sqlite" after.1
