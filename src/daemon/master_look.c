@@ -186,7 +186,10 @@ static void backup_failed(struct master *m, int rc)
 	if (rc != KC_ECANCELED)
 		master_system_look(m, false);
 	m->changed_at = m->look_changed;
-	master_checked(m, "failed: %.480s", why);
+	if (rc == KC_ECANCELED) /* nothing is wrong with it; the next start looks again */
+		master_checked(m, "broken off: %.480s", why);
+	else
+		master_checked(m, "failed: %.480s", why);
 	wait_fail_all(m, err_set(rc, "%s", why));
 	m->backup_wait_ms = daemon_back_off(m->d, m->backup_wait_ms);
 	m->not_before = loop_now(m->d->loop) + m->backup_wait_ms;

@@ -16,6 +16,7 @@ for pair in m:first-sample-master c1:first-sample-clone; do
 		"$TOP_SRCDIR/tests/conf/cases/${pair#*:}.in" >"${pair%:*}/keyclone.properties"
 done
 allow_log 'the replication task is down'
+allow_log 'the backup password has 8 characters'
 allow_log "the master's replication task is down"
 
 # asks STATUS TEXT COMMAND…: it ends so, and says what is missing.
