@@ -181,6 +181,8 @@ static int cmd_reload(struct cli *c)
 		puts("The configuration and the credentials were read anew.");
 		json_array_foreach(json_object_get(result, "changed"), i, e)
 			printf("  changed: %s\n", json_string_value(e));
+		if (json_array_size(json_object_get(result, "changed")) == 0)
+			puts("  nothing has changed");
 		json_array_foreach(json_object_get(result, "restart"), i, e)
 			printf("  changed in the file, needs a restart of keycloned: %s\n", json_string_value(e));
 	}

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/member.h"
 #include "base/proc.h"
+#include "daemon/changes.h"
 #include "daemon/clone.h"
 #include "daemon/control.h"
 #include "daemon/credentials.h"
@@ -224,13 +225,27 @@ static int keep_values(struct conf **next, const struct conf *now, const json_t 
 	return rc;
 }
 
+static json_t *list_changes(
+    struct daemon *d, const struct conf_list *names, const struct conf *next, const json_t *certificate)
+{
+	json_t *list = json_array(), *trusted = changes_trusted(next);
+
+	changes_names(list, names);
+	changes_clones(list, d->conf, next);
+	changes_certificate(list, d->certificate, certificate);
+	changes_trust(list, d->trusted, trusted);
+	json_decref(d->trusted);
+	d->trusted = trusted;
+	return list;
+}
+
 /* New configuration and credentials are complete before anything is swapped. */
 static int take_over(struct daemon *d, const json_t *result, json_t *answer)
 {
 	struct conf *next = NULL;
 	struct conf_list live = { 0 }, restart = { 0 };
 	struct tls_creds *creds = NULL;
-	json_t *certificate = NULL;
+	json_t *certificate = NULL, *changed;
 	int rc = conf_from_json(&next, json_object_get(result, "conf"));
 
 	if (rc < 0)
@@ -243,6 +258,7 @@ static int take_over(struct daemon *d, const json_t *result, json_t *answer)
 	if (rc == KC_OK) {
 		tls_creds_unref(d->creds);
 		d->creds = creds;
+		changed = list_changes(d, &live, next, certificate);
 		json_decref(d->certificate);
 		d->certificate = certificate;
 		conf_free(d->conf);
@@ -254,7 +270,7 @@ static int take_over(struct daemon *d, const json_t *result, json_t *answer)
 			master_reloaded(d->master);
 		else
 			clone_reloaded(d->clone);
-		json_object_set_new(answer, "changed", conf_list_json(&live));
+		json_object_set_new(answer, "changed", changed);
 		json_object_set_new(answer, "restart", conf_list_json(&restart));
 	} else {
 		conf_free(next);
@@ -287,15 +303,18 @@ static void on_config(int rc, const json_t *result, void *arg)
 	struct daemon *d = r->daemon;
 	struct audit_record record = { .event = AUDIT_CONFIG_RELOAD };
 	json_t *members = json_object(), *answer;
+	char *text = NULL;
 
 	if (rc == KC_OK)
 		rc = take_over(d, result, members);
 	else if (json_object_get(result, "errors") != NULL)
 		json_object_set(members, "errors", json_object_get(result, "errors"));
-	if (rc == KC_OK)
-		log_info("the configuration was read anew");
-	if (rc == KC_OK)
+	if (rc == KC_OK) {
 		take_password(d, result, members);
+		text = changes_text(json_object_get(members, "changed"), json_object_get(members, "restart"));
+		record.detail = text;
+		log_info("the configuration was read anew: %s", text);
+	}
 	if (rc != KC_ECANCELED)
 		audit_result(d->audit, &record, rc);
 	answer = ipc_result_new(rc);
@@ -303,6 +322,7 @@ static void on_config(int rc, const json_t *result, void *arg)
 	json_decref(members);
 	r->done(rc, answer, r->arg);
 	json_decref(answer);
+	free(text);
 	free(r);
 }
 

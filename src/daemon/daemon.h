@@ -51,6 +51,7 @@ struct daemon {
 	struct loop_timer *tick; /* of the audit log */
 	json_t *database;	 /* {"kind", "path", "rows"}, as the worker found it */
 	json_t *certificate;	 /* {"alias", "sha256", "not_after", "days_left"} of the one in force */
+	json_t *trusted;	 /* changes_trusted() */
 	char *recipient;	 /* clone: its age recipient */
 	char *signer;		 /* master: public half of the signing key */
 	char host[256];

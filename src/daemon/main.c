@@ -24,6 +24,7 @@
 #include "base/str.h"
 #include "daemon/alert.h"
 #include "daemon/attempts.h"
+#include "daemon/changes.h"
 #include "daemon/clone.h"
 #include "daemon/control.h"
 #include "daemon/credentials.h"
@@ -287,6 +288,7 @@ static int start_credentials(struct daemon *d)
 {
 	int rc = credentials_load(&d->creds, &d->certificate, d->conf);
 
+	d->trusted = changes_trusted(d->conf);
 	/* What the configuration names and is not there: the same again would end the same. */
 	return rc == KC_ENOENT ? err_set(KC_ECONF, "%s", err_text(rc)) : rc;
 }
@@ -295,6 +297,7 @@ static void stop_credentials(struct daemon *d)
 {
 	tls_creds_unref(d->creds);
 	json_decref(d->certificate);
+	json_decref(d->trusted);
 }
 
 static int start_database(struct daemon *d)

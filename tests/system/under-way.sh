@@ -84,6 +84,15 @@ kc m reload >reload.txt
 grep -q 'changed: backup.CompressionLevel' reload.txt
 grep -q 'replication.ListenAddress' reload.txt
 grep 'needs a restart' reload.txt >/dev/null
+kc m --json audit --event config.reload >out.txt
+grep -q 'changed: .*backup.CompressionLevel; needs a restart: replication.ListenAddress' out.txt || fail "$(cat out.txt)"
+kc m cert create --alias other --cn other >/dev/null
+kc m cert export --alias other --format pem --output other.pem >/dev/null
+kc m trust add other.pem >/dev/null
+kc m reload >reload.txt
+grep -q 'changed: trusted certificate .* added' reload.txt || fail "$(cat reload.txt)"
+kc m reload >reload.txt
+grep -v ListenAddress reload.txt | grep -q 'changed:' && fail "$(cat reload.txt)"
 kc m config unset replication.ListenAddress >/dev/null
 kc m clone hold "127.0.0.1:$FAST" >/dev/null
 kc m clone resume "127.0.0.1:$FAST" >/dev/null
