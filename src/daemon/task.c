@@ -97,7 +97,7 @@ static int change(struct daemon *d, const char *who, bool up)
 		return rc;
 	task_timer_set(d->task, !up);
 	/* Who puts it down knows: an alert is for the day after. */
-	log_info("the replication task was put %s by %s", up ? "up" : "down", who);
+	log_info("the replication task was put %s %s", up ? "up" : "down", who);
 	if (up)
 		alert_clear(d, ALERT_TASK_STOPPED, "", "the replication task is up again");
 	if (d->master != NULL)
