@@ -129,6 +129,18 @@ bool schedule_due(int64_t *done, int minute, int64_t now)
 	return true;
 }
 
+int64_t schedule_wait(int64_t *since, int minute, int64_t now)
+{
+	int64_t due;
+
+	if (*since > now)
+		*since = now;
+	if (minute == SCHEDULE_NONE)
+		return 0;
+	due = schedule_next(minute, *since);
+	return due > now ? due : 0;
+}
+
 const char *schedule_text(char out[SCHEDULE_TEXT_SIZE], int minute, int64_t t)
 {
 	time_t at = (time_t)t;

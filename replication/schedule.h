@@ -37,6 +37,13 @@ int64_t schedule_last(int minute, int64_t t);
  */
 bool schedule_due(int64_t *done, int minute, int64_t now);
 
+/*
+ * What came at *since waits for its first due moment after that: until when? 0: that has come, or there is no time of
+ * day. A *since that lies in the future was kept under a clock that has been put back since; it becomes `now`, durably,
+ * or the wait would begin anew at each look.
+ */
+int64_t schedule_wait(int64_t *since, int minute, int64_t now);
+
 /* "23:00 CEST": a time of day with the zone in force at `t`. Returns `out`. */
 #define SCHEDULE_TEXT_SIZE 48
 const char *schedule_text(char out[SCHEDULE_TEXT_SIZE], int minute, int64_t t);

@@ -219,6 +219,7 @@ static void on_stored(const struct receive_stored *st, void *arg)
 
 	if (st->offer->kind == PROTO_SYSTEM) {
 		clone_system_stored(c, st);
+		clone_answer_nothing(c);
 		return;
 	}
 	state_stored_fini(&c->stored);
@@ -268,6 +269,7 @@ static void on_failed(const struct receive_failure *f, void *arg)
 	audit_result(c->d->audit, &r, err_set(f->rc, "%s", why));
 	if (clone_has_stored(c))
 		loop_timer_set(c->retry, c->d->conf->retry_min_ms);
+	clone_answer_nothing(c);
 }
 
 static void on_session_end(struct receive_session *s, int rc, const char *text, void *arg)

@@ -28,22 +28,14 @@ struct restore_wait {
 
 /* --- the hour --- */
 
-/* When a backup that came at `at` is due; 0: at once. */
-static int64_t due_of(const struct clone_role *c, int64_t at)
-{
-	int minute = schedule_minute(c->d->conf->restore_time);
-	int64_t now = time(NULL);
-
-	return minute == SCHEDULE_NONE ? 0 : schedule_next(minute, at < now ? at : now);
-}
-
-static void keep_due(struct clone_role *c, int64_t due)
+static void keep_due(struct clone_role *c, int64_t due, int64_t since)
 {
 	int rc;
 
-	if (c->stored.due == due)
+	if (c->stored.due == due && c->stored.at == since)
 		return;
 	c->stored.due = due;
+	c->stored.at = since;
 	rc = state_put_stored(c->d->state, &c->stored);
 	if (rc < 0) {
 		log_err("the state database cannot be written, the daemon ends: %s", err_text(rc));
@@ -55,8 +47,11 @@ int64_t clone_due_of_new(const struct clone_role *c, bool restore_now)
 {
 	/* What waits no more for its hour is late: what comes in its place is not postponed again. */
 	bool overdue = clone_has_stored(c) && c->stored.due == 0;
+	int64_t now = time(NULL);
 
-	return restore_now || overdue ? 0 : due_of(c, time(NULL));
+	return restore_now || overdue || c->waiting != NULL
+		   ? 0
+		   : schedule_wait(&now, schedule_minute(c->d->conf->restore_time), now);
 }
 
 int64_t clone_postponed_until(const struct clone_role *c)
@@ -67,20 +62,21 @@ int64_t clone_postponed_until(const struct clone_role *c)
 /* Is it to wait still? Else it is due from now on. */
 static bool waits(struct clone_role *c)
 {
-	int64_t due = c->stored.due != 0 ? due_of(c, c->stored.at) : 0;
+	int64_t now = time(NULL), since = c->stored.at;
+	int64_t due = schedule_wait(&since, schedule_minute(c->d->conf->restore_time), now);
 
-	if (due != 0 && (due > time(NULL) || c->d->self.stopped)) {
-		keep_due(c, due);
-		if (due > time(NULL))
-			schedule_timer_set(c->hour, due);
-		else
-			schedule_timer_clear(c->hour); /* the task is down: it goes on when that is set up */
+	if (c->stored.due == 0)
+		return false;
+	if (due != 0) {
+		keep_due(c, due, since);
+		schedule_timer_set(c->hour, due);
 		return true;
 	}
-	if (c->stored.due != 0)
-		log_info("generation %" PRIu64 ": its hour has come", c->stored.generation);
 	schedule_timer_clear(c->hour);
-	keep_due(c, 0);
+	if (c->d->self.stopped)
+		return true; /* it goes on when the task is up */
+	log_info("generation %" PRIu64 ": its hour has come", c->stored.generation);
+	keep_due(c, 0, since);
 	return false;
 }
 
@@ -149,20 +145,23 @@ static void on_gone(struct control_client *client, void *arg)
 	forget_wait(arg);
 }
 
+static json_t *now_json(const struct clone_role *c, int rc, bool restored)
+{
+	json_t *j = ipc_result_new(rc);
+
+	json_object_set_new(j, "generation", json_integer((json_int_t)c->d->self.generation));
+	json_object_set_new(j, "rows", json_integer((json_int_t)c->d->self.rows));
+	json_object_set_new(j, "restored", json_boolean(restored));
+	return j;
+}
+
 static json_t *outcome(const struct clone_role *c, const struct proto_result *answer)
 {
 	int code = err_from_name(answer->error);
-	json_t *j;
 
 	if (answer->status == PROTO_RESTORED || answer->status == PROTO_UNCHANGED)
-		code = KC_OK;
-	else
-		code = err_set(code == KC_OK ? KC_EFAIL : code, "%s", answer->message);
-	j = ipc_result_new(code);
-	json_object_set_new(j, "generation", json_integer((json_int_t)c->d->self.generation));
-	json_object_set_new(j, "rows", json_integer((json_int_t)c->d->self.rows));
-	json_object_set_new(j, "restored", json_boolean(answer->status == PROTO_RESTORED));
-	return j;
+		return now_json(c, KC_OK, answer->status == PROTO_RESTORED);
+	return now_json(c, err_set(code == KC_OK ? KC_EFAIL : code, "%s", answer->message), false);
 }
 
 void clone_answer_waiting(struct clone_role *c, const struct proto_result *answer)
@@ -172,6 +171,16 @@ void clone_answer_waiting(struct clone_role *c, const struct proto_result *answe
 
 		forget_wait(c->waiting);
 		control_answer(client, outcome(c, answer));
+	}
+}
+
+void clone_answer_nothing(struct clone_role *c)
+{
+	while (c->waiting != NULL && !clone_has_stored(c)) {
+		struct control_client *client = c->waiting->client;
+
+		forget_wait(c->waiting);
+		control_answer(client, now_json(c, KC_OK, false));
 	}
 }
 
@@ -197,20 +206,14 @@ void clone_free_waiting(struct clone_role *c)
 void clone_restore_now(struct clone_role *c, struct control_client *client)
 {
 	const struct state_self *self = &c->d->self;
-	bool at_work = c->restoring || receive_busy(c->receive);
 	struct restore_wait *w;
 
 	if (self->diverged && !self->discard) {
 		control_answer(client, ipc_result_new(err_set(KC_EDIVERGED, "%s", self->diverged_detail)));
 		return;
 	}
-	if (!at_work && !clone_has_stored(c)) {
-		json_t *j = ipc_result_new(KC_OK);
-
-		json_object_set_new(j, "generation", json_integer((json_int_t)self->generation));
-		json_object_set_new(j, "rows", json_integer((json_int_t)self->rows));
-		json_object_set_new(j, "restored", json_false());
-		control_answer(client, j);
+	if (!clone_has_stored(c) && !receive_busy(c->receive)) {
+		control_answer(client, now_json(c, KC_OK, false));
 		return;
 	}
 	w = mem_xalloc(sizeof(*w));
@@ -223,8 +226,7 @@ void clone_restore_now(struct clone_role *c, struct control_client *client)
 	if (!c->restoring)
 		snprintf(c->asked_by, sizeof(c->asked_by), "restore-now, asked for %s", control_who(client));
 	if (clone_has_stored(c))
-		keep_due(c, 0);
+		keep_due(c, 0, c->stored.at);
 	c->wait_ms = 0;
-	if (!at_work)
-		clone_on_retry(c);
+	clone_on_retry(c);
 }

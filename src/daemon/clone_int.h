@@ -98,6 +98,8 @@ void clone_go_on(struct clone_role *c);
 void clone_on_hour(void *arg); /* loop_timer_fn of c->hour */
 /* A restore is over, or goes on: for those who asked for it. */
 void clone_answer_waiting(struct clone_role *c, const struct proto_result *answer);
+/* What was on its way did not come: unless something else is stored, they wait for nothing. */
+void clone_answer_nothing(struct clone_role *c);
 void clone_progress_waiting(struct clone_role *c);
 void clone_free_waiting(struct clone_role *c);
 

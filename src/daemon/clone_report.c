@@ -22,6 +22,7 @@
 #include "base/str.h"
 #include "clone_int.h"
 #include "daemon/peer_log.h"
+#include "daemon/silence.h"
 #include "replication/report.h"
 
 int clone_expect_report(struct clone_role *c, const struct proto_offer *o)
@@ -65,6 +66,7 @@ static int on_hello(const struct proto_hello *master, void *arg)
 		return rc;
 	c->knocked = true;
 	c->d->self.master_contact = time(NULL);
+	silence_heard(c->silence);
 	STR_COPY(c->reports_lineage, master->lineage);
 	return KC_OK;
 }

@@ -453,8 +453,9 @@ void clone_on_retry(void *arg)
 {
 	struct clone_role *c = arg;
 
-	/* A transfer under way ends with a restore, or with on_failed; one of a system backup with neither. */
-	if (!c->restoring && receive_busy(c->receive) && clone_has_stored(c))
+	/* A transfer under way ends with a restore, or with on_failed; one of a system backup with neither, and what an
+	 * operator does by hand neither. */
+	if ((c->restoring || receive_busy(c->receive)) && clone_has_stored(c))
 		loop_timer_set(c->retry, c->d->conf->retry_min_ms);
 	if (c->restoring || receive_busy(c->receive) || clone_resolve_intent(c))
 		return;

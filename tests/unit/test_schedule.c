@@ -209,6 +209,54 @@ static void pass(struct loop *l, unsigned seconds)
 	}
 }
 
+static void waits_until(int64_t *since, const char *of, const char *now, const char *until)
+{
+	int64_t due = schedule_wait(since, schedule_minute(of), utc(now));
+
+	if (until == NULL)
+		assert_int_equal(due, 0);
+	else
+		same(due, until);
+}
+
+T(wait__its_hour__comes_once)
+{
+	int64_t since = utc("2026-06-19T12:00:00Z");
+
+	zone("Europe/Berlin");
+	waits_until(&since, "23:00", "2026-06-19T12:00:00Z", "2026-06-19T21:00:00Z");
+	waits_until(&since, "23:00", "2026-06-19T20:59:59Z", "2026-06-19T21:00:00Z");
+	waits_until(&since, "23:00", "2026-06-19T21:00:00Z", NULL);
+	waits_until(&since, "23:00", "2026-06-25T12:00:00Z", NULL); /* the machine was off */
+	waits_until(&since, NULL, "2026-06-19T12:00:00Z", NULL);
+}
+
+T(wait__berlin_changes_the_clock__comes_all_the_same)
+{
+	int64_t spring = utc("2026-03-28T20:00:00Z"), autumn = utc("2026-10-24T20:00:00Z");
+
+	zone("Europe/Berlin");
+	waits_until(&spring, "02:30", "2026-03-29T00:59:59Z", "2026-03-29T01:00:00Z");
+	waits_until(&spring, "02:30", "2026-03-29T01:00:00Z", NULL);
+	waits_until(&autumn, "02:30", "2026-10-25T00:29:59Z", "2026-10-25T00:30:00Z");
+	waits_until(&autumn, "02:30", "2026-10-25T00:30:00Z", NULL);
+}
+
+T(wait__clock_jumps_a_day__is_over_or_begins_anew)
+{
+	int64_t since = utc("2026-06-19T12:00:00Z");
+
+	zone("Europe/Berlin");
+	waits_until(&since, "23:00", "2026-06-20T12:00:00Z", NULL);
+	waits_until(&since, "23:00", "2026-06-18T12:00:00Z", "2026-06-18T21:00:00Z");
+	same(since, "2026-06-18T12:00:00Z");
+	waits_until(&since, "23:00", "2026-06-18T21:00:00Z", NULL);
+	/* What came under a clock that was a year ahead does not wait for that year. */
+	since = utc("2027-06-19T12:00:00Z");
+	waits_until(&since, "23:00", "2026-06-19T12:00:00Z", "2026-06-19T21:00:00Z");
+	waits_until(&since, "23:00", "2026-06-19T21:00:00Z", NULL);
+}
+
 T(timer__clocks_agree__fires_at_its_moment)
 {
 	struct loop *l = loop_new();
@@ -298,6 +346,9 @@ int main(void)
 		cmocka_unit_test(due__missed_runs__are_one),
 		cmocka_unit_test(due__first_start__nothing_was_missed),
 		cmocka_unit_test(due__clock_put_back__waits_for_the_next_only),
+		cmocka_unit_test(wait__its_hour__comes_once),
+		cmocka_unit_test(wait__berlin_changes_the_clock__comes_all_the_same),
+		cmocka_unit_test(wait__clock_jumps_a_day__is_over_or_begins_anew),
 		cmocka_unit_test(timer__clocks_agree__fires_at_its_moment),
 		cmocka_unit_test(timer__clock_jumps_a_day__fires_soon),
 		cmocka_unit_test(timer__machine_slept_over_it__fires_when_awake),
