@@ -129,7 +129,8 @@ struct proto_hello {
 	uint64_t stored_generation; /* 0 = none */
 	uint64_t free;		    /* bytes where it stores backups; required from a clone */
 	bool diverged;
-	uint64_t postponed_until; /* what is stored is restored then, seconds since 1970; 0 = at once */
+	char diverged_detail[PROTO_TEXT]; /* for people: which rows */
+	uint64_t postponed_until;	  /* what is stored is restored then, seconds since 1970; 0 = at once */
 	/* the newest system backup that it has of the master's lineage; 0, "": none */
 	uint64_t system_generation;
 	char system_file[PROTO_NAME];
@@ -153,6 +154,7 @@ struct proto_offer {
 	char digest[PROTO_DIGEST];   /* content digest of the database */
 	char receipt[PROTO_LINEAGE]; /* random; the result or the report echoes it */
 	bool restore_now;	     /* an operator says: without waiting for the clone's hour */
+	bool discard;		     /* an operator says: the clone's rows that are not from its master may go */
 	uint64_t password_since;     /* seconds since 1970: since when its password was in force; 0 = does not say */
 };
 

@@ -73,6 +73,7 @@ static const struct member hello_members[] = {
 	{ "stored_generation", INT, OPTIONAL, AT(hello, stored_generation), .max = INT_MAX_JSON },
 	{ "free", INT, BY_CLONE, AT(hello, free), .max = INT_MAX_JSON },
 	{ "diverged", BOOL, OPTIONAL, AT(hello, diverged) },
+	{ "diverged_detail", TEXT, OPTIONAL, AT(hello, diverged_detail) },
 	{ "postponed_until", INT, OPTIONAL, AT(hello, postponed_until), .max = INT_MAX_JSON },
 	{ "system_generation", INT, OPTIONAL, AT(hello, system_generation), .max = INT_MAX_JSON },
 	{ "system_file", FILENAME, OPTIONAL, AT(hello, system_file) },
@@ -92,6 +93,7 @@ static const struct member offer_members[] = {
 	{ "digest", HEX, REQUIRED, AT(offer, digest) },
 	{ "receipt", HEX, REQUIRED, AT(offer, receipt) },
 	{ "restore_now", BOOL, OPTIONAL, AT(offer, restore_now) },
+	{ "discard", BOOL, OPTIONAL, AT(offer, discard) },
 	{ "password_since", INT, OPTIONAL, AT(offer, password_since), .max = INT_MAX_JSON },
 	{ NULL },
 };

@@ -228,21 +228,32 @@ static int cmd_diverged_list(struct cli *c)
 
 static int cmd_diverged_discard(struct cli *c)
 {
+	const char *clone = cli_string(c, "clone");
 	json_t *result = NULL;
 	int rc = cli_args(c, 0, 0);
 
 	if (rc == KC_OK)
-		rc = daemon_call(&result, c, json_pack("{s:s}", "verb", "diverged-discard"), NULL, NULL);
+		rc = daemon_call(
+		    &result, c, json_pack("{s:s, s:s*}", "verb", "diverged-discard", "clone", clone), NULL, NULL);
 	json_decref(result);
 	if (rc == KC_OK && c->json)
 		return cli_print_json(json_pack("{s:b}", "discard", 1));
-	if (rc == KC_OK)
+	if (rc == KC_OK && clone != NULL)
+		printf("%s gets the newest backup, which replaces the rows that only it has. They are kept in a safety "
+		       "backup "
+		       "in its\nbackup folder.\n",
+		    clone);
+	else if (rc == KC_OK)
 		puts("The next restore, which follows at once if a backup is there or the master answers, replaces the "
 		     "rows that only\n"
 		     "this clone has. They are kept in a safety backup in the backup folder.");
 	return rc;
 }
 
+static const struct cli_option discard_options[] = {
+	{ "clone", 0, CLI_STRING, "HOST:PORT", "on the master: this clone's rows" },
+	{ NULL },
+};
 static const struct cli_option status_options[] = {
 	{ "watch", 'w', CLI_FLAG, NULL, "show it again every two seconds, until interrupted" },
 	{ NULL },
@@ -269,7 +280,7 @@ const struct cli_command cmd_daemon_commands[] = {
 	{ "reload", "", "read configuration and credentials anew", NULL, CLI_CONF, cmd_reload },
 	{ "diverged list", "", "list the rows of this clone that are not from its master", NULL, CLI_CONF,
 	    cmd_diverged_list },
-	{ "diverged discard", "", "let the next restore replace the rows that only this clone has", NULL, CLI_CONF,
-	    cmd_diverged_discard },
+	{ "diverged discard", "", "let the next restore replace the rows that only this clone has", discard_options,
+	    CLI_CONF, cmd_diverged_discard },
 	{ NULL },
 };

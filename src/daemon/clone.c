@@ -46,6 +46,8 @@ int clone_fill_hello(const struct clone_role *c, struct proto_hello *ours)
 	ours->postponed_until = (uint64_t)(c->restoring ? time(NULL) : clone_postponed_until(c));
 	ours->stopped = self->stopped;
 	ours->diverged = self->diverged && !self->discard;
+	if (ours->diverged)
+		STR_COPY(ours->diverged_detail, self->diverged_detail);
 	return file_free_space(&ours->free, c->d->conf->backup_dir);
 }
 
@@ -103,6 +105,8 @@ static int on_offer(struct receive_session *s, const struct proto_offer *o, stru
 		    why, PROTO_R_STOPPED, "the replication task of this clone is down; 'keyclone start' there");
 	if (o->kind == PROTO_SYSTEM)
 		return clone_system_offer(why, receive_session_hello(s), o);
+	if (self->diverged && !self->discard && o->discard && clone_discard_offered(c, receive_session_name(s)) < 0)
+		return decline(why, PROTO_R_FAILED, err_text(KC_EFAIL));
 	if (self->diverged && !self->discard)
 		return decline(why, PROTO_R_DIVERGED, self->diverged_detail);
 	if (clone_judge_offer(why, c, receive_session_hello(s), o) < 0)

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/ipc.h"
+#include "base/log.h"
 #include "clone_int.h"
 #include "daemon/control.h"
 
@@ -96,6 +97,21 @@ void clone_give_up(struct clone_role *c)
 		return;
 	self->complete = --self->generation;
 	self->by_hand = true;
+}
+
+int clone_discard_offered(struct clone_role *c, const char *master)
+{
+	struct audit_record r = { .event = AUDIT_CLONE_DISCARDED,
+		.outcome = AUDIT_STARTED,
+		.peer = master,
+		.detail = "by an operator of its master" };
+	int rc = daemon_audit(c->d, &r);
+
+	if (rc < 0)
+		return rc;
+	log_info("the rows that only this clone has may go, says an operator of its master");
+	clone_give_up(c);
+	return daemon_save(c->d);
 }
 
 static void discarding_gone(struct control_client *client, void *arg)

@@ -69,6 +69,8 @@ void clone_add_applied(json_t *request, const struct clone_role *c);
 /* clone_diverged.c */
 /* An operator said that the rows that only this clone has may go: d->self, to be saved. */
 void clone_give_up(struct clone_role *c);
+/* The same by its master's operator, as an offer says. */
+int clone_discard_offered(struct clone_role *c, const char *master);
 /* The look that `diverged discard` waited for is over. */
 void clone_diverged_go_on(struct clone_role *c);
 

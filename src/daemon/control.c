@@ -114,10 +114,14 @@ static void verb_diverged_list(struct daemon *d, struct control_client *c, const
 
 static void verb_diverged_discard(struct daemon *d, struct control_client *c, const json_t *request)
 {
-	(void)request;
-	if (d->clone == NULL)
+	if (d->master != NULL && json_is_string(json_object_get(request, "clone")))
+		master_discard(d->master, c, request);
+	else if (d->master != NULL)
+		control_answer(c, ipc_result_new(err_set(KC_EUSAGE,
+				      "this machine is the master; name the clone with --clone, or run it there")));
+	else if (json_is_string(json_object_get(request, "clone")))
 		control_answer(
-		    c, ipc_result_new(err_set(KC_EUSAGE, "this machine is the master; run it on the clone")));
+		    c, ipc_result_new(err_set(KC_EUSAGE, "this machine is a clone; --clone is for its master")));
 	else
 		clone_diverged_discard(d->clone, c);
 }

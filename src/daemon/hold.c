@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hold: clones that an operator holds: nothing is sent to them until they are resumed. What is being sent is broken
- * off and goes on where it was after the resume; what was sent wholly is restored, and its result is waited for. The
- * session ends, none is made.
+ * hold: what an operator decides of one clone. To one that is held nothing is sent until it is resumed: what is being
+ * sent is broken off and goes on where it was after the resume; what was sent wholly is restored, and its result is
+ * waited for. The session ends, none is made. One that has diverged may be told to let its own rows go.
  */
 #include <stdlib.h>
 
 #include "base/err.h"
 #include "base/host.h"
 #include "base/ipc.h"
+#include "base/member.h"
 #include "daemon/control.h"
 #include "master_int.h"
 
@@ -65,4 +66,34 @@ void master_hold(struct master *m, struct control_client *c, const json_t *reque
 	result = ipc_result_new(rc);
 	json_object_set_new(result, "was_held", json_boolean(was));
 	control_answer(c, result);
+}
+
+static int discard(struct target *t, const char *who)
+{
+	struct audit_record r = {
+		.event = AUDIT_CLONE_DISCARDED, .outcome = AUDIT_STARTED, .peer = t->name, .detail = who
+	};
+	int rc;
+
+	if (fleet_state(t->clone) != FLEET_DIVERGED)
+		return err_set(KC_EFAIL, "%s has not diverged: there is nothing to discard", t->name);
+	rc = daemon_audit(t->master->d, &r);
+	if (rc < 0)
+		return rc;
+	t->discard = t->dirty = true;
+	rc = target_store_dirty(t->master);
+	fleet_now(t->master->fleet, t->clone);
+	master_settle_soon(t->master);
+	return rc;
+}
+
+void master_discard(struct master *m, struct control_client *c, const json_t *request)
+{
+	const char *name = member_text(request, "clone");
+	struct target *t = target_find(m, name);
+
+	control_answer(c,
+	    ipc_result_new(
+		t != NULL ? discard(t, control_who(c))
+			  : err_set(KC_EUSAGE, "%s: no such clone (or several with this host: give HOST:PORT)", name)));
 }

@@ -33,6 +33,8 @@ void master_replicate_now(struct master *m, struct control_client *c, const json
 void master_hold(struct master *m, struct control_client *c, const json_t *request, bool held);
 /* "checks every 60 min, and …"; `out` has MASTER_SCHEDULE_TEXT bytes (master_schedule.h). Returns it. */
 const char *master_schedule_in_force(const struct master *m, char *out);
+/* The rows that made a clone diverge may go: its next offer says so. request: {"clone": "host:port"} */
+void master_discard(struct master *m, struct control_client *c, const json_t *request);
 /* An operator restores: no look begins until master_release; one under way has ended when it is still. `changed`: the
  * key database may be another one now, and d->self of a child lineage, which gets a full. */
 void master_keep_still(struct master *m);

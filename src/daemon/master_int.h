@@ -31,6 +31,7 @@ struct target {
 	bool dirty;		    /* its record is newer than the state database's */
 	bool greet;		    /* what our hello says has changed: its session is made anew when it is idle */
 	bool offering;		    /* push.start is in the audit, push.end is not */
+	bool discard;		    /* an operator said that the rows which made it diverge may go */
 	bool restore_now;	    /* who asked for it does not wait for the clone's hour either */
 	bool offered_now;	    /* … and the offer under way says so */
 	uint64_t offered_at;

@@ -106,6 +106,7 @@ static const struct state_field clone_fields[] = {
 	STATE_TEXT(state_clone, digest),
 	STATE_FLAG(state_clone, held),
 	STATE_FLAG(state_clone, stopped),
+	STATE_FLAG(state_clone, discard),
 	STATE_END,
 };
 

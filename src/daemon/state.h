@@ -193,6 +193,7 @@ struct state_clone {
 	bool failing;
 	int64_t how, last_code;
 	char last_error[256];
+	bool discard;			   /* an operator said that the rows which made it diverge may go */
 	char recipient[80];		   /* its age recipient, pinned at first contact */
 	char digest[STATE_DIGEST_LEN + 1]; /* of what it has applied, as it said */
 	bool held;			   /* by an operator: nothing is sent to it */

@@ -41,6 +41,7 @@ static void to_state(struct state_clone *s, const struct target *t)
 	s->how = (int64_t)r->how;
 	s->last_code = r->last_code;
 	STR_COPY(s->last_error, r->last_error);
+	s->discard = t->discard;
 	STR_COPY(s->recipient, t->recipient);
 	STR_COPY(s->digest, t->digest);
 	s->held = r->held;
@@ -68,6 +69,7 @@ static void from_state(struct target *t, const struct state_clone *s)
 	r.held = s->held;
 	r.stopped = s->stopped;
 	STR_COPY(r.last_error, s->last_error);
+	t->discard = s->discard;
 	STR_COPY(t->recipient, s->recipient);
 	STR_COPY(t->digest, s->digest);
 	fleet_restore(t->clone, &r);

@@ -129,6 +129,7 @@ static void offer(struct target *t)
 	    (o->complete ? o->end.size + o->header_size : o->database_size + o->database_size / 64 + 262144) +
 	    o->database_size;
 	make_receipt(f.offer.receipt);
+	f.offer.discard = t->discard;
 	f.offer.restore_now = t->offered_now = t->restore_now;
 	rc = daemon_audit(m->d, &r);
 	t->sent = offering_ref(m->out);
@@ -213,9 +214,12 @@ void target_decide(struct target *t)
 		    "it shows another identity than the one pinned at first contact; if it was set up anew: "
 		    "keyclone clone remove, then clone add",
 		    true);
-	} else if (h->diverged) {
+	} else if (h->diverged && !t->discard) {
 		failed(t, FLEET_FAIL_DIVERGED, KC_EDIVERGED,
-		    "it has rows that are not from this master; run 'keyclone diverged list' there", true);
+		    h->diverged_detail[0] != '\0'
+			? h->diverged_detail
+			: "it has rows that are not from this master; run 'keyclone diverged list' there",
+		    true);
 	} else if (is_from_before_a_roll_back(text, sizeof(text), t, h)) {
 		failed(t, FLEET_FAIL_OTHER, KC_ESTALE, text, true);
 	} else if (h->stopped && (m->out == NULL || r->applied < m->out->generation)) {
@@ -224,7 +228,7 @@ void target_decide(struct target *t)
 		idle(t);
 	} else if (m->out == NULL && m->making) {
 		t->waiting = true;
-	} else if (m->out == NULL || r->applied >= m->out->generation) {
+	} else if (m->out == NULL || (r->applied >= m->out->generation && !(h->diverged && t->discard))) {
 		STR_COPY(t->recipient, h->recipient);
 		idle(t);
 	} else if (is_postponed(t)) {
@@ -370,6 +374,7 @@ static void on_result(struct push *p, const struct proto_result *r, void *arg)
 		STR_COPY(t->digest, r->digest);
 		target_over(t, KC_OK, NULL);
 		answered(t);
+		t->discard = false;
 		fleet_stored(t->clone, r->generation);
 		fleet_applied(t->clone, r->generation);
 		break;
