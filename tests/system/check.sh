@@ -35,6 +35,7 @@ make_master m
 say "a master alone"
 finds m WARN 'no clone is configured'
 make_clone c1
+CLONE_PORT=$PORT
 finds m FAIL 'daemon: no keycloned runs'
 finds m FAIL 'clone 127.0.0.1:[0-9]*: connection refused'
 finds c1 FAIL 'master 127.0.0.1:[0-9]*: connection refused'
@@ -114,9 +115,10 @@ start_daemon c1
 finds m FAIL 'daemon: no keycloned runs'
 grep -q '^ok    clone 127.0.0.1:[0-9]*: reached, each side lets the other in' check.out || fail "the clone was not reached"
 faked=/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1
-if [ -e "$faked" ]; then
+if [ -e "$faked" ] && LD_PRELOAD=$faked keyclone --version >/dev/null 2>&1; then
 	say "a clock that is an hour off"
 	LD_PRELOAD=$faked FAKETIME=+3600s FAKETIME_DONT_FAKE_MONOTONIC=1 finds m WARN 'clone [0-9.:]*: its clock says .*, the one here'
+	LD_PRELOAD=$faked FAKETIME=+4000d FAKETIME_DONT_FAKE_MONOTONIC=1 finds m FAIL 'certificate: ssl_cert ended at .*the clock here says'
 fi
 start_daemon m
 kc m replicate-now >/dev/null
@@ -181,6 +183,11 @@ there_down()
 wait_for 20 "the clone's task on the master" there_down
 kc c1 start >/dev/null
 
+say "a clone that is held"
+kc m clone hold "127.0.0.1:$CLONE_PORT" >/dev/null
+finds m WARN "clone 127.0.0.1:$CLONE_PORT: it is held"
+kc m clone resume "127.0.0.1:$CLONE_PORT" >/dev/null
+
 say "another port than the one that is listened on"
 kc m config set replication.MasterListenPort=$((port + 1)) >/dev/null
 finds m FAIL "own port: replication.MasterListenPort is $((port + 1)), keycloned listens on $port"
@@ -192,5 +199,11 @@ kc m key generate >/dev/null
 kc m replicate-now >/dev/null 2>&1 || true
 finds c1 FAIL 'this clone has diverged'
 finds m FAIL 'clone 127.0.0.1:[0-9]*: it has diverged'
+
+say "a master that was set up anew: another lineage"
+stop_daemon m
+rm -r m/state
+start_daemon m
+finds m FAIL 'clone 127.0.0.1:[0-9]*: .*lineage'
 
 finish
