@@ -193,8 +193,17 @@ static void codec__every_message__comes_back_as_it_was(void **state)
 		.time = 1750000000,
 		.fleet = 20,
 		.interval = 3600,
-		.signing_key = "RWQabc/+=" };
+		.signing_key = "RWQabc/+=",
+		.ancestors = { .count = 2, .of = { { "ffeeddccbbaa99887766554433221100", 7 }, { HEX32, 0 } } },
+		.clone_count = 2,
+		.clones = { "[::1]:2222", "c.example:1" },
+		.listen_port = 1111 };
 	round_trip(PROTO_MASTER);
+	assert_int_equal(in.hello.ancestors.count, 2);
+	assert_int_equal(in.hello.ancestors.of[0].fork, 7);
+	assert_int_equal(in.hello.clone_count, 2);
+	assert_string_equal(in.hello.clones[1], "c.example:1");
+	assert_int_equal(in.hello.listen_port, 1111);
 	memset(&out, 0, sizeof(out));
 	out.type = PROTO_HELLO;
 	out.hello = (struct proto_hello){ .version = 2,
@@ -413,6 +422,12 @@ static void decode__malformed_bodies__are_refused(void **state)
 		{ "\"free\":0", "\"free\":0,\"diverged\":1", "hello: diverged is not a boolean" },
 		{ "\"free\":0", "\"free\":0,\"lineage\":\"0123\"", "hello: lineage is not a valid value" },
 		{ "\"free\":0", "\"free\":0,\"lineage\":\"00112233445566778899AABBCCDDEEFF\"", NULL },
+		{ "\"free\":0", "\"free\":0,\"ancestors\":{}",
+		    "hello: ancestors is not a list of lineages and generations" },
+		{ "\"free\":0", "\"free\":0,\"ancestors\":[{\"lineage\":\"00\",\"fork\":1}]", NULL },
+		{ "\"free\":0", "\"free\":0,\"ancestors\":[{\"lineage\":\"00112233445566778899aabbccddeeff\"}]", NULL },
+		{ "\"free\":0", "\"free\":0,\"clones\":[1]", NULL },
+		{ "\"free\":0", "\"free\":0,\"listen_port\":65536", NULL },
 		{ "\"free\":0", "\"free\":0,\"warnings\":\"w\"", NULL },
 		{ "\"free\":0", "\"free\":0,\"warnings\":[1]", NULL },
 		{ "\"free\":0", "\"free\":0,\"warnings\":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]", NULL },
