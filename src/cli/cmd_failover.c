@@ -18,6 +18,7 @@ static void failover_fini(struct failover *f)
 	free(f->sealed);
 	free(f->alias);
 	secrets_fini(&f->secrets);
+	system_fini(&f->system);
 	free(f);
 }
 

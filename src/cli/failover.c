@@ -14,10 +14,11 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/probe.h"
+#include "daemon/system.h"
 #include "daemon_client.h"
 
 #define APPLY_STEP_MS 200
-#define CHANGES_MAX   (2 * CONF_CLONES_MAX + 8)
+#define CHANGES_MAX   (2 * CONF_CLONES_MAX + 16)
 
 int failover_read(struct failover *f)
 {
@@ -169,13 +170,43 @@ static int edit(struct failover *f, const struct changes *c)
 	return rc;
 }
 
+/* How the installation is run, as the master had it: these are taken over, what concerns files and certificates of a
+ * machine is its own. */
+static const char *const settings[] = { "backup.CheckFrequency", "backup.OnChange",
+	"backup.DailyStartReplicationBackupTime", "backup.CompressionLevel", "backup.KeyDerivationWork",
+	"backup.MaxDeletePercent", "backup.ReleaseKeysOnSuccessfulBackup", "replication.MaxBackupNum" };
+#define SETTINGS (sizeof(settings) / sizeof(settings[0]))
+
+static int take_settings(struct failover *f, struct changes *c, char **taken)
+{
+	struct conf *theirs = NULL;
+	int rc = KC_OK;
+
+	if (!f->has_system)
+		return KC_OK;
+	rc = system_conf(&theirs, &f->system, f->c->conf->path);
+	for (size_t i = 0; rc == KC_OK && i < SETTINGS; i++) {
+		char *own = NULL;
+
+		rc = conf_get(&taken[i], theirs, settings[i]);
+		if (rc == KC_OK)
+			rc = conf_get(&own, f->c->conf, settings[i]);
+		if (rc == KC_OK && taken[i] != NULL && (own == NULL || strcmp(own, taken[i]) != 0))
+			change(c, settings[i], taken[i]);
+		free(own);
+	}
+	conf_free(theirs);
+	return rc;
+}
+
 int failover_configure_master(struct failover *f)
 {
 	struct changes *c = mem_xalloc(sizeof(*c));
 	char *hosts[CONF_CLONES_MAX] = { NULL }, *ports[CONF_CLONES_MAX] = { NULL };
 	char *names = mem_xstrdup(f->siblings.clones), *save = NULL;
+	char *taken[SETTINGS] = { NULL };
 	size_t n = 0;
-	int rc = KC_OK;
+	int rc;
 
 	for (char *t = strtok_r(names, " ", &save); t != NULL && n < CONF_CLONES_MAX; t = strtok_r(NULL, " ", &save)) {
 		int port;
@@ -188,11 +219,15 @@ int failover_configure_master(struct failover *f)
 	change(c, "replication.role", "master");
 	change(c, "replication.MasterHost", NULL);
 	change_clones(c, f->c->conf, hosts, ports, n);
+	rc = take_settings(f, c, taken);
 	if (f->sealed != NULL)
 		change(c, "backup.ObfuscatedEncryptionPassword", f->sealed);
 	if (f->alias != NULL)
 		change(c, "backup.TLSCertAlias", f->alias);
-	rc = edit(f, c);
+	if (rc == KC_OK)
+		rc = edit(f, c);
+	for (size_t i = 0; i < SETTINGS; i++)
+		free(taken[i]);
 	while (n > 0) {
 		free(hosts[--n]);
 		free(ports[n]);

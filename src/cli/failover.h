@@ -12,6 +12,7 @@
 #ifndef KC_CLI_FAILOVER_H
 #define KC_CLI_FAILOVER_H
 
+#include "backup/system.h"
 #include "cli.h"
 #include "daemon/secrets.h"
 #include "daemon/state.h"
@@ -21,8 +22,10 @@ struct failover {
 	struct state_self self; /* before */
 	struct state_siblings siblings;
 	struct secrets secrets;
-	char *password;	 /* secret memory */
-	char *sealed;	 /* the same for the configuration; NULL: it has one */
+	char *password;		       /* secret memory */
+	char *sealed;		       /* the same for the configuration; NULL: it has one */
+	struct system_contents system; /* promote: what the master left in its newest system backup */
+	bool has_system;
 	char *alias;	 /* of a certificate that was made for the new role; NULL: the old one stays */
 	bool running;	 /* a keycloned runs */
 	bool own_signer; /* promote: backups are signed by this machine's own key, which no clone knows */

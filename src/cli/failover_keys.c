@@ -4,12 +4,20 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backup/age.h"
 #include "backup/create.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "daemon/system.h"
+#include "init.h"
+#include "keystore/identity.h"
+#include "keystore/issue.h"
+
+#define MASTER_ALIAS "master" /* of the certificate that a promotion issues */
 
 /* --- password --- */
 
@@ -37,6 +45,44 @@ static int prove_password(const struct failover *f)
 	return rc == KC_ENOENT ? KC_OK : rc;
 }
 
+/* The master's authority, signing key and settings, if a system backup of it came here. */
+static int open_system(struct failover *f)
+{
+	struct sign_pins pins = { 0 };
+	char *path = NULL;
+	int rc = system_newest(&path, f->c->conf->backup_dir);
+
+	if (rc == KC_OK)
+		rc = sign_pins_load(&pins, f->secrets.signers);
+	if (rc == KC_OK)
+		rc = system_open(&f->system, path, f->password, &pins);
+	f->has_system = rc == KC_OK;
+	if (rc == KC_EPASSWORD)
+		rc = err_set(KC_EPASSWORD,
+		    "the password does not open %s, which has authority and signing key of the installation; --force "
+		    "goes on "
+		    "without them",
+		    path);
+	sign_pins_fini(&pins);
+	free(path);
+	return rc == KC_ENOENT ? KC_OK : rc;
+}
+
+/* What opens the master's backups is what the operators know. */
+static int prove(struct failover *f)
+{
+	bool force = cli_flag(f->c, "force");
+	int rc = force ? KC_OK : prove_password(f);
+
+	if (rc == KC_OK)
+		rc = open_system(f);
+	if (rc < 0 && force) {
+		log_warn("%s", err_text(rc));
+		rc = KC_OK;
+	}
+	return rc;
+}
+
 int failover_ask_password(struct failover *f)
 {
 	const char *file = cli_string(f->c, "password-file");
@@ -51,8 +97,8 @@ int failover_ask_password(struct failover *f)
 		rc = cli_password(&f->password, file, "password of the backups", false, "password-file");
 	if (rc == KC_OK)
 		rc = conf_check_password(f->password);
-	if (rc == KC_OK && !cli_flag(f->c, "force"))
-		rc = prove_password(f);
+	if (rc == KC_OK)
+		rc = prove(f);
 	if (rc == KC_OK && (configured == NULL || strcmp(configured, f->password) != 0))
 		rc = secret_seal(&f->sealed, f->secrets.box, SECRET_BACKUP_PASSWORD, f->password, strlen(f->password));
 	mem_secret_free(configured);
@@ -74,12 +120,52 @@ static int knows_another(bool *another, const struct failover *f)
 	return rc;
 }
 
-int failover_take_keys(struct failover *f)
+static int take_signing(struct failover *f)
 {
 	bool added;
-	int rc = knows_another(&f->own_signer, f);
+	int rc;
 
+	if (f->has_system)
+		return system_take(&f->system, f->c->conf, &f->secrets);
+	rc = knows_another(&f->own_signer, f);
 	if (rc == KC_OK)
 		rc = sign_pin_add(&added, f->secrets.signers, sign_key_public(f->secrets.signing), "this installation");
 	return rc;
+}
+
+/* --- certificate --- */
+
+/* Of the own authority a clone's certificate cannot push. One that the site shares, or of another authority, stays. */
+static int take_certificate(struct failover *f)
+{
+	const struct conf *conf = f->c->conf;
+	struct issue_authority *authority = NULL;
+	struct identity *id = NULL;
+	char host[256] = "", *alias = NULL;
+	int rc = issue_authority_load(&authority, conf->secrets_dir);
+
+	if (rc == KC_ENOENT)
+		return KC_OK;
+	if (rc == KC_OK)
+		rc = identity_resolve(&alias, conf->keystore_dir, conf->tls_alias);
+	if (rc == KC_OK)
+		rc = identity_load(&id, conf->keystore_dir, alias);
+	if (rc == KC_OK && identity_info(id)->role == CERT_ROLE_CLONE) {
+		if (gethostname(host, sizeof(host) - 1) < 0)
+			host[0] = '\0';
+		rc = init_issue_master(authority, conf->keystore_dir, MASTER_ALIAS, host, true);
+		if (rc == KC_OK)
+			f->alias = mem_xstrdup(MASTER_ALIAS);
+	}
+	identity_free(id);
+	free(alias);
+	issue_authority_free(authority);
+	return rc;
+}
+
+int failover_take_keys(struct failover *f)
+{
+	int rc = take_signing(f);
+
+	return rc == KC_OK ? take_certificate(f) : rc;
 }

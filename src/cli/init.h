@@ -47,6 +47,11 @@ int init_write(struct init *in);
 /* Remove everything that was made, in reverse. */
 void init_undo(struct init *in);
 
+/* A master's certificate for all names of this machine, into the keystore. */
+struct issue_authority;
+int init_issue_master(const struct issue_authority *authority, const char *keystore_dir, const char *alias,
+    const char *host, bool replace);
+
 /* The folders outside the system's that a confined service must be allowed to write. The caller ends the list. */
 void init_write_paths(struct conf_list *paths, const struct init *in);
 

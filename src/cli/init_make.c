@@ -209,7 +209,8 @@ static void collect_names(struct names *n, const char *host)
 	add_addresses(n);
 }
 
-static int issue_own(const struct issue_authority *authority, const struct conf *conf, const char *host)
+int init_issue_master(const struct issue_authority *authority, const char *keystore_dir, const char *alias,
+    const char *host, bool replace)
 {
 	struct names names = { .count = 0 };
 	struct issue_request request = { .cn = host[0] != '\0' ? host : "localhost", .role = CERT_ROLE_MASTER };
@@ -221,7 +222,7 @@ static int issue_own(const struct issue_authority *authority, const struct conf 
 	request.san_count = names.count;
 	rc = issue_identity(&id, authority, &request);
 	if (rc == KC_OK)
-		rc = identity_save(id, conf->keystore_dir, SITE_ALIAS, false);
+		rc = identity_save(id, keystore_dir, alias, replace);
 	identity_free(id);
 	while (names.count > 0)
 		free(names.sans[--names.count]);
@@ -249,7 +250,7 @@ static int make_authority(struct init *in)
 	if (rc == KC_OK)
 		rc = trust_add(&added, NULL, conf->truststore_dir, AUTHORITY_ALIAS, buf_data(&pem), buf_len(&pem));
 	if (rc == KC_OK)
-		rc = issue_own(authority, conf, host);
+		rc = init_issue_master(authority, conf->keystore_dir, SITE_ALIAS, host, false);
 	if (rc == KC_OK)
 		in->alias = mem_xstrdup(SITE_ALIAS);
 	issue_authority_free(authority);
