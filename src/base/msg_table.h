@@ -142,7 +142,8 @@ M(DIVERGED, "KC0108E", "The key database has rows that did not come from its mas
 M(STALE, "KC0109E", "Older than what is there.",                                                                     \
   "A generation was offered, or is to be restored, that is not newer than the one that is applied.",                 \
   "Usually nothing: it has been overtaken. To go back on purpose, `keyclone backup restore FILE --force` on the "    \
-  "master. If the master's own machine was rolled back (a restored virtual machine), do that with its newest backup.")\
+  "master. If the master's own machine was rolled back (a restored virtual machine), its clones have keys that it lacks: "\
+  "stop it, `keyclone promote` on a clone, `keyclone demote --master HOST:PORT` on the one that was rolled back.")     \
 M(NOT_FOUND, "KC0110E", "Not found.",                                                                                \
   "The file, key, alias, certificate or clone in the message does not exist.",                                       \
   "Look at what there is: `keyclone key list`, `cert list`, `clone list`, `backup list`.")                           \
