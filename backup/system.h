@@ -18,6 +18,8 @@
 #include "base/lineage.h"
 #include "keystore/sign.h"
 
+struct create_prepared;
+
 #define SYSTEM_FORMAT	  1
 #define SYSTEM_DIGEST_LEN 64
 #define SYSTEM_CLONES_MAX 20
@@ -74,6 +76,8 @@ struct system_options {
 	int logn;	      /* scrypt */
 	const char *password; /* secret memory */
 	const struct sign_key *key;
+	/* of the same password (create.h); NULL: none. Taken, and set to NULL, if it was used */
+	struct create_prepared **prepared;
 };
 
 struct system_result {

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backup/create_internal.h"
 #include "backup/seal.h"
 #include "backup/store.h"
 #include "backup/system_internal.h"
@@ -21,13 +22,21 @@ struct making {
 	const struct system_contents *c;
 	const struct system_options *o;
 	struct system_result result;
-	struct age_key *key;
-	struct age_scrypt_job *job;
+	struct create_prepared *prepared;
 	struct seal *seal;
 	char *part;
 	int fd;
 	bool made; /* the .part file exists and is ours */
 };
+
+static int use_prepared(struct making *m)
+{
+	if (m->o->prepared == NULL || *m->o->prepared == NULL)
+		return backup_prepare(&m->prepared, m->o->password, m->o->logn);
+	m->prepared = *m->o->prepared;
+	*m->o->prepared = NULL;
+	return KC_OK;
+}
 
 static void choose_name(struct making *m)
 {
@@ -91,7 +100,7 @@ static int write_payload(struct making *m)
 {
 	struct seal_options so = { .fd = m->fd, .path = m->part, .level = m->o->level, .mtime = m->c->time };
 	struct seal_result sealed;
-	int rc = seal_new(&m->seal, m->key, &so);
+	int rc = seal_new(&m->seal, m->prepared->key, &so);
 
 	if (rc == KC_OK)
 		rc = add_members(m);
@@ -113,8 +122,8 @@ static int finish(struct making *m)
 	int rc;
 
 	buf_init(&header, AGE_HEADER_LIMIT);
-	rc = age_scrypt_join(&header, m->job);
-	m->job = NULL;
+	rc = age_scrypt_join(&header, m->prepared->job);
+	m->prepared->job = NULL;
 	if (rc == KC_OK)
 		rc = seal_put_header(m->fd, m->part, buf_data(&header), buf_len(&header));
 	if (rc == KC_OK && fsync(m->fd) < 0)
@@ -129,10 +138,8 @@ static int finish(struct making *m)
 
 static void making_fini(struct making *m)
 {
-	if (m->job != NULL)
-		age_scrypt_join(NULL, m->job);
 	seal_free(m->seal);
-	age_key_free(m->key);
+	create_prepared_free(m->prepared);
 	if (m->fd >= 0)
 		close(m->fd);
 	/* Without its .part it was renamed, and the folder could not be synced: not ours to call whole. */
@@ -146,9 +153,8 @@ int system_create(struct system_result *r, const struct system_contents *c, cons
 	struct making m = { .c = c, .o = o, .fd = -1 };
 	int rc;
 
-	m.key = age_key_new();
 	choose_name(&m);
-	rc = age_scrypt_start(&m.job, m.key, o->password, o->logn);
+	rc = use_prepared(&m);
 	if (rc == KC_OK)
 		rc = open_part(&m);
 	if (rc == KC_OK)

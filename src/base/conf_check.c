@@ -101,6 +101,25 @@ static void check_sealed(struct conf_ctx *x)
 	x->c->sealed_password = NULL;
 }
 
+/* A bare name may be that of a credential that systemd hands to the service. */
+static void find_credential(struct conf_ctx *x)
+{
+	const char *dir = getenv("CREDENTIALS_DIRECTORY");
+	char *in_dir, *path;
+
+	if (dir == NULL || dir[0] != '/' || x->c->password_file == NULL)
+		return;
+	in_dir = file_join(x->c->dir, file_basename(x->c->password_file));
+	path = file_join(dir, file_basename(x->c->password_file));
+	if (strcmp(in_dir, x->c->password_file) == 0 && file_exists(path)) {
+		free(x->c->password_file);
+		x->c->password_file = path;
+		path = NULL;
+	}
+	free(in_dir);
+	free(path);
+}
+
 static void check_password(struct conf_ctx *x, unsigned flags)
 {
 	const struct conf_row *file = ROW(password_file), *plain = ROW(password), *sealed = ROW(sealed_password);
@@ -108,6 +127,7 @@ static void check_password(struct conf_ctx *x, unsigned flags)
 	struct stat st;
 
 	check_sealed(x);
+	find_credential(x);
 	c->password_set = c->password != NULL || c->sealed_password != NULL || c->password_file != NULL;
 	if (line_of(x, file) != 0 && (line_of(x, plain) != 0 || c->sealed_password != NULL))
 		conf_note(x, true, line_of(x, file), file->name, "%s is set as well; only one can be",

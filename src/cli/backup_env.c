@@ -5,11 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backup/store.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "daemon/by_hand.h"
 
@@ -83,6 +85,29 @@ int backup_env_password(struct backup_env *e, bool confirm)
 		rc = err_set(KC_EUSAGE, "the password has %zu bytes, at least %d are needed", strlen(e->password),
 		    CONF_PASSWORD_MIN);
 	return rc;
+}
+
+void backup_env_note_password(struct backup_env *e, const char *backup)
+{
+	char id[SECRET_FINGERPRINT_SIZE];
+	struct state_password p = { .since = (int64_t)time(NULL) };
+	struct state *s = NULL;
+	int rc;
+
+	/* Another than the configured one is nobody's but its owner's. */
+	if (cli_string(e->c, "password-file") != NULL || state_open(&s, e->c->conf->state_dir, false) < 0)
+		return;
+	secret_fingerprint(id, e->secrets.box, SECRET_BACKUP_PASSWORD, e->password, strlen(e->password));
+	rc = state_get_password(&p, s);
+	if (rc == KC_ENOENT) {
+		memcpy(p.id, id, sizeof(p.id));
+		rc = state_put_password(s, &p);
+	}
+	if (rc == KC_OK && strcmp(p.id, id) == 0)
+		rc = state_put_sealed(s, backup, p.since);
+	if (rc < 0)
+		log_warn("since when the password of %s is in force is not remembered: %s", backup, err_text(rc));
+	state_close(s);
 }
 
 static void find_stored(struct backup_env *e)

@@ -26,6 +26,8 @@ void backup_env_close(struct backup_env *e);
 
 /* The password of --password-file, or the configured one, or asked for. */
 int backup_env_password(struct backup_env *e, bool confirm);
+/* A backup was made: since when its password is in force, for `backup list`. */
+void backup_env_note_password(struct backup_env *e, const char *backup);
 /* The backup of the first argument: a path, or a name in the backup folder; and what opens it: --password-file, else
  * what came with it if it was received here, else the configured password, else a question. */
 int backup_env_image(struct image_options *o, struct backup_env *e);

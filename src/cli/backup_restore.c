@@ -19,6 +19,7 @@
 #include "base/member.h"
 #include "daemon/by_hand.h"
 #include "daemon_client.h"
+#include "system_restore.h"
 
 struct restoring {
 	struct backup_env *e;
@@ -310,8 +311,11 @@ int backup_restore_command(struct cli *c)
 {
 	struct restoring x = { .target = cli_string(c, "to"), .lock = -1 };
 	struct backup_env e;
-	int rc = cli_args(c, 1, 1);
+	int rc;
 
+	if (cli_flag(c, "system"))
+		return system_restore_command(c);
+	rc = cli_args(c, 1, 1);
 	if (rc == KC_OK)
 		rc = backup_env_open(&e, c);
 	if (rc < 0)

@@ -44,8 +44,9 @@ struct cli_option {
 };
 
 enum cli_flags {
-	CLI_CONF = 1,	     /* the configuration is loaded before (c->conf) and must be right */
-	CLI_CONF_LENIENT = 2 /* c->conf_path is set; the handler loads it itself */
+	CLI_CONF = 1,	      /* the configuration is loaded before (c->conf) and must be right */
+	CLI_CONF_LENIENT = 2, /* c->conf_path is set; the handler loads it itself */
+	CLI_CONF_SYSTEM = 4   /* with --system as CLI_CONF_LENIENT: there may be none yet */
 };
 
 struct cli;

@@ -8,6 +8,7 @@
 #include "backup/store.h"
 #include "backup/verify.h"
 #include "backup_env.h"
+#include "backup_list.h"
 #include "backup_needed.h"
 #include "backup_restore.h"
 #include "base/clock.h"
@@ -18,6 +19,7 @@
 #include "daemon/companion.h"
 #include "daemon/key_wait.h"
 #include "families.h"
+#include "system_verify.h"
 
 /* --- create --- */
 
@@ -176,6 +178,8 @@ static int cmd_create(struct cli *c)
 	if (rc == KC_OK)
 		rc = backup_env_audited(&e, AUDIT_BACKUP_CREATE, work_create, &x);
 	if (rc == KC_OK)
+		backup_env_note_password(&e, x.result.name);
+	if (rc == KC_OK)
 		rc = print_created(c, &x.result, e.self.lineage);
 	if (rc == KC_OK && e.released > 0)
 		rc = tell_released(&e, &x.result);
@@ -183,51 +187,6 @@ static int cmd_create(struct cli *c)
 		rc = prune(&e, x.result.name);
 	create_result_fini(&x.result);
 	backup_env_close(&e);
-	return rc;
-}
-
-/* --- list --- */
-
-static json_t *entry_json(const struct store_entry *e)
-{
-	char when[CLOCK_UTC_SIZE];
-
-	clock_utc(when, e->name.time);
-	return json_pack("{ss ss ss ss sI ss sI ss}", "backup", e->file, "path", e->path, "database", e->name.database,
-	    "lineage", e->name.lineage, "generation", (json_int_t)e->name.generation, "kind",
-	    store_kind_name(e->name.kind), "bytes", (json_int_t)e->size, "time", when);
-}
-
-static int cmd_list(struct cli *c)
-{
-	struct store_entry *entries = NULL;
-	json_t *array;
-	size_t i, n = 0;
-	char when[CLOCK_UTC_SIZE];
-	int rc = cli_args(c, 0, 0);
-
-	if (rc == KC_OK)
-		rc = store_list(&entries, &n, c->conf->backup_dir);
-	if (rc == KC_ENOENT)
-		rc = KC_OK; /* no folder yet, no backups */
-	if (rc < 0)
-		return rc;
-	if (c->json) {
-		array = json_array();
-		for (i = 0; i < n; i++)
-			json_array_append_new(array, entry_json(&entries[i]));
-		rc = cli_print_json(array);
-	} else {
-		printf(
-		    "%-20s  %-8s  %10s  %-6s  %14s  %s\n", "TIME", "LINEAGE", "GENERATION", "KIND", "BYTES", "BACKUP");
-		for (i = 0; i < n; i++) {
-			clock_utc(when, entries[i].name.time);
-			printf("%-20s  %-8s  %10llu  %-6s  %14llu  %s\n", when, entries[i].name.lineage,
-			    (unsigned long long)entries[i].name.generation, store_kind_name(entries[i].name.kind),
-			    (unsigned long long)entries[i].size, entries[i].file);
-		}
-	}
-	store_list_free(entries, n);
 	return rc;
 }
 
@@ -290,10 +249,13 @@ static int cmd_verify(struct cli *c)
 	if (rc < 0)
 		return rc;
 	rc = backup_env_image(&x.image, &e);
-	if (rc == KC_OK)
+	if (rc == KC_OK && system_verify_is(e.file)) {
+		rc = system_verify(&e, &x.image);
+	} else if (rc == KC_OK) {
 		rc = backup_env_audited(&e, AUDIT_BACKUP_VERIFY, work_verify, &x);
-	if (rc == KC_OK)
-		rc = print_verified(c, &x.result, e.file);
+		if (rc == KC_OK)
+			rc = print_verified(c, &x.result, e.file);
+	}
 	verify_result_fini(&x.result);
 	backup_env_close(&e);
 	return rc;
@@ -313,19 +275,23 @@ static const struct cli_option restore_options[] = {
 	{ "to", 0, CLI_STRING, "PATH", "restore into this database instead of the configured one" },
 	{ "discard", 0, CLI_FLAG, NULL, "let rows that the backup lacks go, after a safety backup" },
 	{ "merge", 0, CLI_FLAG, NULL, "only add the rows that are missing" },
-	{ "force", 0, CLI_FLAG, NULL, "take a backup of a foreign lineage; with --merge: on a clone" },
+	{ "force", 0, CLI_FLAG, NULL,
+	    "take a backup of a foreign lineage; with --merge: on a clone; with --system: write over what is "
+	    "there" },
 	{ "password-file", 0, CLI_STRING, "FILE", "password of the backup (-: standard input)" },
+	{ "system", 0, CLI_FLAG, NULL, "put a master's configuration back from a system backup" },
+	{ "dir", 0, CLI_STRING, "DIR", "where to put it (else where the configuration is looked for)" },
 	{ NULL },
 };
 const struct cli_command cmd_backup_commands[] = {
 	{ "backup create", "", "make a full backup of the key database, outside the schedule", create_options, CLI_CONF,
 	    cmd_create },
-	{ "backup list", "", "list the backups in the backup folder", NULL, CLI_CONF, cmd_list },
+	{ "backup list", "", "list the backups in the backup folder", NULL, CLI_CONF, backup_list_command },
 	{ "backup needed", "", "see whether the newest backup has every key (exit status 2: it has not)", NULL,
 	    CLI_CONF, backup_needed_command },
 	{ "backup verify", "FILE", "open a backup and prove everything that a restore would", verify_options, CLI_CONF,
 	    cmd_verify },
-	{ "backup restore", "FILE", "restore a backup into the key database", restore_options, CLI_CONF,
-	    backup_restore_command },
+	{ "backup restore", "FILE", "restore a backup into the key database", restore_options,
+	    CLI_CONF | CLI_CONF_SYSTEM, backup_restore_command },
 	{ NULL },
 };

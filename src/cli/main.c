@@ -131,7 +131,7 @@ static int load_conf(struct cli *c)
 	int rc;
 
 	c->conf_path = c->conf_path_made = conf_default_path(c->conf_path);
-	if (!(c->command->flags & CLI_CONF))
+	if (!(c->command->flags & CLI_CONF) || (c->command->flags & CLI_CONF_SYSTEM && cli_flag(c, "system")))
 		return KC_OK;
 	rc = conf_load(&c->conf, c->conf_path, 0, &p);
 	conf_list_fini(&p.warnings); /* `config check` and the daemon say them */

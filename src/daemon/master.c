@@ -158,6 +158,7 @@ int master_new(struct master **out, struct daemon *d)
 	    master_schedule_new(&(struct master_schedule_options){ .loop = d->loop, .look = on_look_due, .arg = m });
 	configure_schedule(m);
 	m->settle = loop_timer_new(d->loop, on_settle, m);
+	master_system_new(m);
 	rc = target_load_all(m);
 	if (rc == KC_OK)
 		rc = master_listen(m);
@@ -183,7 +184,7 @@ void master_free(struct master *m)
 	target_free_all(m);
 	offering_unref(m->out);
 	fence_free(m->fence);
-	offering_unref(m->system);
+	master_system_free(m);
 	fleet_free(m->fleet);
 	master_schedule_free(m->schedule);
 	watch_free(m->watch);

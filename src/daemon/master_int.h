@@ -81,7 +81,7 @@ struct master {
 	struct offering *wrapping; /* a job makes travel headers for it */
 	struct offering *system;   /* the newest system backup; NULL: none yet */
 	uint64_t system_began;	   /* monotonic: of the look at it */
-	uint64_t system_looked;	   /* monotonic; 0: not yet */
+	struct loop_timer *system_pause;
 	bool system_looking, system_again, system_making;
 	bool weak_said; /* that the password is too short for it */
 	struct log_rate knocks;
@@ -149,7 +149,9 @@ void master_run_completed(struct master *m);
 
 /* master_system.c */
 void master_system_start(struct master *m);
-/* Has anything changed that belongs into the system backup? Not `now`: it may have been looked at just before. */
+void master_system_new(struct master *m);
+void master_system_free(struct master *m);
+/* Has anything changed that belongs into the system backup? Not `now`: keys go first. */
 void master_system_look(struct master *m, bool now);
 /* A clone has one with this number, which this machine does not know to have given. */
 void master_system_overtaken(struct master *m, uint64_t generation);

@@ -19,8 +19,8 @@
 #include "daemon/password.h"
 #include "master_int.h"
 
-/* Looks at the key database may come fast; what belongs here changes rarely. */
-#define LOOK_PAUSE_MS 5000
+/* Keys go first: so long after a look at them the worker has nothing to do, and a password's header at hand. */
+#define PAUSE_MS 2000
 
 static void get_record(struct state_system *sys, const struct master *m)
 {
@@ -159,7 +159,6 @@ static void on_done(int rc, const json_t *result, void *arg)
 	struct master *m = arg;
 
 	m->system_looking = false;
-	m->system_looked = loop_now(m->d->loop);
 	if (rc == KC_OK)
 		warn_weak(m, result);
 	if (rc == KC_OK && !json_is_true(json_object_get(result, "unchanged")))
@@ -173,17 +172,11 @@ static void on_done(int rc, const json_t *result, void *arg)
 	master_settle_soon(m);
 }
 
-void master_system_look(struct master *m, bool now)
+static void look(struct master *m)
 {
 	struct state_system sys;
 	json_t *request;
 
-	if (m->system_looking) {
-		m->system_again = m->system_again || now;
-		return;
-	}
-	if (!now && m->system_looked != 0 && loop_now(m->d->loop) - m->system_looked < LOOK_PAUSE_MS)
-		return;
 	get_record(&sys, m);
 	request = json_pack("{s:s, s:s, s:o, s:s, s:I}", "verb", "system", "lineage", m->d->self.lineage, "ancestors",
 	    lineage_json(&m->d->ancestors), "host", m->d->host, "keys", (json_int_t)m->d->self.complete);
@@ -193,6 +186,34 @@ void master_system_look(struct master *m, bool now)
 	m->system_looking = true;
 	m->system_began = loop_now(m->d->loop);
 	jobs_add(m->d->jobs, request, NULL, on_ask, on_done, m);
+}
+
+static void on_pause_over(void *arg)
+{
+	master_system_look(arg, true);
+}
+
+void master_system_look(struct master *m, bool now)
+{
+	if (m->d->ending)
+		return;
+	if (m->system_looking)
+		m->system_again = m->system_again || now;
+	else if (now)
+		look(m);
+	else if (!loop_timer_is_set(m->system_pause))
+		loop_timer_set(m->system_pause, PAUSE_MS);
+}
+
+void master_system_new(struct master *m)
+{
+	m->system_pause = loop_timer_new(m->d->loop, on_pause_over, m);
+}
+
+void master_system_free(struct master *m)
+{
+	loop_timer_free(m->system_pause);
+	offering_unref(m->system);
 }
 
 void master_system_start(struct master *m)

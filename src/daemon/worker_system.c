@@ -50,7 +50,8 @@ static int make(json_t *result, struct worker *w, struct system_contents *c, con
 		.level = w->conf->compression_level,
 		.logn = w->conf->key_derivation_work,
 		.password = w->password,
-		.key = w->secrets.signing };
+		.key = w->secrets.signing,
+		.prepared = &w->prepared };
 	struct system_result r = { 0 };
 	int rc = reserve(c, w);
 
