@@ -169,4 +169,5 @@ fi
 say "never as an argument"
 expect 64 kc m config set backup.EncryptionPassword=secret-secret 2>err
 grep -q -- '--password-file' err || fail "it says: $(cat err)"
+kc m replicate-now >/dev/null
 finish

@@ -7,7 +7,7 @@ begin system-backup jq sqlite3
 
 systems()
 {
-	find "$1/backups" -name 'keyclone-system-*-system-*.tar.zst.age' -printf '%f\n' | sort
+	find "$1/backups" -name 'keyclone-system-*-system-*.tar.zst.age' -printf '%T@ %f\n' | sort -n | cut -d ' ' -f 2
 }
 
 newest()
