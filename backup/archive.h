@@ -2,13 +2,15 @@
 /*
  * archive: the tar inside a backup, and the digests over its members.
  *
- * Members are regular files only, in this order: manifest.json, then what it declares, then SHA256SUMS (one line
- * a member before it, as sha256sum(1) writes them, in the same order), then SHA256SUMS.sig. Headers are deterministic:
- * owner and group 0, the given time, POSIX ustar with pax headers only where ustar does not do.
+ * Members are regular files, and the directories of companions, in this order: manifest.json, then what it declares,
+ * then SHA256SUMS (one line a member before it, as sha256sum(1) writes them, in the same order), then SHA256SUMS.sig.
+ * Headers are deterministic: owner and group 0, the given time (those of companions have their own), POSIX ustar with
+ * pax headers only where ustar does not do. A directory has no line in SHA256SUMS.
  */
 #ifndef KC_BACKUP_ARCHIVE_H
 #define KC_BACKUP_ARCHIVE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -20,9 +22,9 @@
 #define ARCHIVE_FILES	     "files/" /* files/<name>/<basename> */
 #define ARCHIVE_SUMS	     "SHA256SUMS"
 #define ARCHIVE_SIG	     "SHA256SUMS.sig"
-#define ARCHIVE_MAX_MEMBERS  1024
+#define ARCHIVE_MAX_MEMBERS  9216
 #define ARCHIVE_NAME_LIMIT   1024
-#define ARCHIVE_MANIFEST_MAX (4u << 20) /* bytes */
+#define ARCHIVE_MANIFEST_MAX (8u << 20) /* bytes */
 #define ARCHIVE_SIG_MAX	     4096
 
 /* ---- writing ---- */
@@ -41,6 +43,17 @@ int archive_writer_add(struct archive_writer *w, const char *name, mode_t mode, 
 int archive_writer_add_fd(
     struct archive_writer *w, const char *name, mode_t mode, int fd, uint64_t size, uint8_t *sha256);
 
+/* The same for a companion's file or directory, with whose it was and since when. A directory: fd -1. */
+struct archive_meta {
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+	const char *user, *group; /* NULL: no name known */
+	int64_t mtime;
+};
+int archive_writer_add_companion(
+    struct archive_writer *w, const char *name, const struct archive_meta *m, int fd, uint64_t size);
+
 /* Makes the contents of SHA256SUMS.sig for the text of SHA256SUMS. */
 typedef int (*archive_sign_fn)(void *arg, struct buf *sig, const void *text, size_t n);
 /* Writes SHA256SUMS and SHA256SUMS.sig and the end of the tar. Nothing may follow but free. */
@@ -51,10 +64,12 @@ int archive_writer_finish(struct archive_writer *w, archive_sign_fn sign, void *
 /* Where tar bytes come from (pack_reader_next). */
 typedef int (*archive_next_fn)(void *arg, const uint8_t **data, size_t *n);
 
-/* A member that must come: exactly this name and size. */
+/* A member that must come: exactly this name, kind, size and, unless "", digest. */
 struct archive_member {
 	char *name;
 	uint64_t size;
+	bool directory;
+	char sha256[65];
 };
 
 /*
@@ -82,6 +97,8 @@ int archive_reader_next(struct archive_reader *r);
 const char *archive_reader_name(const struct archive_reader *r); /* of the present member, borrowed */
 uint64_t archive_reader_size(const struct archive_reader *r);
 mode_t archive_reader_mode(const struct archive_reader *r); /* permission bits */
+
+bool archive_reader_is_directory(const struct archive_reader *r); /* it has nothing to be read */
 
 /* The present member onto the end of `b` (its cap: KC_ELIMIT), or to a descriptor. */
 int archive_reader_load(struct archive_reader *r, struct buf *b);

@@ -17,12 +17,16 @@ struct archive_sums {
 	struct buf text;
 	char **names; /* of all members, to find one that comes twice */
 	size_t n_names;
-	bool sealed; /* members are no longer listed */
+	uint32_t *slots; /* a hash table of indices into names, plus one */
+	size_t n_slots;	 /* a power of two */
+	bool sealed;	 /* members are no longer listed */
 	gnutls_hash_hd_t hash;
 };
 
 void archive_sums_init(struct archive_sums *s);
 void archive_sums_fini(struct archive_sums *s);
+/* Checks the name of a member without a line in the list. */
+int archive_sums_name(struct archive_sums *s, const char *name);
 /* Checks the name (KC_EFORMAT, KC_EEXIST, KC_ELIMIT) and starts a digest. */
 int archive_sums_begin(struct archive_sums *s, const char *name);
 int archive_sums_update(struct archive_sums *s, const void *data, size_t n);

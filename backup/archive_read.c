@@ -13,6 +13,7 @@
 #include "backup/archive_internal.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/hex.h"
 #include "base/mem.h"
 
 #define SUMS_NAMES    2
@@ -32,6 +33,7 @@ struct archive_reader {
 	uint64_t size;
 	uint64_t offset; /* read of it */
 	mode_t mode;
+	bool directory;	      /* the present member is one */
 	bool open;	      /* not read to its end */
 	const uint8_t *piece; /* what the source gave last, and all together: to see what libarchive leaves */
 	size_t n_piece;
@@ -109,8 +111,8 @@ int archive_reader_expect(struct archive_reader *r, const struct archive_member 
 			   err_set(KC_ELIMIT, "%zu members (limit %d)", n, ARCHIVE_MAX_MEMBERS - SUMS_NAMES - 1);
 	r->expected = mem_xcalloc(n, sizeof(*members));
 	for (size_t i = 0; i < n; i++) {
+		r->expected[i] = members[i];
 		r->expected[i].name = mem_xstrdup(members[i].name);
-		r->expected[i].size = members[i].size;
 	}
 	r->n_expected = n;
 	return KC_OK;
@@ -118,24 +120,36 @@ int archive_reader_expect(struct archive_reader *r, const struct archive_member 
 
 /* ---- members ---- */
 
-/* The header of any member: a plain file with a safe name, nothing else. */
-static int check_entry(struct archive_reader *r, struct archive_entry *e)
+/* The header of any member: a plain file or a directory with a safe name, nothing else. */
+static int check_entry(struct archive_reader *r, struct archive_entry *e, const char *name)
 {
-	const char *name = archive_entry_pathname(e);
 	int rc;
 
-	if (name == NULL)
-		return err_set(KC_EDAMAGED, "a member without a name");
+	r->directory = archive_entry_filetype(e) == AE_IFDIR;
 	if ((rc = archive_name_check(name)) < 0)
 		return err_set(KC_EDAMAGED, "%s", err_text(rc));
-	if (archive_entry_filetype(e) != AE_IFREG || archive_entry_hardlink(e) != NULL ||
+	if ((archive_entry_filetype(e) != AE_IFREG && !r->directory) || archive_entry_hardlink(e) != NULL ||
 	    archive_entry_symlink(e) != NULL || archive_entry_sparse_count(e) > 0)
 		return err_set(KC_EDAMAGED, "member %s: not a plain file", name);
-	if (!archive_entry_size_is_set(e) || archive_entry_size(e) < 0)
+	if (r->directory && archive_entry_size(e) > 0)
+		return err_set(KC_EDAMAGED, "member %s: a directory with a size", name);
+	if (!r->directory && (!archive_entry_size_is_set(e) || archive_entry_size(e) < 0))
 		return err_set(KC_EDAMAGED, "member %s: without a size", name);
-	if ((rc = archive_sums_begin(&r->sums, name)) < 0)
+	rc = r->directory ? archive_sums_name(&r->sums, name) : archive_sums_begin(&r->sums, name);
+	if (rc < 0)
 		return err_set(rc == KC_EFAIL ? rc : KC_EDAMAGED, "%s", err_text(rc));
 	return KC_OK;
+}
+
+/* Its name, heap; the slash that tar writes behind a directory's is not part of it. */
+static char *name_of(struct archive_entry *e)
+{
+	const char *name = archive_entry_pathname(e);
+	size_t n = name != NULL ? strlen(name) : 0;
+
+	if (n > 1 && archive_entry_filetype(e) == AE_IFDIR && name[n - 1] == '/')
+		n--;
+	return mem_xstrndup(name != NULL ? name : "", n);
 }
 
 static int begin_member(struct archive_reader *r)
@@ -152,20 +166,20 @@ static int begin_member(struct archive_reader *r)
 		return r->status = err_set(KC_ETRUNCATED, "truncated: the tar ends before its last member");
 	if (res != ARCHIVE_OK)
 		return tar_failed(r);
-	if ((rc = check_entry(r, e)) < 0)
-		return r->status = rc;
 	free(r->name);
-	r->name = mem_xstrdup(archive_entry_pathname(e));
-	r->size = (uint64_t)archive_entry_size(e);
+	r->name = name_of(e);
+	if ((rc = check_entry(r, e, r->name)) < 0)
+		return r->status = rc;
+	r->size = r->directory ? 0 : (uint64_t)archive_entry_size(e);
 	r->mode = archive_entry_perm(e) & 07777;
 	r->offset = 0;
-	r->open = true;
+	r->open = !r->directory;
 	r->position++;
 	return KC_OK;
 }
 
 /* The next member must be this one. exact: of this size, else at most. */
-static int begin_expected(struct archive_reader *r, const char *name, uint64_t size, bool exact)
+static int begin_expected(struct archive_reader *r, const char *name, uint64_t size, bool exact, bool directory)
 {
 	int rc = begin_member(r);
 
@@ -173,6 +187,9 @@ static int begin_expected(struct archive_reader *r, const char *name, uint64_t s
 		return rc;
 	if (strcmp(r->name, name) != 0)
 		return r->status = err_set(KC_EDAMAGED, "member %s where %s is expected", r->name, name);
+	if (r->directory != directory)
+		return r->status = err_set(
+			   KC_EDAMAGED, "member %s: %s", name, directory ? "not a directory" : "not a plain file");
 	if (exact ? r->size != size : r->size > size)
 		return r->status = err_set(KC_EDAMAGED, "member %s: %llu bytes where %s%llu are expected", name,
 			   (unsigned long long)r->size, exact ? "" : "at most ", (unsigned long long)size);
@@ -188,11 +205,11 @@ int archive_reader_next(struct archive_reader *r)
 	if (r->open)
 		return r->status = err_set(KC_EUSAGE, "member %s was not read to its end", r->name);
 	if (r->position == 0)
-		return begin_expected(r, ARCHIVE_MANIFEST, ARCHIVE_MANIFEST_MAX, false);
+		return begin_expected(r, ARCHIVE_MANIFEST, ARCHIVE_MANIFEST_MAX, false, false);
 	if (r->position > r->n_expected)
 		return err_set(KC_EUSAGE, "no more members are declared");
 	m = &r->expected[r->position - 1];
-	return begin_expected(r, m->name, m->size, true);
+	return begin_expected(r, m->name, m->size, true, m->directory);
 }
 
 const char *archive_reader_name(const struct archive_reader *r)
@@ -205,9 +222,31 @@ uint64_t archive_reader_size(const struct archive_reader *r)
 	return r->size;
 }
 
+bool archive_reader_is_directory(const struct archive_reader *r)
+{
+	return r->directory;
+}
+
 mode_t archive_reader_mode(const struct archive_reader *r)
 {
 	return r->mode;
+}
+
+/* Is it what the manifest says of it? */
+static int end_sums(struct archive_reader *r)
+{
+	const struct archive_member *m =
+	    r->position >= 2 && r->position - 2 < r->n_expected ? &r->expected[r->position - 2] : NULL;
+	uint8_t digest[SHA256_SIZE] = { 0 };
+	char hex[2 * SHA256_SIZE + 1];
+	int rc = archive_sums_end(&r->sums, digest);
+
+	if (rc < 0 || m == NULL || m->sha256[0] == '\0')
+		return rc;
+	hex_encode(hex, digest, sizeof(digest));
+	if (strcmp(hex, m->sha256) != 0)
+		return err_set(KC_EDAMAGED, "member %s: not what the manifest says of it", m->name);
+	return KC_OK;
 }
 
 static int end_member(struct archive_reader *r)
@@ -216,7 +255,7 @@ static int end_member(struct archive_reader *r)
 	if (r->offset != r->size)
 		return r->status = err_set(KC_EDAMAGED, "member %s: %llu bytes where its header says %llu", r->name,
 			   (unsigned long long)r->offset, (unsigned long long)r->size);
-	return r->status = archive_sums_end(&r->sums, NULL);
+	return r->status = end_sums(r);
 }
 
 static int next_piece(struct archive_reader *r, const void **data, size_t *n)
@@ -281,7 +320,7 @@ int archive_reader_skip(struct archive_reader *r)
 
 static int load_last(struct archive_reader *r, const char *name, uint64_t limit, struct buf *b)
 {
-	int rc = begin_expected(r, name, limit, false);
+	int rc = begin_expected(r, name, limit, false, false);
 
 	return rc < 0 ? rc : archive_reader_load(r, b);
 }

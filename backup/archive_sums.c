@@ -75,23 +75,70 @@ void archive_sums_fini(struct archive_sums *s)
 	for (size_t i = 0; i < s->n_names; i++)
 		free(s->names[i]);
 	free(s->names);
+	free(s->slots);
 	buf_fini(&s->text);
 }
 
-int archive_sums_begin(struct archive_sums *s, const char *name)
+static size_t hash_of(const char *name)
 {
+	uint64_t h = 0xcbf29ce484222325u;
+
+	while (*name != '\0')
+		h = (h ^ (unsigned char)*name++) * 0x100000001b3u;
+	return (size_t)(h ^ h >> 32);
+}
+
+/* Where the name is, or would be. */
+static uint32_t *slot_of(struct archive_sums *s, const char *name)
+{
+	size_t i = hash_of(name);
+
+	for (;; i++) {
+		uint32_t *slot = &s->slots[i & (s->n_slots - 1)];
+
+		if (*slot == 0 || strcmp(s->names[*slot - 1], name) == 0)
+			return slot;
+	}
+}
+
+static void grow(struct archive_sums *s)
+{
+	if (s->n_slots > 2 * s->n_names)
+		return;
+	s->n_slots = s->n_slots > 0 ? 2 * s->n_slots : 64;
+	free(s->slots);
+	s->slots = mem_xcalloc(s->n_slots, sizeof(*s->slots));
+	for (size_t i = 0; i < s->n_names; i++)
+		*slot_of(s, s->names[i]) = (uint32_t)i + 1;
+}
+
+int archive_sums_name(struct archive_sums *s, const char *name)
+{
+	uint32_t *slot;
 	int rc = archive_name_check(name);
 
 	if (rc < 0)
 		return rc;
 	if (s->n_names == ARCHIVE_MAX_MEMBERS)
 		return err_set(KC_ELIMIT, "more than %d members", ARCHIVE_MAX_MEMBERS);
-	for (size_t i = 0; i < s->n_names; i++)
-		if (strcmp(s->names[i], name) == 0)
-			return err_set(KC_EEXIST, "member %s: comes twice", name);
-	s->names = mem_xrealloc(s->names, (s->n_names + 1) * sizeof(*s->names));
+	grow(s);
+	slot = slot_of(s, name);
+	if (*slot != 0)
+		return err_set(KC_EEXIST, "member %s: comes twice", name);
+	if ((s->n_names & (s->n_names - 1)) == 0)
+		s->names = mem_xrealloc(s->names, (s->n_names > 0 ? 2 * s->n_names : 1) * sizeof(*s->names));
 	s->names[s->n_names++] = mem_xstrdup(name);
+	*slot = (uint32_t)s->n_names;
 	drop_hash(s);
+	return KC_OK;
+}
+
+int archive_sums_begin(struct archive_sums *s, const char *name)
+{
+	int rc = archive_sums_name(s, name);
+
+	if (rc < 0)
+		return rc;
 	if (!s->sealed && gnutls_hash_init(&s->hash, GNUTLS_DIG_SHA256) < 0)
 		return err_set(KC_EFAIL, "no SHA-256");
 	return KC_OK;

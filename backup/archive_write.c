@@ -90,22 +90,36 @@ static bool is_ascii(const char *s)
 	return *s == '\0';
 }
 
-static int begin_member(struct archive_writer *w, const char *name, mode_t mode, uint64_t size)
+static int begin_entry(
+    struct archive_writer *w, const char *name, const struct archive_meta *m, uint64_t size, bool directory)
 {
-	int res, rc = archive_sums_begin(&w->sums, name);
+	int res, rc = directory ? archive_sums_name(&w->sums, name) : archive_sums_begin(&w->sums, name);
 
 	if (rc < 0)
 		return w->status = rc;
 	archive_entry_clear(w->entry);
 	archive_entry_set_pathname(w->entry, name);
-	archive_entry_set_filetype(w->entry, AE_IFREG);
-	archive_entry_set_perm(w->entry, mode & 07777);
+	archive_entry_set_filetype(w->entry, directory ? AE_IFDIR : AE_IFREG);
+	archive_entry_set_perm(w->entry, m->mode & 07777);
 	archive_entry_set_size(w->entry, (la_int64_t)size);
-	archive_entry_set_mtime(w->entry, w->mtime, 0);
+	archive_entry_set_mtime(w->entry, m->mtime, 0);
+	archive_entry_set_uid(w->entry, m->uid);
+	archive_entry_set_gid(w->entry, m->gid);
+	if (m->user != NULL && is_ascii(m->user))
+		archive_entry_set_uname(w->entry, m->user);
+	if (m->group != NULL && is_ascii(m->group))
+		archive_entry_set_gname(w->entry, m->group);
 	res = archive_write_header(w->tar, w->entry);
 	/* A name beyond ASCII is written as it is, with a pax header that says so; where the locale is not UTF-8
 	 * (we set none) libarchive warns of that. */
 	return res == ARCHIVE_OK || (res == ARCHIVE_WARN && !is_ascii(name)) ? KC_OK : tar_failed(w, name);
+}
+
+static int begin_member(struct archive_writer *w, const char *name, mode_t mode, uint64_t size)
+{
+	const struct archive_meta m = { .mode = mode, .mtime = w->mtime };
+
+	return begin_entry(w, name, &m, size, false);
 }
 
 static int put(struct archive_writer *w, const char *name, const void *data, size_t n)
@@ -168,6 +182,23 @@ int archive_writer_add_fd(
 	if ((rc = begin_member(w, name, mode, size)) < 0 || (rc = copy_fd(w, name, fd, size)) < 0)
 		return rc;
 	return end_member(w, name, sha256);
+}
+
+int archive_writer_add_companion(
+    struct archive_writer *w, const char *name, const struct archive_meta *m, int fd, uint64_t size)
+{
+	int rc;
+
+	if (w->status < 0)
+		return w->status;
+	if (size > INT64_MAX)
+		return w->status = err_set(KC_ELIMIT, "%s: too large", name);
+	rc = begin_entry(w, name, m, size, fd < 0);
+	if (rc == KC_OK && fd < 0)
+		return archive_write_finish_entry(w->tar) == ARCHIVE_OK ? KC_OK : tar_failed(w, name);
+	if (rc == KC_OK)
+		rc = copy_fd(w, name, fd, size);
+	return rc < 0 ? rc : end_member(w, name, NULL);
 }
 
 /* The last two members are not in the list that they are about. */

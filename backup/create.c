@@ -130,11 +130,13 @@ static int take(struct creation *c)
 	c->result.rows = c->digest.rows;
 	memcpy(c->result.content, c->digest.content, sizeof(c->result.content));
 	memcpy(c->result.schema, c->digest.schema, sizeof(c->result.schema));
+	rc = create_copy_files(c, on_alive);
 	c->result.unchanged = o->unless_content != NULL && o->unless_schema != NULL &&
 			      strcmp(o->unless_content, c->digest.content) == 0 &&
-			      strcmp(o->unless_schema, c->digest.schema) == 0;
-	if (c->result.unchanged)
-		return KC_OK;
+			      strcmp(o->unless_schema, c->digest.schema) == 0 &&
+			      strcmp(o->unless_files != NULL ? o->unless_files : "", c->result.files) == 0;
+	if (rc < 0 || c->result.unchanged)
+		return rc;
 	return create_compare(c, on_alive);
 }
 
@@ -183,7 +185,7 @@ static void choose_name(struct creation *c)
 static int check_room(const struct creation *c)
 {
 	char *dir = file_dirname(c->result.path);
-	int rc = file_need_space(dir, c->snap.info.size + ROOM_FOR_REST, "a backup");
+	int rc = file_need_space(dir, c->snap.info.size + create_files_size(c) + ROOM_FOR_REST, "a backup");
 
 	free(dir);
 	return rc;
@@ -286,13 +288,14 @@ static void creation_fini(struct creation *c)
 	free(c->part);
 	create_prepared_free(c->prepared);
 	buf_fini(&c->master_key);
+	create_forget_files(c);
 	source_digest_fini(&c->digest);
 	snapshot_remove(&c->snap);
 }
 
 int backup_create(struct create_result *result, const struct create_options *o)
 {
-	struct creation c = { .o = o, .fd = -1, .snap = SNAPSHOT_EMPTY };
+	struct creation c = { .o = o, .fd = -1, .snap = SNAPSHOT_EMPTY, .copies = STAGING_EMPTY };
 	int rc = KC_OK;
 
 	clock_lap(&c.clock);

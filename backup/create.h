@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * create: a full backup: snapshot → digest → tar → zstd → age → `<name>.part`, which grows and then gets its name.
+ * create: a full backup: snapshot → digest → companions → tar → zstd → age → `<name>.part`, which grows and then gets
+ * its name.
  *
  * scrypt runs in a thread beside the pipeline (or ran before, see backup_prepare); so does quick_check. A backup that
  * fails leaves nothing behind. Blocking; memory is bounded and does not depend on the database's size.
@@ -13,6 +14,7 @@
 #include <stdint.h>
 
 #include "backup/age.h"
+#include "backup/companions.h"
 #include "backup/deleted.h"
 #include "backup/source.h"
 #include "backup/store.h"
@@ -63,8 +65,14 @@ struct create_options {
 	    *prepared; /* of the same password; NULL: none. Taken, and set to NULL, if it was used */
 	const struct sign_key *key;
 	const char *master_key_file; /* companion file MasterKeyFile, NULL: none */
-	/* Make nothing if the database has these digests (both given): result->unchanged. */
-	const char *unless_content, *unless_schema;
+	/* What replication.File.NAME names: copied into the staging folder beside the database after its snapshot, so
+	 * that what the database speaks of is in them. A missing one is KC_ENOENT; with `safety` it is left out, as are
+	 * links. */
+	struct companion_paths companions;
+	bool safety;
+	/* Make nothing if the database has these digests and the companions this text (all given): result->unchanged.
+	 * unless_files NULL: as "". */
+	const char *unless_content, *unless_schema, *unless_files;
 	/* The snapshot is kept as the base (base.h) of its generation. It is first compared with the base of the newest
 	 * generation, 0: there is none, whose content is `base_digest` (NULL: that was looked at before). If more than
 	 * `max_delete_percent` (0: any number may) of a table's rows are gone nothing is made: result->held; likewise
@@ -97,7 +105,10 @@ struct create_result {
 	char schema[SOURCE_DIGEST_LEN + 1];
 	uint64_t rows;
 	uint64_t database_size;
-	uint64_t version;    /* source_version() of the snapshot */
+	uint64_t version;	     /* source_version() of the snapshot */
+	char files[COMPANIONS_TEXT]; /* digests of the companions */
+	char files_stamp[TREE_DIGEST_LEN +
+			 1]; /* companions_stamp() of the same; "" where it is too young to be relied on */
 	struct age_key *key; /* file key, for backup_wrap */
 	int64_t time;	     /* in name and manifest */
 	unsigned snapshot_ms, digest_ms, write_ms, finish_ms;

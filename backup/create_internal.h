@@ -8,6 +8,7 @@
 #include "backup/create.h"
 #include "backup/seal.h"
 #include "backup/snapshot.h"
+#include "backup/staging.h"
 #include "base/buf.h"
 
 struct create_prepared {
@@ -32,6 +33,9 @@ struct creation {
 	struct source_digest digest;
 	struct check_thread check;
 	struct buf master_key; /* contents of the companion file */
+	struct tree *trees;    /* the other companions, copied into `copies` */
+	size_t n_trees;
+	struct staging copies;
 	struct seal *seal;
 	char *part;
 	int fd;
@@ -50,5 +54,11 @@ int create_sign(struct creation *c);
 int create_compare(struct creation *c, int (*alive)(void *arg));
 /* A backup of this generation has what the snapshot has: told to the caller, and the snapshot becomes the base. */
 void create_made(struct creation *c, uint64_t generation);
+/* create_files.c: companions as they are at one instant: copied, their digests in the result; into the manifest (which
+ * takes the lists, and gives them back); their members; gone. */
+int create_copy_files(struct creation *c, int (*alive)(void *arg));
+uint64_t create_files_size(const struct creation *c);
+int create_write_files(struct creation *c);
+void create_forget_files(struct creation *c);
 
 #endif

@@ -54,7 +54,11 @@ static int build_manifest(struct buf *json, const struct creation *c)
 	if (o->master_key_file != NULL)
 		manifest_add_companion(
 		    &m, IMAGE_MASTER_KEY_FILE, file_basename(o->master_key_file), buf_len(&c->master_key), 0600);
+	m.trees = c->trees;
+	m.n_trees = c->n_trees;
 	rc = manifest_build(json, &m);
+	m.trees = NULL; /* they stay ours */
+	m.n_trees = 0;
 	manifest_fini(&m);
 	return rc;
 }
@@ -126,6 +130,8 @@ int create_write(struct creation *c, int (*report)(struct creation *c, enum crea
 		    seal_archive(c->seal), ARCHIVE_DATABASE, 0600, c->snap_fd, c->snap.info.size, NULL);
 	if (rc == KC_OK && c->o->master_key_file != NULL)
 		rc = add_companion(c);
+	if (rc == KC_OK)
+		rc = create_write_files(c);
 	if (c->snap_fd >= 0)
 		close(c->snap_fd);
 	c->snap_fd = -1;

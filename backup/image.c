@@ -110,6 +110,8 @@ static int judge_manifest(const struct opening *op)
 	}
 	for (i = 0; i < m->n_companions; i++)
 		need += m->companions[i].size;
+	for (i = 0; i < m->n_trees; i++)
+		need += m->trees[i].size + 4096 * m->trees[i].n;
 	what = mem_xasprintf("unpacking %s", o->file);
 	rc = file_need_space(o->staging, need, what);
 	free(what);
@@ -154,6 +156,24 @@ static int save(const struct opening *op, struct archive_reader *r, const char *
 	return rc;
 }
 
+/* Directories are nothing but their place in the list. */
+static int unpack_tree(const struct opening *op, struct archive_reader *r, size_t tree)
+{
+	const struct tree *t = &op->img->manifest.trees[tree];
+	char *path = mem_xasprintf("%s/tree-%zu", op->img->staging.dir, tree);
+	int rc = file_make_dirs(path);
+
+	free(path);
+	if (rc == KC_OK && t->kind == TREE_KIND_DIR)
+		rc = named(op, archive_reader_next(r));
+	for (size_t i = 0; rc == KC_OK && i < t->n; i++) {
+		path = image_tree_file(op->img, tree, i);
+		rc = t->entries[i].type == TREE_DIR ? named(op, archive_reader_next(r)) : save(op, r, path);
+		free(path);
+	}
+	return rc;
+}
+
 static int unpack(struct opening *op, struct archive_reader *r)
 {
 	struct image *img = op->img;
@@ -170,6 +190,8 @@ static int unpack(struct opening *op, struct archive_reader *r)
 		img->companions[i] = mem_xasprintf("%s/file-%zu", img->staging.dir, i);
 		rc = save(op, r, img->companions[i]);
 	}
+	for (i = 0; rc == KC_OK && i < img->manifest.n_trees; i++)
+		rc = unpack_tree(op, r, i);
 	if (rc < 0)
 		return rc;
 	return named(op, archive_reader_finish(r, verify_pins, (void *)op->o->pins));
@@ -266,6 +288,11 @@ const char *image_companion(const struct image *img, const char *name)
 		if (strcmp(img->manifest.companions[i].name, name) == 0)
 			return img->companions[i];
 	return NULL;
+}
+
+char *image_tree_file(const struct image *img, size_t tree, size_t entry)
+{
+	return mem_xasprintf("%s/tree-%zu/%zu", img->staging.dir, tree, entry);
 }
 
 int image_recount(struct image *img)

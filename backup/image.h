@@ -51,6 +51,8 @@ void image_close(struct image *img); /* removes the unpacked files; NULL is a no
 const struct manifest *image_manifest(const struct image *img);
 const char *image_database(const struct image *img);			/* path of keydb.sqlite */
 const char *image_companion(const struct image *img, const char *name); /* path, NULL: the backup has none */
+/* A file of the manifest's tree `tree`, as it was unpacked; heap. */
+char *image_tree_file(const struct image *img, size_t tree, size_t entry);
 /* Recounts the digest and compares it with the manifest: KC_EDAMAGED. */
 int image_recount(struct image *img);
 

@@ -33,6 +33,9 @@ void manifest_fini(struct manifest *m)
 	free(m->tables);
 	free(m->sequences);
 	free(m->companions);
+	for (size_t i = 0; i < m->n_trees; i++)
+		tree_fini(&m->trees[i]);
+	free(m->trees);
 	manifest_init(m);
 }
 
@@ -60,22 +63,54 @@ void manifest_add_companion(struct manifest *m, const char *name, const char *fi
 	};
 }
 
+void manifest_add_tree(struct manifest *m, struct tree *t)
+{
+	m->trees = mem_xrealloc(m->trees, (m->n_trees + 1) * sizeof(*m->trees));
+	m->trees[m->n_trees++] = *t;
+	tree_init(t, "");
+}
+
 char *manifest_companion_member(const struct manifest_companion *c)
 {
 	return mem_xasprintf(ARCHIVE_FILES "%s/%s", c->name, c->file);
 }
 
+static void add_member(struct archive_member *members, size_t *n, char *name, uint64_t size)
+{
+	members[*n].name = name;
+	members[(*n)++].size = size;
+}
+
+/* A directory's root comes first. */
+static void add_tree_members(struct archive_member *members, size_t *n, const struct tree *t)
+{
+	if (t->kind == TREE_KIND_DIR) {
+		members[*n].directory = true;
+		add_member(members, n, tree_member(t, NULL), 0);
+	}
+	for (size_t i = 0; i < t->n; i++) {
+		const struct tree_entry *e = &t->entries[i];
+
+		members[*n].directory = e->type == TREE_DIR;
+		memcpy(members[*n].sha256, e->sha256, sizeof(e->sha256));
+		add_member(members, n, tree_member(t, e), e->size);
+	}
+}
+
 struct archive_member *manifest_members(const struct manifest *m, size_t *n)
 {
-	struct archive_member *members = mem_xcalloc(m->n_companions + 1, sizeof(*members));
+	struct archive_member *members;
+	size_t count = 1 + m->n_companions;
 
-	members[0].name = mem_xstrdup(ARCHIVE_DATABASE);
-	members[0].size = m->db.size;
-	for (size_t i = 0; i < m->n_companions; i++) {
-		members[i + 1].name = manifest_companion_member(&m->companions[i]);
-		members[i + 1].size = m->companions[i].size;
-	}
-	*n = m->n_companions + 1;
+	for (size_t i = 0; i < m->n_trees; i++)
+		count += 1 + m->trees[i].n;
+	members = mem_xcalloc(count, sizeof(*members));
+	*n = 0;
+	add_member(members, n, mem_xstrdup(ARCHIVE_DATABASE), m->db.size);
+	for (size_t i = 0; i < m->n_companions; i++)
+		add_member(members, n, manifest_companion_member(&m->companions[i]), m->companions[i].size);
+	for (size_t i = 0; i < m->n_trees; i++)
+		add_tree_members(members, n, &m->trees[i]);
 	return members;
 }
 
@@ -203,20 +238,12 @@ static int check_sequences(const struct manifest *m)
 	return KC_OK;
 }
 
-static bool is_logical_name(const char *s)
-{
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
-	size_t n = strlen(s);
-
-	return n >= 1 && n <= 64 && strspn(s, letters) == n && strcspn(s, "0123456789_-") > 0;
-}
-
 static int check_companion(const struct manifest_companion *c)
 {
 	char *member;
 	int rc;
 
-	if (!is_logical_name(c->name))
+	if (!tree_name_ok(c->name))
 		return wrong("companions", "a name that is no logical name");
 	if (strchr(c->file, '/') != NULL)
 		return wrong("companions", "a file with a slash");
@@ -239,10 +266,31 @@ static int check_companions(const struct manifest *m)
 	for (size_t i = 0; i < m->n_companions; i++)
 		if ((rc = check_companion(&m->companions[i])) < 0)
 			return rc;
-	names = mem_xcalloc(m->n_companions, sizeof(*names));
+	names = mem_xcalloc(m->n_companions + m->n_trees, sizeof(*names));
 	for (size_t i = 0; i < m->n_companions; i++)
 		names[i] = m->companions[i].name;
-	return check_unique(names, m->n_companions, "companions");
+	for (size_t i = 0; i < m->n_trees; i++)
+		names[m->n_companions + i] = m->trees[i].name;
+	return check_unique(names, m->n_companions + m->n_trees, "companions");
+}
+
+static int check_trees(const struct manifest *m)
+{
+	size_t entries = 0;
+	int rc = KC_OK;
+
+	if (m->n_trees > MANIFEST_MAX_TREES)
+		return err_set(KC_ELIMIT, "manifest: trees: %zu (limit %d)", m->n_trees, MANIFEST_MAX_TREES);
+	for (size_t i = 0; rc == KC_OK && i < m->n_trees; i++) {
+		entries += m->trees[i].n;
+		if (i > 0 && strcmp(m->trees[i - 1].name, m->trees[i].name) >= 0)
+			return wrong("trees", "not sorted by name");
+		rc = tree_check(&m->trees[i]);
+	}
+	if (rc == KC_OK && entries > TREE_ENTRIES_MAX)
+		rc = err_set(
+		    KC_ELIMIT, "manifest: trees: %zu files and directories (limit %d)", entries, TREE_ENTRIES_MAX);
+	return rc;
 }
 
 int manifest_check(const struct manifest *m)
@@ -250,7 +298,7 @@ int manifest_check(const struct manifest *m)
 	int rc;
 
 	if ((rc = check_identity(m)) < 0 || (rc = check_database(&m->db)) < 0 || (rc = check_tables(m)) < 0 ||
-	    (rc = check_sequences(m)) < 0)
+	    (rc = check_sequences(m)) < 0 || (rc = check_trees(m)) < 0)
 		return rc;
 	return check_companions(m);
 }
@@ -318,6 +366,18 @@ static json_t *build_companions(const struct manifest *m)
 	return list;
 }
 
+static json_t *build_trees(const struct manifest *m)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < m->n_trees; i++)
+		if (json_array_append_new(list, tree_json(&m->trees[i])) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	return list;
+}
+
 /* json_pack takes the references that are given as 'o', also when it fails. */
 static json_t *build(const struct manifest *m)
 {
@@ -325,12 +385,13 @@ static json_t *build(const struct manifest *m)
 	char when[CLOCK_UTC_SIZE];
 
 	clock_utc(when, m->time);
-	return json_pack("{s:i, s:s, s:o, s:I, s:o, s:I, s:I, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "format",
-	    MANIFEST_FORMAT, "lineage", m->lineage, "parent", text_or_null(a->count > 0 ? a->of[0].lineage : ""),
-	    "fork", (json_int_t)(a->count > 0 ? a->of[0].fork : 0), "ancestors", lineage_json(a), "generation",
-	    (json_int_t)m->generation, "base", (json_int_t)m->base, "kind", MANIFEST_KIND, "time", when, "host",
-	    m->host, "product", m->product, "database", build_database(&m->db), "tables", build_tables(m), "sequences",
-	    build_sequences(m), "companions", build_companions(m));
+	return json_pack("{s:i, s:s, s:o, s:I, s:o, s:I, s:I, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o*}", "format",
+	    m->n_trees > 0 ? MANIFEST_FORMAT : 1, "lineage", m->lineage, "parent",
+	    text_or_null(a->count > 0 ? a->of[0].lineage : ""), "fork", (json_int_t)(a->count > 0 ? a->of[0].fork : 0),
+	    "ancestors", lineage_json(a), "generation", (json_int_t)m->generation, "base", (json_int_t)m->base, "kind",
+	    MANIFEST_KIND, "time", when, "host", m->host, "product", m->product, "database", build_database(&m->db),
+	    "tables", build_tables(m), "sequences", build_sequences(m), "companions", build_companions(m), "trees",
+	    m->n_trees > 0 ? build_trees(m) : NULL);
 }
 
 static int dump_to_buf(const char *data, size_t n, void *arg)

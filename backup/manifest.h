@@ -13,14 +13,16 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "backup/tree.h"
 #include "base/buf.h"
 #include "base/lineage.h"
 
-#define MANIFEST_FORMAT	       1
+#define MANIFEST_FORMAT	       2  /* the highest that is read; 1 is written where there are no trees */
 #define MANIFEST_LINEAGE_LEN   32 /* hex digits */
 #define MANIFEST_DIGEST_LEN    64
 #define MANIFEST_MAX_TABLES    4096
 #define MANIFEST_MAX_COMPANION 256
+#define MANIFEST_MAX_TREES     32
 
 /* Rows of one table of the snapshot; the changes are those since the base, 0 where there is none. */
 struct manifest_table {
@@ -76,6 +78,8 @@ struct manifest {
 	size_t n_sequences;
 	struct manifest_companion *companions;
 	size_t n_companions;
+	struct tree *trees; /* what replication.File.NAME names, sorted by name */
+	size_t n_trees;
 };
 
 void manifest_init(struct manifest *m);
@@ -85,6 +89,9 @@ void manifest_fini(struct manifest *m); /* frees; the struct may be initialised 
 struct manifest_table *manifest_add_table(struct manifest *m, const char *name, uint64_t rows);
 void manifest_add_sequence(struct manifest *m, const char *table, int64_t value);
 void manifest_add_companion(struct manifest *m, const char *name, const char *file, uint64_t size, mode_t mode);
+
+/* Takes it: *t is empty afterwards. */
+void manifest_add_tree(struct manifest *m, struct tree *t);
 
 /* Appends the JSON text. Checks the same bounds as the parser, so that nothing is written that cannot be read:
  * KC_EFORMAT, KC_ELIMIT. */

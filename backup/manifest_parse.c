@@ -191,6 +191,24 @@ static void parse_lists(struct manifest *m, struct cursor root)
 	}
 }
 
+static void parse_trees(struct manifest *m, struct cursor root)
+{
+	size_t n, entries = 0;
+	json_t *list = get_list(root, "trees", MANIFEST_MAX_TREES, &n);
+
+	for (size_t i = 0; i < n && *root.status == KC_OK; i++) {
+		struct tree t;
+
+		*root.status = tree_from_json(&t, json_array_get(list, i));
+		if (*root.status < 0)
+			return;
+		manifest_add_tree(m, &t);
+		entries += m->trees[i].n;
+		if (entries > TREE_ENTRIES_MAX)
+			wrong(root, "trees", "too many files and directories");
+	}
+}
+
 /* The list came later than parent and fork: without it they are all there is, and else its first entry. */
 static void parse_ancestry(struct lineage_list *list, struct cursor c)
 {
@@ -231,8 +249,8 @@ static void parse_root(struct manifest *m, struct cursor c)
 {
 	int64_t format = get_int(c, "format", 1, INT32_MAX);
 
-	if (*c.status == KC_OK && format != MANIFEST_FORMAT)
-		*c.status = err_set(KC_EFORMAT, "manifest: format version %lld, this version knows %d",
+	if (*c.status == KC_OK && format > MANIFEST_FORMAT)
+		*c.status = err_set(KC_EFORMAT, "manifest: format version %lld, this version knows up to %d",
 		    (long long)format, MANIFEST_FORMAT);
 	if (*c.status < 0)
 		return;
@@ -240,6 +258,8 @@ static void parse_root(struct manifest *m, struct cursor c)
 	parse_database(&m->db, c);
 	if (*c.status == KC_OK)
 		parse_lists(m, c);
+	if (*c.status == KC_OK && format >= 2)
+		parse_trees(m, c);
 }
 
 int manifest_parse(struct manifest *m, const void *json, size_t n)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "backup/apply.h"
+#include "backup/restore_files.h"
 #include "backup/staging.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -34,6 +35,9 @@ struct restoring {
 	const struct manifest *m;
 	const char *applied; /* o->applied, where the backup goes on from it */
 	struct apply *a;
+	struct restore_files *files;
+	bool db_same;	 /* the database is the backup's already */
+	bool files_same; /* so are the companions */
 	enum restore_phase phase;
 	char now[SOURCE_DIGEST_LEN + 1];    /* digest of the live database */
 	char intent[SOURCE_DIGEST_LEN + 1]; /* the one of the intent */
@@ -119,6 +123,23 @@ static int judge_lineage(struct restoring *x)
 	}
 }
 
+static int open_files(struct restoring *x)
+{
+	const struct restore_options *o = x->o;
+	struct restore_files_options fo = { .paths = o->companions,
+		.beside = o->files_beside,
+		.applied = x->applied != NULL ? o->files_applied : NULL,
+		.keydb_path = source_path(o->live),
+		.alive = on_alive,
+		.arg = x };
+	int rc = restore_files_new(&x->files, x->img, &fo);
+
+	if (rc < 0)
+		return err_prefix(rc, "%s", o->image.file);
+	memcpy(x->r->files, restore_files_text(x->files), sizeof(x->r->files));
+	return KC_OK;
+}
+
 static int open_image(struct restoring *x)
 {
 	struct image_options io = x->o->image;
@@ -147,6 +168,8 @@ static int open_image(struct restoring *x)
 	rc = judge_lineage(x);
 	if (rc == KC_OK)
 		rc = check_companions(x);
+	if (rc == KC_OK)
+		rc = open_files(x);
 	return rc < 0 ? rc : report(x, RESTORE_CHECKED, 100);
 }
 
@@ -217,6 +240,34 @@ static int judge(struct restoring *x, enum verdict *verdict)
 	return rc;
 }
 
+/* Companions follow the same rule. */
+static int judge_files(struct restoring *x, enum verdict *verdict)
+{
+	bool diverged;
+	int rc;
+
+	if (*verdict != DIVERGED)
+		diverged_list_fini(&x->r->diverged);
+	rc = restore_files_judge(x->files, &x->files_same, &diverged, &x->r->diverged);
+	x->r->take_over = restore_files_take_over(x->files);
+	if (rc == KC_OK && diverged)
+		*verdict = DIVERGED;
+	return rc;
+}
+
+static int judge_all(struct restoring *x, enum verdict *verdict)
+{
+	int rc = judge(x, verdict);
+
+	if (rc < 0)
+		return rc;
+	x->db_same = *verdict == SAME;
+	rc = judge_files(x, verdict);
+	if (rc == KC_OK && *verdict == SAME && !x->files_same)
+		*verdict = MAY;
+	return rc;
+}
+
 static int refuse(const struct restoring *x)
 {
 	const struct diverged_list *l = &x->r->diverged;
@@ -234,7 +285,7 @@ static int refuse(const struct restoring *x)
 static int intend(struct restoring *x)
 {
 	struct restore_intent i = { x->m->lineage, &x->m->ancestors, x->m->generation, x->now, x->m->db.content_digest,
-		x->m->db.schema_digest };
+		x->m->db.schema_digest, x->r->files };
 	int rc = KC_OK;
 
 	if (x->intended && strcmp(x->intent, x->now) == 0)
@@ -248,14 +299,29 @@ static int intend(struct restoring *x)
 	return report(x, RESTORE_INTENT, 100);
 }
 
-/* One look and one try to find the same under the lock. *locked: it was, and the lock is held. */
+/* Is the database still what was judged, now that nobody else can write? */
+static int lock_database(struct restoring *x, bool *locked)
+{
+	int rc = apply_prepare(x->a);
+
+	if (rc == KC_OK)
+		rc = report(x, RESTORE_LOCK, 0);
+	if (rc == KC_OK)
+		rc = apply_lock(x->a, x->o->lock_ms);
+	if (rc == KC_OK)
+		rc = apply_unmoved(locked, x->a);
+	return rc;
+}
+
+/* One look and one try to find the same under the lock. *locked: it was, and the lock is held (where the database is to
+ * be written at all). */
 static int try_lock(struct restoring *x, enum verdict *verdict, bool *locked)
 {
 	int rc = apply_stamp(x->a);
 
 	*locked = false;
 	if (rc == KC_OK)
-		rc = judge(x, verdict);
+		rc = judge_all(x, verdict);
 	if (rc < 0 || *verdict == SAME)
 		return rc;
 	if (*verdict == DIVERGED && !x->o->discard)
@@ -266,15 +332,14 @@ static int try_lock(struct restoring *x, enum verdict *verdict, bool *locked)
 		source_set_alive(x->o->live, on_alive, x);
 	}
 	if (rc == KC_OK)
+		rc = restore_files_stage(x->files);
+	if (rc == KC_OK)
 		rc = intend(x);
-	if (rc == KC_OK)
-		rc = apply_prepare(x->a);
-	if (rc == KC_OK)
-		rc = report(x, RESTORE_LOCK, 0);
-	if (rc == KC_OK)
-		rc = apply_lock(x->a, x->o->lock_ms);
-	if (rc == KC_OK)
-		rc = apply_unmoved(locked, x->a);
+	*locked = x->db_same;
+	if (rc == KC_OK && !x->db_same)
+		rc = lock_database(x, locked);
+	if (rc == KC_OK && *locked)
+		rc = restore_files_unmoved(x->files, locked);
 	if (rc == KC_OK && !*locked)
 		apply_unlock(x->a);
 	return rc;
@@ -330,21 +395,33 @@ static int place_companions(struct restoring *x)
 	return rc < 0 ? rc : report(x, RESTORE_COMPANION, 100);
 }
 
+/* The database is the new one: what fails now is gone on with later. */
+static int finish_files(struct restoring *x)
+{
+	int rc = restore_files_commit(x->files, &x->r->warning);
+
+	x->r->files_pending = rc < 0;
+	return rc;
+}
+
 static int write_all(struct restoring *x)
 {
 	int rc = place_companions(x);
 
-	if (rc == KC_OK)
+	if (rc == KC_OK && !x->db_same)
 		rc = apply_write(x->a, on_write, x);
 	x->r->write_ms = clock_lap(&x->clock);
 	if (rc < 0)
 		return rc;
-	/* Committed: from here on nothing fails any more. */
+	/* Committed: from here on nothing fails any more, but for companions. */
 	(void)report(x, RESTORE_COMMITTED, 100);
-	apply_finish(x->a, !x->o->defer_checkpoint, &x->r->warning);
+	if (!x->db_same)
+		apply_finish(x->a, !x->o->defer_checkpoint, &x->r->warning);
 	x->r->checkpoint_ms = clock_lap(&x->clock);
-	(void)report(x, RESTORE_DONE, 100);
-	return KC_OK;
+	rc = finish_files(x);
+	if (rc == KC_OK)
+		(void)report(x, RESTORE_DONE, 100);
+	return rc;
 }
 
 static int restore_image(struct restoring *x)
@@ -354,9 +431,11 @@ static int restore_image(struct restoring *x)
 
 	x->a = apply_new(x->o->live, image_database(x->img), &x->m->db, x->m->db.content_digest);
 	rc = prove(x, &verdict);
+	x->r->same = rc == KC_OK && x->db_same;
 	if (rc == KC_OK && verdict == SAME) {
-		x->r->same = true;
 		rc = place_companions(x);
+		if (rc == KC_OK)
+			rc = finish_files(x);
 	} else if (rc == KC_OK) {
 		rc = write_all(x);
 	}
@@ -379,6 +458,7 @@ int backup_restore(struct restore_result *result, const struct restore_options *
 	x.phase = RESTORE_LOCK;
 	if (rc == KC_OK)
 		rc = restore_image(&x);
+	restore_files_free(x.files);
 	image_close(x.img);
 	source_set_alive(o->live, NULL, NULL);
 	return rc;

@@ -6,7 +6,8 @@
  *   1 open      the backup is unpacked into staging and proved (image.h)
  *   2 intent    the caller writes down durably what is about to happen, and says go
  *   3 lock      the write lock is taken (bounded), and under it the database is proved to be what was last applied
- *   4 write     companion files that must be there before the commit; one transaction by the backup API; checkpoint
+ *   4 write     the master key file, which must be there before the commit; one transaction by the backup API;
+ *               checkpoint; then the other companion files, each in one step
  *   5 done      the caller writes down the result and forgets the intent
  *
  * Readers see the old rows, then the new ones, and never reconnect (in WAL mode they are not even blocked). The live
@@ -18,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backup/companions.h"
 #include "backup/diverged.h"
 #include "backup/image.h"
 #include "backup/source.h"
@@ -31,7 +33,7 @@ enum restore_phase {
 	RESTORE_PROVED,	   /* 3 done: lock held, nothing written */
 	RESTORE_COMPANION, /* companion files are in place, nothing else */
 	RESTORE_WRITE,	   /* 4: percent of the pages */
-	RESTORE_COMMITTED, /* the database is the new one */
+	RESTORE_COMMITTED, /* the database is the new one; companions are still the old ones */
 	RESTORE_DONE	   /* checkpointed */
 };
 const char *restore_phase_name(enum restore_phase phase);
@@ -43,6 +45,7 @@ struct restore_intent {
 	const char *old_content; /* digest of the database as it is */
 	const char *content;	 /* digests of what it will be */
 	const char *schema;
+	const char *files; /* what the companions will be (companions_text) */
 };
 
 struct restore_options {
@@ -69,6 +72,11 @@ struct restore_options {
 	int (*safety)(void *arg);
 	const char *master_key_file; /* where companion MasterKeyFile goes; NULL: a backup that has it is refused
 					(KC_ECONF) */
+	/* Where the other companions go, and what was last applied of them (companions_text; NULL or "": nothing was).
+	 */
+	struct companion_paths companions;
+	const char *files_applied;
+	const char *files_beside; /* instead: each is "<this>.<NAME>"; NULL: no */
 	/* The commit is durable in the write-ahead log; bringing that into the database file can wait until somebody
 	 * has been told: the caller calls source_checkpoint() afterwards. */
 	bool defer_checkpoint;
@@ -85,7 +93,10 @@ struct restore_result {
 	uint64_t generation;
 	char content[SOURCE_DIGEST_LEN + 1];
 	char schema[SOURCE_DIGEST_LEN + 1];
+	char files[COMPANIONS_TEXT]; /* digests of the companions */
+	bool files_pending;	     /* with a failure: the database is the new one, the companions are not all */
 	uint64_t rows;
+	bool take_over;		       /* with KC_EDIVERGED: of a companion that was never applied here */
 	struct diverged_list diverged; /* with KC_EDIVERGED, or what was discarded */
 	char *warning;		       /* heap or NULL: e.g. the journal mode could not be made the master's */
 	unsigned open_ms, lock_ms, write_ms, checkpoint_ms;
@@ -94,7 +105,8 @@ void restore_result_fini(struct restore_result *r);
 
 /*
  * The intent is asked for again if the database was changed by somebody else meanwhile. A failure after the intent
- * means that nothing was written, but for a disk that failed within the commit: restore_resolve tells.
+ * means that nothing was written, but for a disk that failed within the commit: restore_resolve tells; and for
+ * companions that could not be put in their places after it (files_pending): restore_files_finish goes on.
  *
  * KC_EDIVERGED: nothing was written, result->diverged says which rows. KC_EBUSY: the lock was not to be had in lock_ms.
  * Otherwise the codes of image.h and of the file system. *result must be given to restore_result_fini in any case.

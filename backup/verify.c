@@ -33,6 +33,11 @@ static int describe(struct verify_result *r, const struct image *img, const char
 	r->database = m->db.size;
 	for (i = 0; i < m->n_tables; i++)
 		r->rows += m->tables[i].rows;
+	r->companions = m->n_companions + m->n_trees;
+	r->files = m->n_companions;
+	for (i = 0; i < m->n_trees; i++)
+		for (size_t j = 0; j < m->trees[i].n; j++)
+			r->files += m->trees[i].entries[j].type == TREE_FILE;
 	return KC_OK;
 }
 

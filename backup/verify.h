@@ -16,6 +16,8 @@ struct verify_result {
 	uint64_t rows;
 	uint64_t size;	   /* of the file */
 	uint64_t database; /* bytes */
+	size_t companions; /* with the master key file */
+	uint64_t files;	   /* in them */
 };
 void verify_result_fini(struct verify_result *r);
 int backup_verify(struct verify_result *r, const struct image_options *o);

@@ -52,6 +52,11 @@ int file_remove_tree(const char *path);
 int file_remove_tree_at(int dirfd, const char *name);
 int file_sync_dir(const char *dir);
 
+/* renameat(2) between two open directories of one file system (file_at.c); neither is synced. What is at `to` is
+ * replaced; a directory that is in the way of a file, or a file in the way of a directory, changes places with it, in
+ * one step where the file system can do that, and is gone afterwards. */
+int file_move_at(int fromfd, const char *from, int tofd, const char *to);
+
 /* open(2) with O_CLOEXEC|O_NOFOLLOW and an error message; `flags` as for open. */
 int file_open(int *fd, const char *path, int flags, mode_t mode);
 /* A file of ours at a fixed name in a directory that may be somebody else's, for writing: never through a link, a

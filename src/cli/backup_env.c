@@ -120,6 +120,22 @@ static void find_stored(struct backup_env *e)
 	state_close(s);
 }
 
+/* What was saved here before something was discarded is signed with a key of this machine's own. */
+static void accept_own(struct backup_env *e)
+{
+	struct store_name name;
+	struct sign_pin *own;
+
+	if (e->secrets.signing == NULL || store_name_parse(&name, file_basename(e->file)) < 0 ||
+	    name.kind != STORE_SAFETY)
+		return;
+	e->pins.pins = mem_xrealloc(e->pins.pins, (e->pins.count + 1) * sizeof(*e->pins.pins));
+	own = &e->pins.pins[e->pins.count++];
+	memset(own, 0, sizeof(*own));
+	own->pub = *sign_key_public(e->secrets.signing);
+	own->comment = mem_xstrdup("of this machine");
+}
+
 int backup_env_image(struct image_options *o, struct backup_env *e)
 {
 	const char *name = e->c->argv[0];
@@ -129,6 +145,7 @@ int backup_env_image(struct image_options *o, struct backup_env *e)
 								  : mem_xstrdup(name);
 	if (!file_exists(e->file))
 		return err_set(KC_ENOENT, "%s: no such file, neither here nor in %s", name, e->c->conf->backup_dir);
+	accept_own(e);
 	memset(o, 0, sizeof(*o));
 	o->file = e->file;
 	o->pins = &e->pins;

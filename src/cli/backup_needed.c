@@ -15,6 +15,7 @@
 #include "base/member.h"
 #include "base/msg.h"
 #include "base/str.h"
+#include "daemon/companion.h"
 #include "daemon/state.h"
 
 struct answer {
@@ -54,6 +55,24 @@ static int compare(struct answer *a, const char *database)
 	return rc;
 }
 
+/* Companions as they are now. */
+static int compare_files(struct answer *a, const struct conf *conf)
+{
+	struct companion_paths paths;
+	char text[COMPANIONS_TEXT];
+	int rc;
+
+	companion_paths_init(&paths, conf);
+	rc = companions_now(text, &paths, NULL, NULL);
+	companion_paths_fini(&paths);
+	if (rc == KC_OK && strcmp(text, a->self.files) != 0) {
+		a->needed = true;
+		snprintf(a->why, sizeof(a->why), "companion files are not what generation %" PRIu64 " holds",
+		    a->self.generation);
+	}
+	return rc;
+}
+
 static int find_out(struct answer *a, const struct conf *conf)
 {
 	char *path;
@@ -75,6 +94,8 @@ static int find_out(struct answer *a, const struct conf *conf)
 		    a->self.backup);
 	} else {
 		rc = compare(a, conf->keydb_path);
+		if (rc == KC_OK && !a->needed)
+			rc = compare_files(a, conf);
 	}
 	free(path);
 	return rc;

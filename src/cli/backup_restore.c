@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/member.h"
 #include "daemon/by_hand.h"
+#include "daemon/companion.h"
 #include "daemon_client.h"
 #include "system_restore.h"
 
@@ -140,10 +141,13 @@ static int run(struct restoring *x)
 	if (rc == KC_OK)
 		rc = lineage_parse(&ancestors, x->e->self.ancestors);
 	b.live = x->live;
+	b.files_beside = x->to ? x->target : NULL;
+	companion_paths_init(&b.companions, c->conf);
 	b.lineage = x->e->self.lineage;
 	b.ancestors = &ancestors;
 	if (rc == KC_OK)
 		rc = by_hand_run(x->result, &b);
+	companion_paths_fini(&b.companions);
 	if (rc == KC_OK)
 		return take_over(x);
 	if (x->state != NULL)
@@ -223,6 +227,7 @@ static void print_json(const struct restoring *x)
 	json_object_del(j, "error");
 	json_object_del(j, "ancestors");
 	json_object_del(j, "schema");
+	json_object_del(j, "files");
 	(void)cli_print_json(j);
 }
 
@@ -247,6 +252,18 @@ static void print_merged(const struct restoring *x, bool added)
 		printf("%s: %llu rows added\n", x->target, (unsigned long long)member_u64(x->result, "added"));
 }
 
+static void print_files(const struct restoring *x)
+{
+	for (const char *p = member_text(x->result, "files"); *p != '\0'; p += strcspn(p, " "), p += *p == ' ') {
+		int n = (int)strcspn(p, ":");
+
+		if (x->to)
+			printf("companion %.*s is in %s.%.*s\n", n, p, x->target, n, p);
+		else
+			printf("companion %.*s is in its place\n", n, p);
+	}
+}
+
 static void print_restored(const struct restoring *x)
 {
 	const json_t *r = x->result;
@@ -263,6 +280,7 @@ static void print_restored(const struct restoring *x)
 		    (unsigned long long)member_u64(r, "generation"), (unsigned long long)member_u64(r, "rows"));
 	if (x->to && file_exists(x->master_key_file))
 		printf("what unwraps its keys is in %s\n", x->master_key_file);
+	print_files(x);
 	if (safety[0] != '\0')
 		printf("what was discarded is in %s\n", safety);
 	if (child[0] != '\0')

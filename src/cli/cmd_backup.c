@@ -76,9 +76,14 @@ int backup_env_create(struct create_result *result, struct backup_env *e, struct
 	if (holds && conf->role == CONF_MASTER && conf->clone_count == 0)
 		o.made = on_made;
 	o.ancestors = &ancestors;
+	o.safety = kind == STORE_SAFETY;
+	companion_paths_init(&o.companions, conf);
 	if (rc == KC_OK)
 		rc = companion_master_key(&o.master_key_file, conf, s);
-	return rc < 0 ? rc : backup_create(result, &o);
+	if (rc == KC_OK)
+		rc = backup_create(result, &o);
+	companion_paths_fini(&o.companions);
+	return rc;
 }
 
 static int work_create(struct backup_env *e, struct audit_record *r, void *arg)
@@ -229,12 +234,15 @@ static int print_verified(struct cli *c, const struct verify_result *v, const ch
 
 	clock_utc(when, v->time);
 	if (c->json)
-		return cli_print_json(json_pack("{ss sb ss sI ss ss sI sI sI ss}", "backup", file, "good", 1, "lineage",
-		    v->lineage, "generation", (json_int_t)v->generation, "time", when, "host", v->host, "rows",
-		    (json_int_t)v->rows, "bytes", (json_int_t)v->size, "database_size", (json_int_t)v->database,
-		    "digest", v->content));
-	printf("%s: good: generation %llu of lineage %.8s, made %s on %s, %llu rows\n", file,
+		return cli_print_json(json_pack("{ss sb ss sI ss ss sI sI sI ss sI sI}", "backup", file, "good", 1,
+		    "lineage", v->lineage, "generation", (json_int_t)v->generation, "time", when, "host", v->host,
+		    "rows", (json_int_t)v->rows, "bytes", (json_int_t)v->size, "database_size", (json_int_t)v->database,
+		    "digest", v->content, "companions", (json_int_t)v->companions, "files", (json_int_t)v->files));
+	printf("%s: good: generation %llu of lineage %.8s, made %s on %s, %llu rows", file,
 	    (unsigned long long)v->generation, v->lineage, when, v->host, (unsigned long long)v->rows);
+	if (v->companions > 0)
+		printf(", %llu companion file%s", (unsigned long long)v->files, v->files == 1 ? "" : "s");
+	printf("\n");
 	return KC_OK;
 }
 

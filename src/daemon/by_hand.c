@@ -113,6 +113,7 @@ static void set_restored(json_t *j, const struct running *x, const struct restor
 	json_object_set_new(j, "rows", json_integer((json_int_t)r->rows));
 	json_object_set_new(j, "digest", json_string(r->content));
 	json_object_set_new(j, "schema", json_string(r->schema));
+	json_object_set_new(j, "files", json_string(r->files));
 	json_object_set_new(j, "discarded", json_integer((json_int_t)vanish));
 	json_object_set_new(j, "safety_backup", x->safety != NULL ? json_string(x->safety) : json_null());
 	if (r->warning != NULL)
@@ -127,6 +128,8 @@ static int run_restore(json_t *result, struct running *x)
 		.discard = b->discard,
 		.safety = on_safety,
 		.master_key_file = b->master_key_file,
+		.companions = b->companions,
+		.files_beside = b->files_beside,
 		.intent = on_intent,
 		.progress = on_phase,
 		.arg = x };
@@ -223,6 +226,7 @@ void by_hand_intent(
 	STR_COPY(i->old_digest, r->old_content);
 	STR_COPY(i->digest, r->content);
 	STR_COPY(i->schema, r->schema);
+	STR_COPY(i->files, r->files != NULL ? r->files : "");
 	STR_COPY(i->backup, file);
 	i->by_hand = true;
 }
@@ -233,6 +237,7 @@ static int take_on_clone(struct state_self *self, struct state *s, const struct 
 	STR_COPY(self->ancestors, i->ancestors);
 	STR_COPY(self->digest, i->digest);
 	STR_COPY(self->schema, i->schema);
+	STR_COPY(self->files, i->files);
 	STR_COPY(self->backup, i->backup);
 	self->generation = self->complete = i->generation > 0 ? i->generation - 1 : 0;
 	self->applied_at = (int64_t)time(NULL);

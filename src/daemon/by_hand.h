@@ -28,6 +28,8 @@ struct by_hand {
 	const struct lineage_list *ancestors;
 	bool merge, discard, force;
 	const char *master_key_file;
+	struct companion_paths companions;     /* where the other companions go … */
+	const char *files_beside;	       /* … or "<this>.<NAME>"; NULL: no */
 	int (*safety)(void *arg, char **path); /* make a backup of the live database; *path on the heap */
 	int (*intent)(void *arg, const struct restore_intent *i); /* as restore_options; may be NULL */
 	int (*progress)(void *arg, const char *phase, unsigned percent);
@@ -36,7 +38,8 @@ struct by_hand {
 
 /*
  * Members of *result, set on success and on failure as far as they are known:
- *   restored (bool), same, lineage, ancestors, generation, rows, digest, schema, discarded, safety_backup, warning
+ *   restored (bool), same, lineage, ancestors, generation, rows, digest, schema, files, discarded, safety_backup,
+ *   warning
  *   would_vanish, rows [{table, key, only}]     with KC_EDIVERGED
  *   merged (bool), added, differ, refused, tables [{table, added, same, differ, refused}], rows [{table, key, why}]
  */

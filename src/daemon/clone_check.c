@@ -38,7 +38,7 @@ void clone_set_diverged(struct clone_role *c, const char *text)
 	struct state_self *self = &c->d->self;
 
 	/* What was given up are the rows that an operator saw. */
-	self->discard = false;
+	self->discard = self->take_over = false;
 	self->diverged = true;
 	STR_COPY(self->diverged_detail, text);
 	daemon_save(c->d);
@@ -76,7 +76,7 @@ static void judge(struct clone_role *c, const json_t *result)
 	bool first = c->checked[0] == '\0', moved = strcmp(c->checked, digest) != 0;
 
 	STR_COPY(c->checked, digest);
-	if (self->diverged && clone_is_of_stored(c)) {
+	if (self->diverged && (clone_is_of_stored(c) || (self->take_over && clone_has_stored(c)))) {
 		/* Only that restore can tell. */
 		if (moved && !first)
 			clone_start_restore(c);
@@ -132,8 +132,8 @@ void clone_check_now(struct clone_role *c)
 
 	if (c->checking)
 		return;
-	request = json_pack("{s:s, s:s, s:s, s:s}", "verb", "self-check", "applied", c->d->self.digest, "seen",
-	    c->checked, "signer", c->signer);
+	request = json_pack("{s:s, s:s, s:s, s:s, s:s}", "verb", "self-check", "applied", c->d->self.digest, "seen",
+	    c->checked, "files", c->d->self.files, "signer", c->signer);
 	clone_add_applied(request, c);
 	c->checking = true;
 	jobs_add(c->d->jobs, request, NULL, NULL, on_checked, c);

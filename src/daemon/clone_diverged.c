@@ -62,6 +62,10 @@ void clone_diverged_list(struct clone_role *c, struct control_client *client)
 		json_object_set_new(request, "travel", json_string(st.travel));
 		free(path);
 	}
+	json_object_set_new(request, "files", json_string(self->files));
+	/* Companions that what waits would have to take over. */
+	if (clone_has_stored(c))
+		clone_name_backup(c, request, "newest", "newest_travel", c->stored.backup);
 	jobs_add(c->d->jobs, request, NULL, NULL, on_list, c);
 	state_stored_fini(&st);
 }

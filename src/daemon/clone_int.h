@@ -128,6 +128,9 @@ void clone_system_stored(struct clone_role *c, const struct receive_stored *st);
 void clone_prune(struct clone_role *c);
 /* Is there a backup on disk that is not applied? */
 bool clone_has_stored(const struct clone_role *c);
+/* Into a request: where a stored backup is, and what opens it, if it is still there. */
+void clone_name_backup(
+    const struct clone_role *c, json_t *request, const char *member, const char *travel, const char *backup);
 /* Restore what is stored, by the worker; its end is told to the master's session, or to the next one. */
 void clone_start_restore(struct clone_role *c);
 /* Find out what a restore that a crash interrupted has written, then go on. False: there was none. */

@@ -58,6 +58,7 @@ static int take_as_applied(struct clone_role *c, const struct state_intent *i)
 	STR_COPY(self->ancestors, i->ancestors);
 	STR_COPY(self->digest, i->digest);
 	STR_COPY(self->schema, i->schema);
+	STR_COPY(self->files, i->files);
 	STR_COPY(self->backup, i->backup);
 	self->generation = self->complete = i->generation;
 	self->applied_at = self->last_completed = time(NULL);
@@ -156,19 +157,35 @@ static void on_resolved(int rc, const json_t *result, void *arg)
 		answer_applied(c);
 }
 
+void clone_name_backup(
+    const struct clone_role *c, json_t *request, const char *member, const char *travel, const char *backup)
+{
+	char *path = file_join(c->d->conf->backup_dir, backup);
+	struct state_stored st;
+
+	if (file_exists(path) && state_find_stored(&st, c->d->state, backup) == KC_OK) {
+		json_object_set_new(request, member, json_string(path));
+		json_object_set_new(request, travel, json_string(st.travel));
+		state_stored_fini(&st);
+	}
+	free(path);
+}
+
 /* True: a restore was interrupted, and what it left is being found out. Nothing may be restored before that. */
 bool clone_resolve_intent(struct clone_role *c)
 {
 	struct state_intent i;
+	json_t *request;
 
 	if (state_get_intent(&i, c->d->state) < 0)
 		return false;
 	c->restoring = true;
 	receive_set_blocked(c->receive, true);
-	jobs_add(c->d->jobs,
-	    json_pack("{s:s, s:s, s:s, s:s}", "verb", "resolve", "old_digest", i.old_digest, "digest", i.digest,
-		"schema", i.schema),
-	    NULL, NULL, on_resolved, c);
+	request = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "verb", "resolve", "old_digest", i.old_digest, "digest",
+	    i.digest, "schema", i.schema, "files", i.files, "signer", c->signer);
+	if (i.files[0] != '\0')
+		clone_name_backup(c, request, "backup", "travel", i.backup);
+	jobs_add(c->d->jobs, request, NULL, NULL, on_resolved, c);
 	return true;
 }
 
@@ -205,6 +222,7 @@ static json_t *on_ask(const json_t *ask, void *arg)
 	STR_COPY(i.old_digest, member_text(ask, "old_digest"));
 	STR_COPY(i.digest, member_text(ask, "digest"));
 	STR_COPY(i.schema, member_text(ask, "schema"));
+	STR_COPY(i.files, member_text(ask, "files"));
 	STR_COPY(i.backup, c->stored.backup);
 	return ipc_result_new(state_put_intent(c->d->state, &i));
 }
@@ -275,6 +293,7 @@ static void restored(struct clone_role *c, const json_t *result, struct proto_re
 	self->generation = self->complete = c->stored.generation;
 	STR_COPY(self->digest, member_text(result, "digest"));
 	STR_COPY(self->schema, member_text(result, "schema"));
+	STR_COPY(self->files, member_text(result, "files"));
 	STR_COPY(self->backup, c->stored.backup);
 	self->rows = (uint64_t)json_integer_value(json_object_get(result, "rows"));
 	if (child)
@@ -321,10 +340,12 @@ static void audit_failed(struct clone_role *c, int rc, const char *why)
 
 static void diverged(struct clone_role *c, const json_t *result, struct proto_result *answer)
 {
-	const struct state_self *self = &c->d->self;
+	struct state_self *self = &c->d->self;
 
 	state_clear_intent(c->d->state);
 	clone_set_diverged(c, member_text(result, "diverged"));
+	self->take_over = json_is_true(json_object_get(result, "take_over"));
+	daemon_save(c->d);
 	audit_failed(c, KC_EDIVERGED, self->diverged_detail);
 	log_err("generation %" PRIu64 " is not restored, nothing was written: %s; see 'keyclone diverged list'",
 	    c->stored.generation, self->diverged_detail);
@@ -387,12 +408,13 @@ static void restore_failed(struct clone_role *c, int rc, const char *why, struct
 static void on_restored(int rc, const json_t *result, void *arg)
 {
 	struct clone_role *c = arg;
+	bool pending = json_is_true(json_object_get(result, "pending")); /* the database is new, companions are not */
 	struct proto_result *answer;
 	char why[600];
 
 	c->restoring = false;
 	STR_COPY(why, err_text(rc));
-	if ((rc == KC_EWORKER || rc == KC_ETIMEOUT) && !c->d->ending) {
+	if ((rc == KC_EWORKER || rc == KC_ETIMEOUT || pending) && !c->d->ending) {
 		/* Whether it wrote is found out before anything else (the intent says what to look for). */
 		c->broken = rc;
 		STR_COPY(c->broken_why, why);
@@ -439,6 +461,7 @@ void clone_start_restore(struct clone_role *c)
 	/* What was applied last opens the list of rows that are not from it, should there be any. */
 	if (follows)
 		clone_add_applied(request, c);
+	json_object_set_new(request, "files", json_string(follows ? self->files : ""));
 	c->restoring = true;
 	c->restore_began = loop_now(c->d->loop);
 	c->percent = 0;

@@ -122,6 +122,7 @@ static void backup_made(struct master *m, const json_t *result)
 	self->complete = r.generation;
 	STR_COPY(self->digest, member_text(result, "digest"));
 	STR_COPY(self->schema, member_text(result, "schema"));
+	STR_COPY(self->files, member_text(result, "files"));
 	STR_COPY(self->file_id, member_text(result, "file_id"));
 	STR_COPY(self->backup, member_text(result, "name"));
 	STR_COPY(self->sha256, member_text(result, "sha256"));
@@ -268,6 +269,7 @@ static void start_backup(struct master *m)
 	if (!full) {
 		json_object_set_new(request, "digest", json_string(self->digest));
 		json_object_set_new(request, "schema", json_string(self->schema));
+		json_object_set_new(request, "files", json_string(self->files));
 	}
 	m->backup_began = loop_now(m->d->loop);
 	jobs_add(m->d->jobs, request, on_backup_progress, on_ask, on_backup_done, m);
@@ -292,7 +294,8 @@ static void on_check_done(int rc, const json_t *result, void *arg)
 
 json_t *master_check_request(const struct master *m)
 {
-	return json_pack("{s:s, s:s, s:s}", "verb", "check", "digest", m->d->self.digest, "schema", m->d->self.schema);
+	return json_pack("{s:s, s:s, s:s, s:s}", "verb", "check", "digest", m->d->self.digest, "schema",
+	    m->d->self.schema, "files", m->d->self.files);
 }
 
 void master_look(struct master *m, bool force)

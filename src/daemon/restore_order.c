@@ -178,7 +178,8 @@ static json_t *on_ask(const json_t *ask, void *arg)
 		.generation = member_u64(ask, "generation"),
 		.old_content = member_text(ask, "old_digest"),
 		.content = member_text(ask, "digest"),
-		.schema = member_text(ask, "schema") };
+		.schema = member_text(ask, "schema"),
+		.files = member_text(ask, "files") };
 	int rc;
 
 	if (strcmp(member_text(ask, "ask"), "intent") != 0)

@@ -57,6 +57,8 @@ static const struct state_field self_fields[] = {
 	STATE_INT(state_self, master_not_after),
 	STATE_INT(state_self, master_interval),
 	STATE_INT(state_self, after_restore),
+	STATE_TEXT(state_self, files),
+	STATE_FLAG(state_self, take_over),
 	STATE_END,
 };
 
@@ -69,6 +71,7 @@ static const struct state_field intent_fields[] = {
 	STATE_TEXT(state_intent, backup),
 	STATE_TEXT(state_intent, ancestors),
 	STATE_FLAG(state_intent, by_hand),
+	STATE_TEXT(state_intent, files),
 	STATE_END,
 };
 

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backup/companions.h"
 #include "base/lineage.h"
 
 #define STATE_LINEAGE_LEN 32 /* hex digits of a lineage id */
@@ -36,6 +37,7 @@ struct state_self {
 	uint64_t complete;		   /* master: last one whose backup is whole */
 	char digest[STATE_DIGEST_LEN + 1]; /* content digest of `complete` (master) or of the applied one (clone) */
 	char schema[STATE_DIGEST_LEN + 1]; /* schema digest of the same */
+	char files[COMPANIONS_TEXT];	   /* companions of the same, with their digests */
 	char file_id[33];		   /* of the same backup */
 	char backup[256];		   /* file name of the same, in BackupDestDir */
 	char sha256[STATE_DIGEST_LEN + 1]; /* of its payload */
@@ -50,6 +52,7 @@ struct state_self {
 	int64_t unreplicated_since; /* master: first seen change that is in no backup yet */
 	bool stopped;		    /* the task is down by `stop` */
 	bool diverged;		    /* clone */
+	bool take_over;		    /* … by a companion that was never applied here: only a restore can tell */
 	bool by_hand;		    /* clone: an operator restored what is there: `digest` is no generation's */
 	bool discard;		    /* clone: an operator said that its own rows may go at the next restore */
 	char diverged_detail[512];
@@ -101,6 +104,7 @@ struct state_intent {
 	char backup[256];
 	char ancestors[LINEAGE_TEXT]; /* of `lineage`, as the signed manifest has them */
 	bool by_hand;		      /* an operator's: by_hand_applied (by_hand.h) ends it */
+	char files[COMPANIONS_TEXT];  /* companions; they may be anywhere between the old and the new ones */
 };
 int state_put_intent(struct state *s, const struct state_intent *i);
 /* KC_ENOENT where there is none. */

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "daemon/companion.h"
 #include "daemon/recipients.h"
 #include "worker_int.h"
 
@@ -140,24 +141,32 @@ static int open_database(struct worker *w)
 	return source_open(&w->source, w->conf->keydb_path, &o);
 }
 
-static int confine_worker(const struct conf *c)
+static void free_rules(char **list)
 {
-	char *keydb_dir = file_dirname(c->keydb_path), *key_dir = file_dirname(c->master_key_file), *conf_dir = c->dir;
-	const char *write[] = { keydb_dir, key_dir, conf_dir, c->backup_dir, c->secrets_dir, c->log_dir, NULL };
-	const char *read[] = { NULL, NULL };
-	struct confine_rules rules = { .read_only = read, .read_write = write, .system_files = true };
-	char *password_dir = c->password_file != NULL ? file_dirname(c->password_file) : NULL;
+	for (; *list != NULL; list++)
+		free(*list);
+}
+
+static int confine_worker(const struct worker *w)
+{
+	const struct conf *c = w->conf;
+	char *key_dir = file_dirname(c->master_key_file);
+	char *write[7 + COMPANION_RULES] = { file_dirname(c->keydb_path), key_dir, mem_xstrdup(c->dir),
+		mem_xstrdup(c->backup_dir), mem_xstrdup(c->secrets_dir), mem_xstrdup(c->log_dir) };
+	char *read[2 + COMPANION_RULES] = { c->password_file != NULL ? file_dirname(c->password_file) : NULL };
+	struct confine_rules rules = {
+		.read_only = (const char *const *)read, .read_write = (const char *const *)write, .system_files = true
+	};
 	int rc;
 
-	read[0] = password_dir;
+	companion_rules(read, write, &w->companions, (enum conf_role)c->role);
 	rc = file_make_dirs(key_dir);
 	if (rc == KC_OK)
 		rc = confine_files(&rules);
 	if (rc == KC_OK)
 		rc = confine_syscalls();
-	free(keydb_dir);
-	free(key_dir);
-	free(password_dir);
+	free_rules(write);
+	free_rules(read);
 	return rc;
 }
 
@@ -180,7 +189,9 @@ static int job_open(json_t *result, struct worker *w, const json_t *request)
 	if (rc == KC_OK)
 		rc = open_database(w);
 	if (rc == KC_OK)
-		rc = confine_worker(w->conf);
+		companion_paths_init(&w->companions, w->conf);
+	if (rc == KC_OK)
+		rc = confine_worker(w);
 	if (rc < 0)
 		return rc;
 	w->opened = true;
@@ -331,6 +342,7 @@ static int serve(struct worker *w)
 static void worker_fini(struct worker *w)
 {
 	source_close(w->source);
+	companion_paths_fini(&w->companions);
 	create_prepared_free(w->prepared);
 	age_key_free(w->key);
 	free(w->key_path);

@@ -11,10 +11,10 @@
  *                                                          signer (master)
  *   ready     –                                            – (it is open, and what a dead worker left is gone)
  * master:
- *   check     digest and schema of the newest backup       moved: has anybody written since the newest backup?
+ *   check     digest, schema, files of the newest backup   moved: has anybody written since the newest backup?
  *             (or none of them: no comparison)             changed: … and is it another content?
- *   backup    lineage, ancestors, host, digest and schema  unchanged, digest, schema, rows; unless unchanged: path,
- *             of the newest backup (none: make one);       name, generation, size, header_size, sha256, file_id,
+ *   backup    lineage, ancestors, host, digest, schema,    unchanged, digest, schema, files, rows; unless unchanged:
+ *             files of the newest backup (none: make one); path, name, generation, size, header_size, sha256, file_id,
  *             asks {"ask": "generation"} for its number    database_size, timings
  *             progress: phase, percent; while it grows: path, name, bytes, header_size, file_id, digest, generation,
  *             database_size
@@ -26,7 +26,8 @@
  *             whatever); asks {"ask": "system"} for its
  *             number
  * both:
- *   resolve   old_digest, digest, schema                   which: old | new | neither
+ *   resolve   old_digest, digest, schema, files, signer,   which: old | new | neither; new: companions are complete
+ *             backup (path), travel
  *   by-hand   backup (path), name, travel, lineage,        as by_hand_run; asks {"ask": "intent", …} as `restore` does
  *             ancestors, generation, merge, discard, force
  * clone:
@@ -34,13 +35,16 @@
  *             own_lineage, own_ancestors, own_generation,  timings, ancestors; and, if rows differ, those of
  *             applied (digest, "": first contact),         `diverged`
  *             applied_backup, applied_travel, discard,
- *             signer; asks {"ask": "intent", lineage, ancestors, generation, old_digest, digest, schema} before it
- *             writes
- *   diverged  backup (path), travel, applied, signer       rows_here [{table, key, only}], only_here, changed,
- *                                                          only_master, diverged (text)
- *   self-check applied (digest), seen (the digest of the   digest, count_ms (if it was counted); diverged and the rest
- *             last look), signer, and where it is there    if it is neither of the two
- *             applied_backup, applied_travel
+ *             files (companions last applied), signer;     files; pending (with a failure: the database is the new
+ *             asks {"ask": "intent", lineage, ancestors,   one, companions are not: resolve goes on); take_over
+ *             generation, old_digest, digest, schema,
+ *             files} before it writes
+ *   diverged  backup (path), travel, applied, files,       rows_here [{table, key, only}], only_here, changed,
+ *             signer, newest (path), newest_travel: what   only_master, diverged (text)
+ *             waits to be restored
+ *   self-check applied (digest), seen (the digest of the   digest (companions that strayed change it), count_ms (if it
+ *             last look), files, signer, and where it is   was counted); diverged and the rest if it is neither of the
+ *             there applied_backup, applied_travel         two
  */
 #ifndef KC_WORKER_H
 #define KC_WORKER_H

@@ -36,7 +36,7 @@ static int compare(bool *changed, struct worker *w, const json_t *request, uint6
 int worker_job_check(json_t *result, struct worker *w, const json_t *request)
 {
 	uint64_t version = 0;
-	bool moved, changed;
+	bool moved, changed, files = false;
 	int rc;
 
 	source_set_alive(w->source, worker_alive, w);
@@ -48,6 +48,10 @@ int worker_job_check(json_t *result, struct worker *w, const json_t *request)
 	moved = changed = !w->version_known || version != w->version;
 	if (moved && json_object_get(request, "digest") != NULL)
 		rc = compare(&changed, w, request, version);
+	if (rc == KC_OK)
+		rc = worker_files_moved(&files, w, request);
+	moved = moved || files;
+	changed = changed || files;
 	json_object_set_new(result, "moved", json_boolean(moved));
 	json_object_set_new(result, "changed", json_boolean(changed));
 	return rc;
@@ -94,6 +98,7 @@ static void set_result(json_t *j, const struct create_result *r)
 			(int)r->deleted.tables));
 	json_object_set_new(j, "digest", json_string(r->content));
 	json_object_set_new(j, "schema", json_string(r->schema));
+	json_object_set_new(j, "files", json_string(r->files));
 	json_object_set_new(j, "rows", json_integer((json_int_t)r->rows));
 	if (r->unchanged || r->held)
 		return;
@@ -176,7 +181,9 @@ int worker_job_backup(json_t *result, struct worker *w, const json_t *request)
 	if (digest != NULL && digest[0] != '\0') {
 		o.unless_content = digest;
 		o.unless_schema = json_string_value(json_object_get(request, "schema"));
+		o.unless_files = json_string_value(json_object_get(request, "files"));
 	}
+	o.companions = w->companions;
 	use_base(&o, w, request);
 	w->lineage = lineage;
 	w->unmarked = false;
@@ -190,6 +197,7 @@ int worker_job_backup(json_t *result, struct worker *w, const json_t *request)
 		return rc;
 	w->version = r.version;
 	w->version_known = !w->unmarked;
+	memcpy(w->files_stamp, r.held ? "" : r.files_stamp, r.held ? 1 : sizeof(w->files_stamp));
 	set_result(result, &r);
 	w->base_good = !r.base_good ? 0 : r.unchanged || r.held ? o.base_generation : r.generation;
 	if (!r.unchanged && !r.held)
@@ -274,6 +282,8 @@ int worker_safety_backup(char **path, struct worker *w, const struct worker_hist
 		.level = c->compression_level,
 		.logn = c->key_derivation_work,
 		.key = w->secrets.signing,
+		.companions = w->companions,
+		.safety = true,
 		.arg = w };
 	int rc = KC_OK;
 
@@ -285,7 +295,7 @@ int worker_safety_backup(char **path, struct worker *w, const struct worker_hist
 	if (rc == KC_OK)
 		rc = backup_create(&r, &o);
 	if (rc == KC_OK)
-		log_warn("the rows that are discarded were saved in %s", r.path);
+		log_warn("what is discarded was saved in %s", r.path);
 	if (rc == KC_OK && path != NULL)
 		*path = mem_xstrdup(r.path);
 	create_result_fini(&r);

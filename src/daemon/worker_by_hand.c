@@ -39,9 +39,9 @@ static int on_intent(void *arg, const struct restore_intent *i)
 	struct ordered *o = arg;
 	json_t *answer = NULL;
 	int rc = worker_ask(&answer, o->worker,
-	    json_pack("{s:s, s:s, s:o, s:I, s:s, s:s, s:s}", "ask", "intent", "lineage", i->lineage, "ancestors",
+	    json_pack("{s:s, s:s, s:o, s:I, s:s, s:s, s:s, s:s}", "ask", "intent", "lineage", i->lineage, "ancestors",
 		lineage_json(i->ancestors), "generation", (json_int_t)i->generation, "old_digest", i->old_content,
-		"digest", i->content, "schema", i->schema));
+		"digest", i->content, "schema", i->schema, "files", i->files));
 
 	json_decref(answer);
 	return rc;
@@ -54,6 +54,7 @@ static int run(json_t *result, struct by_hand *b, struct worker *w, const json_t
 	b->live = w->source;
 	b->target = w->conf->keydb_path;
 	b->master_key_file = w->conf->master_key_file;
+	b->companions = w->companions;
 	b->merge = json_is_true(json_object_get(request, "merge"));
 	b->discard = json_is_true(json_object_get(request, "discard"));
 	b->force = json_is_true(json_object_get(request, "force"));

@@ -3,7 +3,10 @@
 #ifndef KC_WORKER_INT_H
 #define KC_WORKER_INT_H
 
+#include "backup/companions.h"
 #include "backup/create.h"
+#include "backup/diverged.h"
+#include "backup/image.h"
 #include "backup/source.h"
 #include "daemon/secrets.h"
 #include "daemon/worker.h"
@@ -15,6 +18,10 @@ struct worker {
 	char *password;				   /* of backups; NULL: none configured (a clone) */
 	char password_id[SECRET_FINGERPRINT_SIZE]; /* tells it from others; "" without one */
 	struct source *source;
+	struct companion_paths companions;
+	char files_stamp[TREE_DIGEST_LEN +
+			 1];		  /* of the companions, when they were last seen to be in the newest backup */
+	bool files_strayed;		  /* clone: with that stamp they are not what was last applied */
 	struct create_prepared *prepared; /* for the next backup */
 	uint64_t version;		  /* of the source, when it was last seen to be in the newest backup */
 	bool version_known;
@@ -74,5 +81,18 @@ struct worker_history {
 	uint64_t generation;
 };
 int worker_safety_backup(char **path, struct worker *w, const struct worker_history *h);
+
+/* worker_files.c */
+/* Are the companions other than in the newest backup? By stat; if the request has its "files", by content then. */
+int worker_files_moved(bool *moved, struct worker *w, const json_t *request);
+/* The rest of a restore whose database is the new one already; request: "files", what they are to be. */
+int worker_files_finish(struct worker *w, const json_t *request, const struct image_options *image);
+/* If they are not what was last applied (request: "files"): `now` becomes something else than any digest of rows, which
+ * moves when they do. Read only where stat says that they moved. */
+int worker_files_strayed(char now[TREE_DIGEST_LEN + 1], struct worker *w, const json_t *request);
+/* Adds those that are not what was last applied (request: "files"); with a newer backup, also those that it would have
+ * to take over. */
+int worker_files_diverged(
+    struct diverged_list *list, struct worker *w, const json_t *request, const struct image_options *newest);
 
 #endif

@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "backup/restore.h"
+#include "backup/restore_files.h"
 #include "backup/staging.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/member.h"
 #include "by_hand.h"
 #include "worker_int.h"
 
@@ -50,9 +52,9 @@ static int on_intent(void *arg, const struct restore_intent *i)
 
 	if (rc == KC_OK)
 		rc = worker_ask(&answer, r->worker,
-		    json_pack("{s:s, s:s, s:o, s:I, s:s, s:s, s:s}", "ask", "intent", "lineage", i->lineage,
+		    json_pack("{s:s, s:s, s:o, s:I, s:s, s:s, s:s, s:s}", "ask", "intent", "lineage", i->lineage,
 			"ancestors", lineage_json(i->ancestors), "generation", (json_int_t)i->generation, "old_digest",
-			i->old_content, "digest", i->content, "schema", i->schema));
+			i->old_content, "digest", i->content, "schema", i->schema, "files", i->files));
 	json_decref(answer);
 	return rc;
 }
@@ -115,6 +117,7 @@ static void set_result(json_t *result, const struct restore_result *r)
 	json_object_set_new(result, "generation", json_integer((json_int_t)r->generation));
 	json_object_set_new(result, "digest", json_string(r->content));
 	json_object_set_new(result, "schema", json_string(r->schema));
+	json_object_set_new(result, "files", json_string(r->files));
 	json_object_set_new(result, "rows", json_integer((json_int_t)r->rows));
 	if (r->warning != NULL)
 		json_object_set_new(result, "warning", json_string(r->warning));
@@ -164,6 +167,8 @@ int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
 		set_image(
 		    &o.applied_image, &r, applied_file, json_string_value(json_object_get(request, "applied_travel")));
 	o.discard = json_is_true(json_object_get(request, "discard"));
+	o.companions = w->companions;
+	o.files_applied = member_text(request, "files");
 	source_set_alive(w->source, worker_alive, w);
 	rc = source_refresh(w->source);
 	/* Restores back to back must not let the write-ahead log grow without end. */
@@ -172,6 +177,9 @@ int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
 	if (rc == KC_OK)
 		rc = backup_restore(&res, &o);
 	w->checkpoint_due = rc == KC_OK && !res.same;
+	w->files_stamp[0] = '\0';
+	json_object_set_new(result, "pending", json_boolean(res.files_pending));
+	json_object_set_new(result, "take_over", json_boolean(res.take_over));
 	if (rc == KC_OK && res.same)
 		rc = pin_first(&r);
 	if (rc == KC_OK)
@@ -189,6 +197,9 @@ out:
 int worker_job_resolve(json_t *result, struct worker *w, const json_t *request)
 {
 	static const char *const words[] = { "old", "new", "neither" };
+	struct restoring r = { .worker = w };
+	struct image_options image = { 0 };
+	char *staging = NULL;
 	enum restore_outcome outcome;
 	const char *old, *new, *schema;
 	int rc = worker_get_string(&old, request, "old_digest");
@@ -201,14 +212,28 @@ int worker_job_resolve(json_t *result, struct worker *w, const json_t *request)
 	if (rc == KC_OK)
 		rc = restore_resolve(&outcome, w->source, old, new, schema);
 	if (rc == KC_OK)
+		rc = open_pins(&r, request);
+	if (rc == KC_OK)
+		rc = staging_parent(&staging, w->conf->keydb_path);
+	if (rc == KC_OK && json_object_get(request, "backup") != NULL) {
+		set_image(&image, &r, member_text(request, "backup"), member_text(request, "travel"));
+		image.staging = staging;
+	}
+	if (rc == KC_OK && outcome == RESTORE_APPLIED)
+		rc = worker_files_finish(w, request, &image);
+	else if (rc == KC_OK)
+		restore_files_clean(&w->companions);
+	if (rc == KC_OK)
 		json_object_set_new(result, "which", json_string(words[outcome]));
+	sign_pins_fini(&r.pins);
+	free(staging);
 	return rc;
 }
 
 int worker_job_diverged(json_t *result, struct worker *w, const json_t *request)
 {
 	struct restoring r = { .worker = w };
-	struct image_options o = { 0 };
+	struct image_options o = { 0 }, newest = { 0 };
 	char *staging = NULL;
 	struct diverged_list list;
 	struct source_digest digest = { 0 };
@@ -233,6 +258,12 @@ int worker_job_diverged(json_t *result, struct worker *w, const json_t *request)
 		o.staging = staging;
 		rc = diverged_find_backup(w->source, &o, true, diverged_list_add, &list);
 	}
+	if (rc == KC_OK && json_object_get(request, "newest") != NULL) {
+		set_image(&newest, &r, member_text(request, "newest"), member_text(request, "newest_travel"));
+		newest.staging = staging;
+	}
+	if (rc == KC_OK)
+		rc = worker_files_diverged(&list, w, request, &newest);
 	if (rc == KC_OK)
 		set_diverged(result, &list);
 	diverged_list_fini(&list);
@@ -260,7 +291,9 @@ static void list_differences(json_t *result, struct worker *w, const json_t *req
 		o.staging = staging;
 		rc = diverged_find_backup(w->source, &o, true, diverged_list_add, &list);
 	}
-	if (rc == KC_OK && list.live_only + list.other_only > 0) {
+	if (rc == KC_OK || rc == KC_ENOENT)
+		(void)worker_files_diverged(&list, w, request, &(struct image_options){ 0 });
+	if (list.live_only + list.other_only > 0) {
 		set_diverged(result, &list);
 	} else {
 		text = mem_xasprintf("rows are not as the master has them, and cannot be listed%s%.300s",
@@ -293,6 +326,9 @@ int worker_job_self_check(json_t *result, struct worker *w, const json_t *reques
 		json_object_set_new(result, "count_ms", json_integer((json_int_t)clock_lap(&clock)));
 		source_digest_fini(&digest);
 	}
+	if (rc < 0)
+		return rc;
+	rc = worker_files_strayed(now, w, request);
 	if (rc < 0)
 		return rc;
 	json_object_set_new(result, "digest", json_string(now));

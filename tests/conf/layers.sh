@@ -43,7 +43,7 @@ only 'has the table of messages' '#include "(base/)?msg_table\.h"' 'src/base/msg
 
 # --- monopolies, by call ---
 
-only 'renames' '\<(rename|renameat2?)\(' 'src/base/file\.[ch]'
+only 'renames' '\<(rename|renameat2?)\(' 'src/base/file(_at)?\.[ch]'
 only 'starts another program' '\<(system|popen|execve?|execvp?e?|execlp?|posix_spawnp?)\(' 'src/daemon/(starter|hook_run)\.c'
 only 'looks for its own clock' 'clock_gettime\(CLOCK_MONOTONIC' 'src/base/(clock|proc)\.c'
 only 'copies without a bound' '\<(strcat|sprintf|vsprintf|gets|strtok|alloca)\(' 'none'
@@ -77,7 +77,7 @@ if [ -n "$undefined" ]; then
 	calls_only 'calls the TLS API' \
 		'gnutls_(init$|deinit$|handshake|record_|bye|alert_|alpn_|session_|credentials_|priority_|transport_)' \
 		'replication/tls\.o'
-	calls_only 'renames' 'rename$|renameat' 'src/base/file\.o'
+	calls_only 'renames' 'rename$|renameat' 'src/base/file(_at)?\.o'
 	calls_only 'opens a network socket' 'connect$|bind$|getaddrinfo$' \
 		'replication/conn(_[a-z]+)?\.o|src/base/(ipc|proc)\.o'
 fi

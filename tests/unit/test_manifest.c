@@ -161,7 +161,7 @@ static void parse_changed(const char *was, const char *is, const char *expect)
 static void manifest__wrong_member__is_named(void **state)
 {
 	static const char *const cases[][3] = {
-		{ "\"format\": 1", "\"format\": 2", "format version 2" },
+		{ "\"format\": 1", "\"format\": 3", "format version 3" },
 		{ "\"format\": 1", "\"format\": \"1\"", "format: not an integer" },
 		{ "\"format\": 1", "\"format\": 1.0", "format: not an integer" },
 		{ "\"format\": 1", "\"Format\": 1", "format: missing" },
