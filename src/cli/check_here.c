@@ -56,9 +56,10 @@ static void check_fleet(struct check *k)
 	else if (conf->role == CONF_MASTER)
 		check_say(
 		    k, CHECK_OK, "fleet", NULL, "%zu clone%s", conf->clone_count, conf->clone_count == 1 ? "" : "s");
-	else if (conf->master_host == NULL)
+	else if (conf->master_host == NULL && json_array_size(k->peers) == 0)
 		check_say(k, CHECK_WARN, "fleet", "'keyclone config set replication.MasterHost=HOST'",
-		    "replication.MasterHost is not set: this clone cannot report, nor be checked against its master");
+		    "replication.MasterHost is not set, and no master has come yet: this clone does not know where it "
+		    "is");
 }
 
 /* --- the daemon --- */

@@ -75,8 +75,7 @@ static int add_peers(struct contacts *all, const struct conf *conf, const char *
 	unsigned added = 0;
 
 	if (conf->role == CONF_CLONE) {
-		if (conf->master_host != NULL)
-			contacts_add(all, conf->master_host, conf->master_listen_port);
+		contacts_add_master(all);
 		return KC_OK;
 	}
 	if (only != NULL)
@@ -106,7 +105,6 @@ static int ask_ourselves(struct check *k, const char *only)
 	gethostname(host, sizeof(host) - 1);
 	if (state_open(&state, conf->state_dir, false) == KC_OK && state_get_self(&k->self, state) < 0)
 		memset(&k->self, 0, sizeof(k->self));
-	state_close(state);
 	signer = conf->role == CONF_MASTER ? read_signer(conf) : NULL;
 	recipient = conf->role == CONF_CLONE ? read_recipient(conf) : NULL;
 	if (credentials_load(&creds, &certificate, conf) == KC_OK) {
@@ -114,6 +112,7 @@ static int ask_ourselves(struct check *k, const char *only)
 			.creds = creds,
 			.conf = conf,
 			.self = &k->self,
+			.state = state,
 			.host = host,
 			.signer = signer,
 			.recipient = recipient };
@@ -127,6 +126,7 @@ static int ask_ourselves(struct check *k, const char *only)
 		contacts_free(all);
 		loop_free(o.loop);
 	}
+	state_close(state);
 	tls_creds_unref(creds);
 	json_decref(certificate);
 	free(signer);

@@ -54,6 +54,7 @@ void check_peers(struct daemon *d, struct control_client *client, const json_t *
 		.creds = d->creds,
 		.conf = d->conf,
 		.self = &d->self,
+		.state = d->state,
 		.host = d->host,
 		.signer = d->signer,
 		.recipient = d->recipient };
@@ -64,8 +65,8 @@ void check_peers(struct daemon *d, struct control_client *client, const json_t *
 	k->contacts = contacts_new(&o, on_done, k);
 	if (d->master != NULL)
 		rc = master_add_contacts(d->master, k->contacts, member_text(request, "clone"));
-	else if (d->conf->master_host != NULL)
-		contacts_add(k->contacts, d->conf->master_host, d->conf->master_listen_port);
+	else
+		contacts_add_master(k->contacts);
 	if (rc < 0) {
 		control_answer(client, ipc_result_new(rc));
 		check_free(k);

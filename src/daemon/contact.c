@@ -247,6 +247,23 @@ void contacts_add(struct contacts *c, const char *host, int port)
 	c->peers = p;
 }
 
+void contacts_add_master(struct contacts *c)
+{
+	const struct conf *conf = c->o.conf;
+	const struct state_self *self = c->o.self;
+	struct state_siblings *f = mem_xalloc(sizeof(*f));
+
+	if (conf->master_host != NULL && self->successor[0] != '\0' &&
+	    strcmp(self->successor_of, conf->master_host) == 0)
+		contacts_add(c, self->successor,
+		    self->successor_port > 0 ? (int)self->successor_port : conf->master_listen_port);
+	else if (conf->master_host != NULL)
+		contacts_add(c, conf->master_host, conf->master_listen_port);
+	else if (c->o.state != NULL && state_get_siblings(f, c->o.state) == KC_OK && f->address[0] != '\0')
+		contacts_add(c, f->address, f->port > 0 ? (int)f->port : conf->master_listen_port);
+	free(f);
+}
+
 void contacts_add_open(struct contacts *c, const char *host, int port, const struct proto_hello *h, int clock_offset,
     const struct cert_info *cert)
 {
@@ -271,7 +288,7 @@ void contacts_start(struct contacts *c)
 			.handshake_ms = HANDSHAKE_MS,
 			.idle_ms = conf->timeout_ms,
 			.rule = { .role = master ? PROTO_CLONE : PROTO_MASTER,
-			    .host = master ? p->host : conf->master_host,
+			    .host = master || conf->master_host != NULL ? p->host : NULL,
 			    .cns = (const char *const *)conf->authorized_cns.items } };
 
 		p->conn = conn_connect(c->o.loop, p->host, (uint16_t)p->port, &o, &events, p);

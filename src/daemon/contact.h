@@ -24,6 +24,7 @@ struct contacts_options {
 	struct tls_creds *creds; /* borrowed, as all of it */
 	const struct conf *conf;
 	const struct state_self *self;
+	struct state *state;   /* NULL: none yet */
 	const char *host;      /* this machine's name */
 	const char *signer;    /* master: public half of the signing key; NULL: we cannot greet */
 	const char *recipient; /* clone: its age recipient; NULL: we cannot greet */
@@ -41,6 +42,8 @@ void contacts_free(struct contacts *c);
 
 /* Before contacts_start(). */
 void contacts_add(struct contacts *c, const char *host, int port);
+/* Of a clone: the promoted one that it follows, else the configured one, else the one that was heard last, if any. */
+void contacts_add_master(struct contacts *c);
 /* A peer that a session is open with anyway: what is known of it. */
 void contacts_add_open(struct contacts *c, const char *host, int port, const struct proto_hello *h, int clock_offset,
     const struct cert_info *cert);
