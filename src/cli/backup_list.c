@@ -3,6 +3,7 @@
 #include "backup_list.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "backup/store.h"
 #include "base/clock.h"
@@ -21,16 +22,26 @@ static json_t *entry_json(const struct store_entry *e, int64_t since)
 	    member_time(since));
 }
 
-static void print_entry(const struct store_entry *e, int64_t since)
+static void print_entry(const struct store_entry *e, int64_t since, int width)
 {
 	char when[CLOCK_UTC_SIZE], set[CLOCK_UTC_SIZE] = "-";
 
 	clock_utc(when, e->name.time);
 	if (since != 0)
 		clock_utc(set, since);
-	printf("%-20s  %-8s  %10llu  %-6s  %14llu  %-20s  %s\n", when, e->name.lineage,
-	    (unsigned long long)e->name.generation, store_kind_name(e->name.kind), (unsigned long long)e->size, set,
-	    e->file);
+	printf("%-20s  %-8s  %10llu  %-6s  %14llu  %-*s  %s\n", when, e->name.lineage,
+	    (unsigned long long)e->name.generation, store_kind_name(e->name.kind), (unsigned long long)e->size, width,
+	    e->file, set);
+}
+
+static int widest(const struct store_entry *entries, size_t n)
+{
+	size_t most = strlen("BACKUP");
+
+	for (size_t i = 0; i < n; i++)
+		if (strlen(entries[i].file) > most)
+			most = strlen(entries[i].file);
+	return (int)most;
 }
 
 int backup_list_command(struct cli *c)
@@ -39,7 +50,7 @@ int backup_list_command(struct cli *c)
 	struct state *s = NULL;
 	json_t *array = json_array();
 	size_t i, n = 0;
-	int rc = cli_args(c, 0, 0);
+	int width, rc = cli_args(c, 0, 0);
 
 	if (rc == KC_OK)
 		rc = store_list(&entries, &n, c->conf->backup_dir);
@@ -47,16 +58,17 @@ int backup_list_command(struct cli *c)
 		rc = KC_OK; /* no folder yet, no backups */
 	if (rc == KC_OK && state_open(&s, c->conf->state_dir, false) < 0)
 		s = NULL;
+	width = widest(entries, n);
 	if (rc == KC_OK && !c->json)
-		printf("%-20s  %-8s  %10s  %-6s  %14s  %-20s  %s\n", "TIME", "LINEAGE", "GENERATION", "KIND", "BYTES",
-		    "PASSWORD SINCE", "BACKUP");
+		printf("%-20s  %-8s  %10s  %-6s  %14s  %-*s  %s\n", "TIME", "LINEAGE", "GENERATION", "KIND", "BYTES",
+		    width, "BACKUP", "PASSWORD SINCE");
 	for (i = 0; rc == KC_OK && i < n; i++) {
 		int64_t since = s != NULL ? state_get_sealed(s, entries[i].file) : 0;
 
 		if (c->json)
 			json_array_append_new(array, entry_json(&entries[i], since));
 		else
-			print_entry(&entries[i], since);
+			print_entry(&entries[i], since, width);
 	}
 	state_close(s);
 	store_list_free(entries, n);
