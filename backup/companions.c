@@ -2,6 +2,7 @@
 /* companions: the set as a text, as a stamp; lists of trees as files. */
 #include "backup/companions.h"
 
+#include <fnmatch.h>
 #include <gnutls/crypto.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,17 @@ const char *companion_path(const struct companion_paths *p, const char *name)
 		if (strcmp(p->of[i].name, name) == 0)
 			return p->of[i].path;
 	return NULL;
+}
+
+bool companion_is_rewritten(const struct companion_paths *p, const char *name, const char *path)
+{
+	char *whole = mem_xasprintf("%s/%s", name, path);
+	bool found = false;
+
+	for (size_t i = 0; i < p->n_rewritten && !found; i++)
+		found = fnmatch(p->rewritten[i], whole, 0) == 0;
+	free(whole);
+	return found;
 }
 
 void companions_text(char text[COMPANIONS_TEXT], const struct tree *trees, size_t n)

@@ -20,7 +20,12 @@ struct companion_path {
 struct companion_paths {
 	const struct companion_path *of; /* sorted by name */
 	size_t n;
+	/* Patterns (fnmatch) of "NAME/path": files that an application rewrites where it only uses them. Their changes
+	 * on a clone are no divergence; a restore replaces them. */
+	const char *const *rewritten;
+	size_t n_rewritten;
 };
+bool companion_is_rewritten(const struct companion_paths *p, const char *name, const char *path);
 const char *companion_path(const struct companion_paths *p, const char *name); /* NULL: none */
 
 void companions_text(char text[COMPANIONS_TEXT], const struct tree *trees, size_t n);

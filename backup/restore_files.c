@@ -120,15 +120,21 @@ static bool same_entry(const struct tree_entry *a, const struct tree_entry *b)
 	return a->type == b->type && strcmp(a->sha256, b->sha256) == 0 && a->mode == b->mode;
 }
 
+static bool is_rewritten(const struct restore_files_options *o, const struct tree *t, const struct tree_entry *e)
+{
+	return e->type == TREE_FILE && companion_is_rewritten(&o->paths, t->name, e->path);
+}
+
 /* What of `live` is not as `base` has it, and what is missing. */
-static void list_changes(struct diverged_list *list, const struct tree *live, const struct tree *base)
+static void list_changes(
+    struct diverged_list *list, const struct tree *live, const struct tree *base, const struct restore_files_options *o)
 {
 	for (size_t i = 0; i < live->n; i++) {
 		const struct tree_entry *e = &live->entries[i], *was = tree_find(base, e->path);
 
 		if (was == NULL)
 			add_row(list, live->name, e->path, "", true);
-		else if (!same_entry(e, was))
+		else if (!same_entry(e, was) && !(was->type == TREE_FILE && is_rewritten(o, live, e)))
 			add_row(list, live->name, e->path, " (changed)", true);
 	}
 	for (size_t i = 0; i < base->n; i++)
@@ -145,13 +151,32 @@ static void list_diverged(struct diverged_list *list, const struct tree *live, c
 
 	if (applied != NULL && companions_load_applied(&base, o->keydb_path, live->name) == KC_OK) {
 		if (strcmp(base.digest, applied) == 0)
-			list_changes(list, live, &base);
+			list_changes(list, live, &base, o);
 		tree_fini(&base);
 	}
 	if (before == list->live_only + list->other_only && want != NULL)
-		list_changes(list, live, want);
+		list_changes(list, live, want, o);
 	if (before == list->live_only + list->other_only)
 		add_row(list, live->name, "it", " is not what was last applied", true);
+}
+
+/* Is it what was last applied, but for what its application rewrites? */
+static bool is_applied(const struct tree *live, const struct restore_files_options *o, const char *applied)
+{
+	struct diverged_list list;
+	struct tree base;
+	bool same = strcmp(live->digest, applied) == 0;
+
+	if (same || o->paths.n_rewritten == 0 || companions_load_applied(&base, o->keydb_path, live->name) < 0)
+		return same;
+	diverged_list_init(&list);
+	if (strcmp(base.digest, applied) == 0) {
+		list_changes(&list, live, &base, o);
+		same = list.live_only + list.other_only == 0;
+	}
+	diverged_list_fini(&list);
+	tree_fini(&base);
+	return same;
 }
 
 static bool is_nothing(const struct tree *live)
@@ -160,19 +185,20 @@ static bool is_nothing(const struct tree *live)
 }
 
 /* Each file is as it was before the commit that was interrupted, or as it is to be. */
-static bool is_between(const struct one *x)
+static bool is_between(const struct one *x, const struct restore_files_options *o)
 {
 	struct tree was;
 	bool known = apply_tree_left(&was, x->path) == KC_OK, all = true;
 
 	for (size_t i = 0; i < x->live.n && all; i++) {
-		const struct tree_entry *e = &x->live.entries[i], *new = tree_find(x->want, e->path),
-					*old = known ? tree_find(&was, e->path) : NULL;
+		const struct tree_entry *e = &x->live.entries[i], *goal = tree_find(x->want, e->path),
+					*before = known ? tree_find(&was, e->path) : NULL;
 
 		if (e->type == TREE_DIR)
-			all = (new != NULL &&new->type == TREE_DIR) || (old != NULL && old->type == TREE_DIR);
+			all = (goal != NULL && goal->type == TREE_DIR) || (before != NULL && before->type == TREE_DIR);
 		else
-			all = (new != NULL &&same_entry(e, new)) || (old != NULL && same_entry(e, old));
+			all = (goal != NULL && same_entry(e, goal)) || (before != NULL && same_entry(e, before)) ||
+			      is_rewritten(o, x->want, e);
 	}
 	if (known)
 		tree_fini(&was);
@@ -189,9 +215,9 @@ static int judge_one(struct restore_files *f, struct one *x, bool *diverged, str
 		return rc;
 	x->same = strcmp(x->live.digest, x->want->digest) == 0;
 	x->skip = false;
-	if (x->same || is_nothing(&x->live) || (f->o.resume && is_between(x)))
+	if (x->same || is_nothing(&x->live) || (f->o.resume && is_between(x, &f->o)))
 		return KC_OK;
-	if (known && strcmp(x->live.digest, applied) == 0)
+	if (known && is_applied(&x->live, &f->o, applied))
 		return KC_OK;
 	*diverged = true;
 	f->take_over = f->take_over || !known;
@@ -229,7 +255,7 @@ int restore_files_check(const struct restore_files_options *o, struct diverged_l
 			continue;
 		tree_init(&live, o->paths.of[i].name);
 		rc = walk(&live, o->paths.of[i].name, o->paths.of[i].path, o);
-		if (rc == KC_OK && strcmp(live.digest, applied) != 0)
+		if (rc == KC_OK && !is_applied(&live, o, applied))
 			list_diverged(list, &live, o, applied, NULL);
 		tree_fini(&live);
 	}

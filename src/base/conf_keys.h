@@ -77,6 +77,8 @@ K(run_dir, PATH, "replication.RunDir", "run", CONF_RUN, "", 0, 0, MC, F_DIR, RES
   "where the control socket and the lock are made") \
 L(LIST, "replication.LocalTables", "", 0, 0, C, \
   "tables that the clone's own application writes") \
+K(rewritten_files, LIST, "replication.RewrittenFiles", "*/token.object", NULL, "", 0, 0, C, 0, RESTART, \
+  "companion files that the clone's own application rewrites by using them, NAME/PATTERN") \
 K(password, SECRET, "backup.EncryptionPassword", NULL, NULL, "", CONF_PASSWORD_MIN, 0, MC, F_REQ, LIVE, \
   "the password of backups; sealed when it is first read, into backup.ObfuscatedEncryptionPassword") \
 K(sealed_password, SECRET, "backup.ObfuscatedEncryptionPassword", NULL, NULL, "", 1, 0, MC, 0, LIVE, \

@@ -37,6 +37,8 @@ void companion_paths_init(struct companion_paths *p, const struct conf *c)
 		of[i] = (struct companion_path){ .name = c->files[i].name, .path = c->files[i].path };
 	p->of = of;
 	p->n = c->file_count;
+	p->rewritten = (const char *const *)c->rewritten_files.items;
+	p->n_rewritten = c->rewritten_files.count;
 }
 
 void companion_paths_fini(struct companion_paths *p)
