@@ -62,7 +62,7 @@ int receive_send(struct receive_session *s, enum proto_type type)
 /* It was allowed to speak, and did not keep to what was agreed. */
 static bool misbehaved(const struct receive_session *s, int rc)
 {
-	return rc == KC_EPROTO || rc == KC_ELIMIT || rc == KC_EFOREIGN || rc == KC_EFENCED ||
+	return rc == KC_EPROTO || rc == KC_ELIMIT || rc == KC_EFOREIGN || rc == KC_EFENCED || rc == KC_ECERT ||
 	       (rc == KC_ETIMEOUT && !s->greeted);
 }
 

@@ -47,9 +47,8 @@ void clone_set_diverged(struct clone_role *c, const char *text)
 }
 
 /* By hand they came, by hand they went. */
-static void set_undiverged(struct clone_role *c)
+static void set_undiverged(struct clone_role *c, const char *over)
 {
-	static const char over[] = "the key database is what was last restored again";
 	struct state_self *self = &c->d->self;
 
 	self->diverged = self->discard = false;
@@ -69,6 +68,19 @@ bool clone_is_of_stored(const struct clone_role *c)
 	return clone_has_stored(c) && (self->digest[0] == '\0' || strcmp(c->stored.lineage, self->lineage) != 0);
 }
 
+void clone_leave_fork(struct clone_role *c, const char *lineage)
+{
+	struct state_self *self = &c->d->self;
+
+	if (!self->diverged || self->discard || self->digest[0] == '\0' || !clone_is_of_stored(c) ||
+	    strcmp(c->stored.lineage, lineage) == 0)
+		return;
+	state_forget_stored(c->d->state, c->stored.backup);
+	state_stored_fini(&c->stored);
+	memset(&c->stored, 0, sizeof(c->stored));
+	set_undiverged(c, "a master is there whose history has what this clone has");
+}
+
 static void judge(struct clone_role *c, const json_t *result)
 {
 	const struct state_self *self = &c->d->self;
@@ -84,7 +96,7 @@ static void judge(struct clone_role *c, const json_t *result)
 		return; /* nothing was restored yet: whatever is there is nobody's */
 	} else if (strcmp(self->digest, digest) == 0) {
 		if (self->diverged)
-			set_undiverged(c);
+			set_undiverged(c, "the key database is what was last restored again");
 	} else if (text[0] != '\0' && (!self->diverged || (moved && !first) || self->diverged_detail[0] == '\0')) {
 		log_err("the key database is not what was last restored: %s; see 'keyclone diverged list'", text);
 		clone_set_diverged(c, text);

@@ -62,6 +62,9 @@ void clone_check_now(struct clone_role *c);
 void clone_set_diverged(struct clone_role *c, const char *text);
 /* Are rows of this clone missing in a backup that is stored and does not go on from what is applied? */
 bool clone_is_of_stored(const struct clone_role *c);
+/* A master of `lineage` greets, which this clone may follow with all that it has: a backup of another history, which
+ * lacks rows of it, is no reason to be diverged any more. */
+void clone_leave_fork(struct clone_role *c, const char *lineage);
 /* What opens the backup that was last applied, for lists of rows: "applied_backup", "applied_travel"; where it is still
  * there. */
 void clone_add_applied(json_t *request, const struct clone_role *c);
@@ -78,7 +81,7 @@ void clone_diverged_go_on(struct clone_role *c);
 /* Is this the master of a lineage that is followed here? KC_EFENCED, KC_EFOREIGN, with both lineages. `name`: where. */
 int clone_judge_lineage(const struct clone_role *c, const struct proto_hello *master, const char *name);
 /* May this master go on speaking? KC_EFENCED, KC_EFOREIGN, with both lineages. */
-int clone_judge_master(const struct clone_role *c, const struct proto_hello *master, const struct receive_session *s);
+int clone_judge_master(struct clone_role *c, const struct proto_hello *master, const struct receive_session *s);
 /* Is what it offers of a lineage that is followed here, and newer than what is applied? Else *why. The worker judges
  * again, by what is signed. */
 int clone_judge_offer(struct proto_decline *why, const struct clone_role *c, const struct proto_hello *master,

@@ -59,15 +59,17 @@ int clone_judge_lineage(const struct clone_role *c, const struct proto_hello *ma
 	}
 }
 
-int clone_judge_master(const struct clone_role *c, const struct proto_hello *master, const struct receive_session *s)
+int clone_judge_master(struct clone_role *c, const struct proto_hello *master, const struct receive_session *s)
 {
 	bool elsewhere = receive_session_verdict(s) == PEER_ELSEWHERE;
 	enum lineage_verdict v = judge(c, master, 0, NULL);
 
 	/* Only a promotion moves the master. */
 	if (elsewhere && (v == LINEAGE_FIRST || v == LINEAGE_SAME))
-		return err_set(KC_EPERM, "its certificate is for another host than replication.MasterHost (%.100s)",
+		return err_set(KC_ECERT, "its certificate is for another host than replication.MasterHost (%.100s)",
 		    daemon_master_host(c->d));
+	if (v == LINEAGE_SAME || v == LINEAGE_FOLLOW)
+		clone_leave_fork(c, master->lineage);
 	return clone_judge_lineage(c, master, receive_session_name(s));
 }
 

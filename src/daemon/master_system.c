@@ -22,9 +22,18 @@
 /* Keys go first: so long after a look at them the worker has nothing to do, and a password's header at hand. */
 #define PAUSE_MS 2000
 
+static bool is_of_lineage(const struct state_system *sys, const char *lineage)
+{
+	struct store_name n;
+
+	return sys->backup[0] == '\0' ||
+	       (store_name_parse(&n, sys->backup) == KC_OK && strncmp(n.lineage, lineage, strlen(n.lineage)) == 0);
+}
+
+/* What was made before a restore or a promotion began another lineage is none of this one. */
 static void get_record(struct state_system *sys, const struct master *m)
 {
-	if (state_get_system(sys, m->d->state) < 0)
+	if (state_get_system(sys, m->d->state) < 0 || !is_of_lineage(sys, m->d->self.lineage))
 		memset(sys, 0, sizeof(*sys));
 }
 

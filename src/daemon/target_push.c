@@ -399,7 +399,7 @@ static void on_closed(struct push *p, enum push_ending how, int rc, const char *
 {
 	struct target *t = arg;
 
-	bool refused = how == PUSH_UNAUTHORISED || rc == KC_EFENCED || rc == KC_EFOREIGN;
+	bool refused = how == PUSH_UNAUTHORISED || rc == KC_EFENCED || rc == KC_EFOREIGN || rc == KC_ECERT;
 
 	if (refused || (rc == KC_EPROTO && !t->offering))
 		daemon_refused(t->master->d, t->name, push_verdict(p), rc, text);

@@ -67,12 +67,27 @@ equal "$(jq -r '.clones[].last_error' status.json | grep -c 'rolled back')" 2 "c
 equal "$(rows c1) $(rows c2)" "27 27"
 stop_daemon m
 
-say "a promotion that is killed again and again is finished by the next one"
+say "an old backup in an emptied database: the clones are ahead, and keep what they have"
+old_backup=$(find m.lost/backups -name 'keyclone-keydb-*-full-*' | sort | sed -n 2p)
+rm -rf m
+cp -a m.lost m
+rm -f m/keydb.sqlite*
+expect 0 kc m backup restore "$old_backup" --force --password-file pw >/dev/null
+start_daemon m
+for name in c1 c2; do
+	wait_for 20 "$name is found to be ahead" is_state m "$(port_of "$name")" diverged
+done
+equal "$(rows m) $(rows c1) $(rows c2)" "20 27 27"
+expect 2 kc c2 diverged list >rows.out
+equal "$(grep -c '^here' rows.out)" 7 "rows that it is ahead by"
+stop_daemon m
+
+say "a promotion that is killed again and again is finished by the next one (forced: it keeps what m lacks)"
 before=$(lineage_of c1)
 stop_daemon c1
 done=
 for ((i = 1; i <= 40; i++)); do
-	kc c1 promote --password-file pw >promote.out 2>&1 &
+	kc c1 promote --force --password-file pw >promote.out 2>&1 &
 	pid=$!
 	sleep "$(printf '0.%03d' $((i * 12)))"
 	kill -KILL "$pid" 2>/dev/null || true
@@ -85,7 +100,7 @@ for ((i = 1; i <= 40; i++)); do
 	[ "$is" != master ] || break
 done
 if [ -z "$done" ] && [ "$is" != master ]; then
-	expect 0 kc c1 promote --password-file pw >/dev/null
+	expect 0 kc c1 promote --force --password-file pw >/dev/null
 fi
 equal "$(kc c1 config get replication.role)" master
 equal "$(sqlite3 -readonly c1/state/state.db 'SELECT substr(ancestors, 1, 32) FROM self')" "$before" "parent"
