@@ -5,7 +5,7 @@
 . "${TOP_SRCDIR:-.}/tests/system/functions.sh"
 begin ahead sqlite3 jq
 
-allow_log 'refused|diverged|unreachable|has no effect|not restored|rows that are discarded were saved|rows are not as the master has them'
+allow_log 'refused|diverged|unreachable|has no effect|not restored|is discarded was saved|rows are not as the master has them'
 
 rows()
 {

@@ -5,7 +5,7 @@
 . "${TOP_SRCDIR:-.}/tests/system/functions.sh"
 begin failover sqlite3 jq
 
-allow_log 'refused|diverged|unreachable|not restored|has no effect|discarded were saved|rows are not as the master has them'
+allow_log 'refused|diverged|unreachable|not restored|has no effect|is discarded was saved|rows are not as the master has them'
 
 # ended DIR: the daemon ended by itself, well.
 ended()
