@@ -136,4 +136,16 @@ wait_for 20 "the master to be heard" grep -q 'clone cleared master.silent' alert
 stop_daemon m
 wait_for 20 "silence" grep -q 'clone raised master.silent' alerts.c1
 
+say "a certificate near its end, and another in its place"
+stop_daemon c1
+kc m cert create --alias short --cn 127.0.0.1 --san 127.0.0.1 --days 20 >/dev/null
+kc m config set backup.TLSCertAlias=short
+start_daemon m
+wait_for 20 "the alert" grep -qx 'master raised certificate.expiring this machine (short)' alerts.m
+kc m audit --event cert.expiring >audit.out
+grep -q 'ends at' audit.out || fail "no record of it"
+kc m config set backup.TLSCertAlias=ssl_cert
+kc m reload >/dev/null
+wait_for 20 "the end of it" grep -qx 'master cleared certificate.expiring this machine (short)' alerts.m
+
 finish
