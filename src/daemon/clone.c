@@ -20,7 +20,6 @@
 #include "clone_int.h"
 #include "daemon/silence.h"
 #include "keystore/cert.h"
-#include "replication/report.h"
 
 #define DECLINED_MS  60000
 #define DECLINED_MAX 20 /* records of declined offers in that time; more are summed */
@@ -336,7 +335,7 @@ void clone_free(struct clone_role *c)
 	if (c == NULL)
 		return;
 	clone_free_waiting(c);
-	report_out_free(c->telling);
+	clone_end_telling(c);
 	receive_free(c->receive);
 	state_stored_fini(&c->stored);
 	loop_timer_free(c->retry);

@@ -117,6 +117,7 @@ void clone_tell(struct clone_role *c, const struct proto_result *answer);
 void clone_tell_soon(struct clone_role *c);
 void clone_on_tell(void *arg); /* loop_timer_fn of c->tell */
 void clone_resume_reports(struct clone_role *c);
+void clone_end_telling(struct clone_role *c); /* the daemon ends */
 
 /* clone.c */
 int clone_fill_hello(const struct clone_role *c, struct proto_hello *ours);

@@ -151,19 +151,16 @@ static void on_ack(const struct proto_ack *ack, void *arg)
 	forget_told(c);
 }
 
-/* Once for each time that the master is away: then only who reads `status` there misses something. */
-static void say_failed(struct clone_role *c, const struct state_report *r, int rc, const char *text)
+/* What was begun has its end in the audit log; that the master is away is there once for each time. */
+static void say_failed(struct clone_role *c, const struct state_report *r, const char *text)
 {
-	if (c->telling_one)
-		c->tell_said = false;
-	if (!c->tell_said)
+	if (c->telling_one || !c->tell_said)
 		audit_report(c, r, AUDIT_FAILURE, msg_code(MSG_NOT_REPORTED), text);
 	(c->tell_said ? log_debug : log_info)(
 	    "generation %" PRIu64 ": %s could not be told what became of it: %s; it is kept and told again in %" PRIu64
 	    " s",
 	    r->generation, c->reports_to, text, c->tell_wait_ms / 1000);
 	c->tell_said = true;
-	(void)rc;
 }
 
 static void on_closed(int rc, const char *text, void *arg)
@@ -173,22 +170,28 @@ static void on_closed(int rc, const char *text, void *arg)
 	bool more = !c->d->ending && state_next_report(r, c->d->state) == KC_OK;
 
 	c->knocked = true;
-	if (rc < 0 && more) {
+	if (rc < 0 && (more || c->telling_one)) {
 		c->tell_wait_ms = daemon_back_off(c->d, c->tell_wait_ms);
-		say_failed(c, r, rc, text);
-		loop_timer_set(c->tell, c->tell_wait_ms);
+		say_failed(c, c->telling_one ? &c->told : r, text);
 	} else if (rc < 0) {
 		log_debug("the master was not told that this clone is up: %s", text);
 	} else {
 		c->tell_wait_ms = 0;
 		c->tell_said = false;
-		if (more)
-			loop_timer_set(c->tell, 0);
 	}
+	if (more)
+		loop_timer_set(c->tell, c->tell_wait_ms);
 	c->telling_one = false;
 	report_out_free(c->telling);
 	c->telling = NULL;
 	free(r);
+}
+
+void clone_end_telling(struct clone_role *c)
+{
+	if (c->telling_one)
+		audit_report(c, &c->told, AUDIT_FAILURE, msg_code(MSG_NOT_REPORTED), "the daemon ended");
+	report_out_free(c->telling);
 }
 
 /* Where the master is: as configured (or its successor), else where it was last authenticated. Heap; NULL: unknown. */
