@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "backup/staging.h"
+#include "backup/system.h"
 #include "backup/verify.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -210,6 +211,45 @@ static void create__nth_call_fails__whole_backup_or_none(void **state)
 		}
 }
 
+static void system__nth_call_fails__whole_backup_or_none(void **state)
+{
+	struct system_options o = {
+		.dir = fix.backups, .level = 1, .logn = 15, .password = FIX_PASSWORD, .key = fix.key
+	};
+	struct system_contents c, back;
+	size_t i;
+	int n;
+
+	(void)state;
+	system_init(&c);
+	memcpy(c.lineage, FIX_LINEAGE, sizeof(c.lineage));
+	c.generation = 1;
+	c.host = strdup("h");
+	c.product = strdup("p");
+	ok(system_add(&c, SYSTEM_CONFIG "keyclone.properties", 0600, "a=b\n", 4));
+	ok(system_add(&c, SYSTEM_SECRETS "seal.key", 0600, "0123", 4));
+	for (i = 0; i < N_CALLS; i++)
+		for (n = 0;; n = next(n)) {
+			struct system_result r = { 0 };
+			int rc;
+
+			arm(calls[i], n);
+			rc = system_create(&r, &c, &o);
+			disarm();
+			if (rc == KC_OK) {
+				ok(system_open(&back, r.path, FIX_PASSWORD, &fix.pins));
+				system_fini(&back);
+				unlink(r.path);
+			} else if (files_in(fix.backups) != 0) {
+				fail_msg("%s %d: something is left", calls[i], n);
+			}
+			system_result_fini(&r);
+			if (!fired)
+				break;
+		}
+	system_fini(&c);
+}
+
 static void restore__nth_call_fails__old_or_new(void **state)
 {
 	static const struct fix_kind kinds[] = { { "wal", 4096, "UTF-8", 0 }, { "delete", 4096, "UTF-8", 0 } };
@@ -275,6 +315,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	static const struct CMUnitTest tests[] = {
 		T(create__nth_call_fails__whole_backup_or_none),
+		T(system__nth_call_fails__whole_backup_or_none),
 		T(restore__nth_call_fails__old_or_new),
 	};
 
