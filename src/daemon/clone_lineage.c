@@ -168,3 +168,23 @@ void clone_remember_fleet(struct clone_role *c, const struct proto_hello *master
 	free(old);
 	free(f);
 }
+
+int clone_apply_stored(struct clone_role *c)
+{
+	const struct state_self *self = &c->d->self;
+
+	if (self->diverged)
+		return err_set(KC_EDIVERGED, "this clone has diverged: %s", self->diverged_detail);
+	if (c->restoring || receive_busy(c->receive))
+		return err_set(KC_EAGAIN, "a backup is being received or restored");
+	if (!clone_has_stored(c))
+		return KC_OK;
+	if (c->applying == c->stored.generation)
+		return err_set(KC_EFAIL,
+		    "generation %" PRIu64 " is stored and cannot be restored; 'keyclone audit --failed' says why",
+		    c->stored.generation);
+	c->applying = c->stored.generation;
+	loop_timer_clear(c->retry);
+	clone_start_restore(c);
+	return err_set(KC_EAGAIN, "generation %" PRIu64 " is being restored", c->stored.generation);
+}
