@@ -12,6 +12,7 @@ import time
 port, target, limit, cuts = (int(a) for a in sys.argv[1:5])
 sel = selectors.DefaultSelector()
 listener = socket.create_server(("127.0.0.1", port))
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # what is in here is on its way, not there
 sel.register(listener, selectors.EVENT_READ, None)
 print("listening", flush=True)
 
@@ -38,6 +39,7 @@ while True:
             a, _ = listener.accept()
             try:
                 b = socket.create_connection(("127.0.0.1", target))
+                b.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
             except OSError:
                 a.close()
                 continue
