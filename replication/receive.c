@@ -73,7 +73,9 @@ static void end_session(struct receive_session *s, int rc, const char *text)
 
 	receive_job_orphan(s, rc, text);
 	if (misbehaved(s, rc) && r->ev.on_refused != NULL)
-		r->ev.on_refused(conn_address(s->conn), PEER_UNDECIDED, rc, text, r->arg);
+		/* A master elsewhere was let in for its hello alone. */
+		r->ev.on_refused(
+		    conn_address(s->conn), rc == KC_ECERT ? PEER_WRONG_HOST : PEER_UNDECIDED, rc, text, r->arg);
 	if (s->greeted && r->ev.on_session_end != NULL)
 		r->ev.on_session_end(s, rc, text, r->arg);
 	free_session(s);

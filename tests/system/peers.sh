@@ -100,7 +100,11 @@ refused 'expired' KC0302E 5 hold expired-master keyclone/1
 refused 'not yet valid' KC0303E 5 hold not-yet-master keyclone/1
 refused 'the wrong use' KC0306E 5 hold server-only keyclone/1
 refused "a stolen clone's, which pushes" KC0307E 5 hold clone2 keyclone/1
-refused 'another host' KC0305E 5 hold wrong-name keyclone/1
+# A promoted master may be elsewhere: such a one may say its hello, and goes after it.
+hello='{"version":2,"product":"p","role":"master","host":"h","time":1,"signing_key":"RWQ","lineage":"'
+hello+="$(sqlite3 -readonly m/state/state.db 'SELECT lineage FROM self')\"}"
+hello=$(printf '%08x01%s' ${#hello} "$(printf '%s' "$hello" | od -An -v -tx1 | tr -d ' \n')")
+refused 'another host' KC0305E 5 hold wrong-name keyclone/1 "$hello"
 refused 'TLS 1.2' KC0309E 5 hold master 'keyclone/1 1.2'
 refused 'no ALPN' KC0311E 5 hold master none
 refused 'plaintext' KC0310E 5 plain $'GET / HTTP/1.0\r\n\r\n'
