@@ -13,6 +13,9 @@
 #include "base/str.h"
 #include "clone_int.h"
 
+/* More than anything that may be in one, and its wrapping (backup/system.h). */
+#define ROOM_MAX (16u << 20)
+
 void clone_system_hello(const struct clone_role *c, const char *lineage, struct proto_hello *ours)
 {
 	struct store_entry *list = NULL;
@@ -35,6 +38,11 @@ int clone_system_offer(struct proto_decline *why, const struct proto_hello *mast
 {
 	struct store_name n;
 
+	if (o->room > ROOM_MAX) {
+		why->reason = PROTO_R_FAILED;
+		STR_COPY(why->message, "it is larger than a system backup can be");
+		return KC_EFAIL;
+	}
 	if (store_name_parse(&n, o->file) == KC_OK && n.kind == STORE_SYSTEM && n.generation == o->generation &&
 	    strncmp(n.lineage, o->lineage, strlen(n.lineage)) == 0 && strcmp(o->lineage, master->lineage) == 0)
 		return KC_OK;

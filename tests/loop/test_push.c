@@ -76,6 +76,62 @@ static void push__file_grows__clone_has_the_same_bytes(void **state)
 	stop_pair(&c, &m);
 }
 
+/* The master's configuration: no travel header, stored and not restored; the session is idle again. */
+static void push__system_backup__stored(void **state)
+{
+	struct rig *rig = *state;
+	struct rig_clone c;
+	struct rig_master m;
+	struct rig_backup b;
+
+	connect_pair(rig, &c, &m);
+	c.no_result = true;
+	rig_backup_init(&b, rig, 1, 5000);
+	rig_backup_grow(&b, b.size);
+	rig_backup_finish(&b);
+	b.file.offer.kind = PROTO_SYSTEM;
+	b.file.valid = b.size;
+	b.end.travel_size = 0;
+	assert_int_equal(push_offer(m.push, &b.file), KC_OK);
+	assert_int_equal(push_end(m.push, &b.end), KC_OK);
+	assert_true(rig_until(rig, &c.stored));
+	assert_int_equal(c.travel_size, 0);
+	rig_clone_result(&c, PROTO_STORED);
+	assert_true(rig_until(rig, &m.results));
+	assert_int_equal(m.result.status, PROTO_STORED);
+	assert_int_equal(push_state(m.push), PUSH_IDLE);
+	assert_true(rig_clone_has(&c, &b));
+	rig_backup_fini(&b);
+	stop_pair(&c, &m);
+}
+
+/* What a clone is to restore it must be able to open; what it only keeps is no business of its identity. */
+static void push__travel_header_missing_or_too_many__session_ends(void **state)
+{
+	struct rig *rig = *state;
+
+	for (int system = 0; system < 2; system++) {
+		struct rig_clone c;
+		struct rig_master m;
+		struct rig_backup b;
+
+		connect_pair(rig, &c, &m);
+		rig_backup_init(&b, rig, 1, 5000);
+		rig_backup_grow(&b, b.size);
+		rig_backup_finish(&b);
+		b.file.offer.kind = system ? PROTO_SYSTEM : PROTO_FULL;
+		b.file.valid = b.size;
+		if (!system)
+			b.end.travel_size = 0;
+		assert_int_equal(push_offer(m.push, &b.file), KC_OK);
+		assert_int_equal(push_end(m.push, &b.end), KC_OK);
+		assert_true(rig_until(rig, &m.closed));
+		assert_int_equal(c.stored, 0);
+		rig_backup_fini(&b);
+		stop_pair(&c, &m);
+	}
+}
+
 static void push__several_generations__one_session(void **state)
 {
 	struct rig *rig = *state;
@@ -661,6 +717,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		rig_test(push__file_grows__clone_has_the_same_bytes),
+		rig_test(push__system_backup__stored),
+		rig_test(push__travel_header_missing_or_too_many__session_ends),
 		rig_test(push__several_generations__one_session),
 		rig_test(push__broken_at_random_offsets__resumes),
 		rig_test(push__clone_dies_in_transfer__resumes_with_the_next),
