@@ -94,15 +94,34 @@ static int empty_stage(int stage, const char *path, bool keep_list)
 	return rc;
 }
 
+/* An administrator's command works beside the service's files: what root makes is the folder's owner's. */
+static bool may_use(const struct stat *st)
+{
+	return S_ISDIR(st->st_mode) && (st->st_uid == geteuid() || geteuid() == 0);
+}
+
 static int open_stage(int *fd, const char *stage)
 {
+	bool made = mkdir(stage, 0700) == 0;
 	struct stat st;
+	char *folder;
+	int rc;
 
-	if (mkdir(stage, 0700) < 0 && errno != EEXIST)
+	if (!made && errno != EEXIST)
 		return err_errno("%s: cannot be made, and files have to be prepared there", stage);
-	if (lstat(stage, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || chmod(stage, 0700) < 0)
-		return err_set(KC_EPERM, "%s: is not ours, and files have to be prepared there", stage);
-	return file_open(fd, stage, O_RDONLY | O_DIRECTORY, 0);
+	rc = file_open(fd, stage, O_RDONLY | O_DIRECTORY, 0);
+	if (rc < 0)
+		return rc;
+	folder = file_dirname(stage);
+	/* Confined, we may not even open the folder: only what was made in it needs it. */
+	if (made)
+		rc = file_give_to_owner_of(*fd, folder);
+	if (made && rc == KC_OK)
+		rc = file_sync_dir(folder);
+	free(folder);
+	if (rc == KC_OK && (fstat(*fd, &st) < 0 || !may_use(&st) || fchmod(*fd, 0700) < 0))
+		rc = err_set(KC_EPERM, "%s: is not ours, and files have to be prepared there", stage);
+	return rc;
 }
 
 static int make_stage(struct apply_tree *a)
@@ -151,7 +170,7 @@ int apply_tree_left(struct tree *was, const char *path)
 	int rc = KC_ENOENT;
 
 	/* Somebody else's folder says nothing. */
-	if (lstat(stage, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 077) == 0)
+	if (lstat(stage, &st) == 0 && may_use(&st) && (st.st_mode & 077) == 0)
 		rc = companions_load(was, list);
 	free(list);
 	free(stage);
@@ -165,7 +184,7 @@ void apply_tree_clean(const char *path, bool folder)
 	struct stat st;
 	int fd = -1;
 
-	if (lstat(stage, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
+	if (lstat(stage, &st) == 0 && may_use(&st) &&
 	    (file_open(&fd, stage, O_RDONLY | O_DIRECTORY, 0) < 0 || empty_stage(fd, stage, false) < 0))
 		log_warn("%s: what a restore left there cannot be removed", stage);
 	if (fd >= 0)
@@ -345,9 +364,7 @@ int apply_tree_stage(struct apply_tree *a, bool resume, apply_tree_source_fn sou
 		rc = stage_file(a, i, path);
 		free(path);
 	}
-	if (rc == KC_OK)
-		rc = file_sync_dir(a->stage);
-	return rc < 0 ? rc : file_sync_dir(a->folder);
+	return rc < 0 ? rc : file_sync_dir(a->stage);
 }
 
 /* ---- commit ---- */
@@ -356,8 +373,16 @@ static int open_root(struct apply_tree *a)
 {
 	if (a->want->kind == TREE_KIND_FILE)
 		return file_open(&a->root, a->folder, O_RDONLY | O_DIRECTORY, 0);
-	if (mkdir(a->path, 0700) < 0 ? errno != EEXIST : chmod(a->path, a->want->mode | 0700) < 0)
+	if (mkdir(a->path, 0700) == 0) {
+		int rc = chmod(a->path, a->want->mode | 0700) < 0 ? err_errno("%s", a->path) : KC_OK;
+
+		if (rc == KC_OK)
+			rc = file_sync_dir(a->folder);
+		if (rc < 0)
+			return rc;
+	} else if (errno != EEXIST && !file_is_dir(a->path)) {
 		return err_errno("%s", a->path);
+	}
 	return file_open(&a->root, a->path, O_RDONLY | O_DIRECTORY, 0);
 }
 
@@ -455,7 +480,7 @@ static int change(struct apply_tree *a)
 			rc = finish_dir(a, &want->entries[i]);
 	if (rc == KC_OK && fsync(a->root) < 0)
 		rc = err_errno("%s: cannot sync", a->path);
-	return rc < 0 ? rc : file_sync_dir(a->folder);
+	return rc;
 }
 
 int apply_tree_commit(struct apply_tree *a, bool *owners)

@@ -121,22 +121,22 @@ mv away store.p12
 kc m replicate-now >/dev/null
 
 say "the first take-over of what is not empty needs an operator"
-mkdir tokens2 c1/other
+mkdir tokens2 elsewhere elsewhere/other
 printf 'theirs' >tokens2/a
-printf 'ours' >c1/other/a
+printf 'ours' >elsewhere/other/a
 stop_daemon m
 stop_daemon c1
 kc m config set replication.File.second="$T/tokens2"
-kc c1 config set replication.File.second=other
+kc c1 config set replication.File.second="$T/elsewhere/other"
 start_daemon c1
 start_daemon m
 expect 1 kc m replicate-now >/dev/null 2>&1
-equal "$(cat c1/other/a)" ours "the clone's own file"
+equal "$(cat elsewhere/other/a)" ours "the clone's own file"
 expect 2 kc c1 diverged list >out
 grep -q 'replication.File.second *a (changed)' out || fail "the list lacks it: $(cat out)"
 kc c1 diverged discard >/dev/null
 wait_for 20 "the clone is current" kc m replicate-now
-equal "$(cat c1/other/a)" theirs "the file"
+equal "$(cat elsewhere/other/a)" theirs "the file"
 
 say "public tools recover them"
 newest=$(kc m --json backup list | jq -r '[.[] | select(.kind == "full")] | max_by(.generation) | .path')

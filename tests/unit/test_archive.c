@@ -482,6 +482,82 @@ static void writer__members__are_limited(void **state)
 	assert_int_equal(archive_name_check("a\xf4\x90\x80\x80"), KC_EFORMAT);
 }
 
+/* ---- directories, and digests that the manifest declares ---- */
+
+#define SHA_OF_TWO "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3"
+
+/* A tree: a directory, a file "two" in it, an empty directory. */
+static void write_tree(struct buf *b)
+{
+	const struct archive_meta dir = { .mode = 0750, .uid = 7, .gid = 8, .user = "seven", .mtime = 1000 };
+	const struct archive_meta file = { .mode = 0640, .uid = 7, .gid = 8, .group = "eight", .mtime = 2000 };
+	char path[] = "/tmp/kc-test-archive.XXXXXX";
+	struct archive_writer *w = NULL;
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(file_write_all(fd, "two", 3, path), KC_OK);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	buf_init(b, 1 << 20);
+	assert_int_equal(archive_writer_new(&w, 0, put_buf, b), KC_OK);
+	assert_int_equal(archive_writer_add(w, ARCHIVE_MANIFEST, 0600, MANIFEST, strlen(MANIFEST)), KC_OK);
+	assert_int_equal(archive_writer_add_companion(w, "files/T", &dir, -1, 0), KC_OK);
+	assert_int_equal(archive_writer_add_companion(w, "files/T/b", &file, fd, 3), KC_OK);
+	assert_int_equal(archive_writer_add_companion(w, "files/T/empty", &dir, -1, 0), KC_OK);
+	assert_int_equal(archive_writer_finish(w, sign, NULL), KC_OK);
+	archive_writer_free(w);
+	close(fd);
+	unlink(path);
+}
+
+static int read_tree(const struct buf *b, const struct archive_member *expected, size_t n)
+{
+	struct source s = { buf_data(b), buf_len(b), 1 << 20 };
+	struct archive_reader *r = NULL;
+	struct buf out;
+	int rc;
+
+	buf_init(&out, 1 << 20);
+	assert_int_equal(archive_reader_new(&r, next, &s), KC_OK);
+	if ((rc = archive_reader_next(r)) == KC_OK && (rc = archive_reader_load(r, &out)) == KC_OK)
+		rc = archive_reader_expect(r, expected, n);
+	for (size_t i = 0; i < n && rc == KC_OK; i++)
+		if ((rc = archive_reader_next(r)) == KC_OK && !archive_reader_is_directory(r))
+			rc = archive_reader_load(r, &out);
+	if (rc == KC_OK)
+		rc = archive_reader_finish(r, verify, NULL);
+	archive_reader_free(r);
+	buf_fini(&out);
+	return rc;
+}
+
+static void archive__tree__is_what_was_declared(void **state)
+{
+	const struct archive_member good[] = { { (char *)"files/T", 0, true, "" },
+		{ (char *)"files/T/b", 3, false, SHA_OF_TWO }, { (char *)"files/T/empty", 0, true, "" } };
+	struct archive_member m[3];
+	struct buf b;
+
+	(void)state;
+	write_tree(&b);
+	assert_int_equal(read_tree(&b, good, 3), KC_OK);
+	memcpy(m, good, sizeof(m));
+	m[0].directory = false;
+	assert_int_equal(read_tree(&b, m, 3), KC_EDAMAGED);
+	assert_string_equal(err_text(KC_EDAMAGED), "member files/T: not a plain file");
+	memcpy(m, good, sizeof(m));
+	m[1].directory = true;
+	assert_int_equal(read_tree(&b, m, 3), KC_EDAMAGED);
+	assert_string_equal(err_text(KC_EDAMAGED), "member files/T/b: not a directory");
+	memcpy(m, good, sizeof(m));
+	m[1].sha256[0] = '4';
+	assert_int_equal(read_tree(&b, m, 3), KC_EDAMAGED);
+	assert_string_equal(err_text(KC_EDAMAGED), "member files/T/b: not what the manifest says of it");
+	assert_int_equal(read_tree(&b, good + 1, 2), KC_EDAMAGED); /* one that was not declared */
+	assert_int_equal(read_tree(&b, good, 2), KC_EDAMAGED);
+	buf_fini(&b);
+}
+
 /* A long name and a name beyond ASCII need pax headers. */
 static void archive__unusual_names__come_back(void **state)
 {
@@ -582,6 +658,7 @@ int main(void)
 		cmocka_unit_test(archive__sparse_member__is_refused),
 		cmocka_unit_test(archive__manifest_missing_or_huge__is_refused),
 		cmocka_unit_test(archive__member_too_many__is_refused),
+		cmocka_unit_test(archive__tree__is_what_was_declared),
 		cmocka_unit_test(reader__out_of_order__is_refused),
 		cmocka_unit_test(writer__failing_callback__its_code_comes_back),
 		cmocka_unit_test(writer__file_became_shorter__fails),
