@@ -29,6 +29,12 @@ int apply_stamp(struct apply *a);
  * there is no such way: KC_EBUSY. KC_ENOSPC, with both figures, if the commit would not fit.
  */
 int apply_prepare(struct apply *a);
+/*
+ * Where the source has local tables: keeps writers out, proves that the rest of the database still has the content
+ * `now`, carries the local rows over into the image, and stamps; a writer that gets in before apply_lock is found by
+ * apply_unmoved. *unmoved false: the database has another content. Without local tables: true.
+ */
+int apply_carry(bool *unmoved, struct apply *a, const char *now, int lock_ms);
 /* Takes the write lock, waiting at most lock_ms (0: the source's). KC_EBUSY. */
 int apply_lock(struct apply *a, int lock_ms);
 /* Under the lock: has nobody committed since apply_stamp? */

@@ -114,6 +114,11 @@ struct apply *apply_new(struct source *live, const char *image, const struct man
 	return a;
 }
 
+static const char *image_path(const struct apply *a)
+{
+	return a->converted != NULL ? a->converted : a->image;
+}
+
 int apply_prepare(struct apply *a)
 {
 	int rc;
@@ -122,7 +127,8 @@ int apply_prepare(struct apply *a)
 		return KC_OK;
 	rc = fit(a);
 	if (rc == KC_OK)
-		rc = sqlite_open_image(&a->img, a->converted != NULL ? a->converted : a->image);
+		rc = source_has_local(a->live) ? sqlite_open_image_to_write(&a->img, image_path(a))
+					       : sqlite_open_image(&a->img, image_path(a));
 	a->prepared = rc == KC_OK;
 	return rc;
 }
@@ -144,6 +150,42 @@ int apply_stamp(struct apply *a)
 	if (rc == KC_OK)
 		rc = source_data_version(&a->version, a->live, a->live->w);
 	a->stamped = rc == KC_OK;
+	return rc;
+}
+
+static int carry_locked(bool *unmoved, struct apply *a, const char *now)
+{
+	struct source *s = a->live;
+	struct source_digest d = { .rows = 0 };
+	int rc = sqlite_digest(&d, s->w, s->path, &s->local, s->alive, s->arg);
+
+	*unmoved = rc == KC_OK && strcmp(d.content, now) == 0;
+	source_digest_fini(&d);
+	if (rc < 0 || !*unmoved)
+		return rc;
+	rc = local_carry(a->img, image_path(a), s);
+	if (rc == KC_OK)
+		rc = source_stamp_locked(&a->stamp, s, &a->stamp);
+	if (rc == KC_OK)
+		rc = source_data_version(&a->version, s, s->w);
+	a->stamped = rc == KC_OK;
+	return rc;
+}
+
+int apply_carry(bool *unmoved, struct apply *a, const char *now, int lock_ms)
+{
+	struct source *s = a->live;
+	int step, rc;
+
+	*unmoved = true;
+	if (!source_has_local(s))
+		return KC_OK;
+	source_begin_wait(s, lock_ms);
+	step = sqlite3_exec(s->w, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+	if (step != SQLITE_OK)
+		return source_fail(s, s->w, step, "cannot write the key database");
+	rc = carry_locked(unmoved, a, now);
+	sqlite3_exec(s->w, "ROLLBACK", NULL, NULL, NULL);
 	return rc;
 }
 

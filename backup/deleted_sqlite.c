@@ -165,7 +165,7 @@ static int tables_of(struct name_list *tables, struct search *s)
 static int check_digest(struct search *s, const char *digest)
 {
 	struct source_digest d = { .rows = 0 };
-	int rc = sqlite_digest(&d, s->db, s->path, s->alive, s->arg);
+	int rc = sqlite_digest(&d, s->db, s->path, NULL, s->alive, s->arg);
 
 	if (rc == KC_OK && strcmp(d.content, digest) != 0)
 		rc = err_set(KC_EDAMAGED, "%s: not what was replicated last", s->path);

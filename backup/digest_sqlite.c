@@ -135,8 +135,14 @@ static void row_finish(struct row_hash *hash, struct row_state *r)
 int row_scan_open(
     struct row_scan *scan, sqlite3 *db, const char *path, const char *table, char *select, int columns, int skip)
 {
+	return row_scan_open_where(scan, db, path, table, select, columns, skip, "");
+}
+
+int row_scan_open_where(struct row_scan *scan, sqlite3 *db, const char *path, const char *table, char *select,
+    int columns, int skip, const char *where)
+{
 	size_t name = strlen(table);
-	char *sql = sqlite3_mprintf("SELECT %s FROM main.\"%w\" NOT INDEXED", select, table);
+	char *sql = sqlite3_mprintf("SELECT %s FROM main.\"%w\" NOT INDEXED %s", select, table, where);
 	int rc;
 
 	memset(scan, 0, sizeof(*scan));
@@ -220,9 +226,24 @@ struct digest_run {
 	struct row_hash sum;
 	sqlite3 *db;
 	const char *path;
+	const struct name_list *skip;
 	int (*alive)(void *arg);
 	void *arg;
 };
+
+/* What the sequence table knows of tables that do not count does not count either. */
+static char *sequence_filter(const struct digest_run *run, const char *table)
+{
+	sqlite3_str *s = sqlite3_str_new(NULL);
+
+	if (run->skip != NULL && run->skip->n > 0 && strcmp(table, "sqlite_sequence") == 0) {
+		sqlite3_str_appendall(s, "WHERE lower(name) NOT IN (");
+		for (size_t i = 0; i < run->skip->n; i++)
+			sqlite3_str_appendf(s, "%slower(%Q)", i > 0 ? "," : "", run->skip->names[i]);
+		sqlite3_str_appendall(s, ")");
+	}
+	return sqlite3_str_finish(s);
+}
 
 static int digest_table(struct digest_run *run, const char *table)
 {
@@ -231,10 +252,13 @@ static int digest_table(struct digest_run *run, const char *table)
 	struct row_hash h;
 	uint64_t rows = 0;
 	bool done = false;
+	char *where = sequence_filter(run, table);
 	int rc = sqlite_columns(&columns, run->db, run->path, table);
 
 	if (rc == KC_OK)
-		rc = row_scan_open(&scan, run->db, run->path, table, select_list(&columns), (int)columns.n, 0);
+		rc = row_scan_open_where(&scan, run->db, run->path, table, select_list(&columns), (int)columns.n, 0,
+		    where != NULL ? where : "");
+	sqlite3_free(where);
 	while (rc == KC_OK && (rc = row_scan_next(&h, &done, &scan)) == KC_OK && !done) {
 		sum_add(&run->sum, &h);
 		if (++rows % ALIVE_INTERVAL == 0 && run->alive != NULL)
@@ -314,6 +338,8 @@ static int digest_all(struct digest_run *run, const struct name_list *tables)
 	size_t i;
 
 	for (i = 0; rc == KC_OK && i < tables->n; i++) {
+		if (run->skip != NULL && name_list_has(run->skip, tables->names[i]))
+			continue;
 		rc = digest_table(run, tables->names[i]);
 		if (rc == KC_OK && strcmp(tables->names[i], "sqlite_sequence") == 0)
 			rc = digest_sequences(run->d, run->db, run->path);
@@ -321,13 +347,15 @@ static int digest_all(struct digest_run *run, const struct name_list *tables)
 	return rc;
 }
 
-int sqlite_digest(struct source_digest *out, sqlite3 *db, const char *path, int (*alive)(void *arg), void *arg)
+int sqlite_digest(struct source_digest *out, sqlite3 *db, const char *path, const struct name_list *skip,
+    int (*alive)(void *arg), void *arg)
 {
 	struct source_digest d = { .rows = 0 };
-	struct digest_run run = { .d = &d, .db = db, .path = path, .alive = alive, .arg = arg };
+	struct digest_run run = { .d = &d, .db = db, .path = path, .skip = skip, .alive = alive, .arg = arg };
+	bool own = sqlite3_get_autocommit(db) != 0;
 	struct name_list tables = { NULL, 0 };
 	uint8_t sum[32];
-	int i, rc = sqlite_exec(db, path, "BEGIN");
+	int i, rc = own ? sqlite_exec(db, path, "BEGIN") : KC_OK;
 
 	if (rc < 0)
 		return rc;
@@ -336,7 +364,8 @@ int sqlite_digest(struct source_digest *out, sqlite3 *db, const char *path, int 
 		rc = digest_all(&run, &tables);
 	if (rc == KC_OK)
 		rc = sqlite_schema_digest(d.schema, db, path);
-	sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
+	if (own)
+		sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
 	name_list_fini(&tables);
 	if (rc < 0) {
 		source_digest_fini(&d);

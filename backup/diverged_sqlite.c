@@ -30,6 +30,7 @@ struct side {
 
 struct comparison {
 	struct side live, other;
+	const struct name_list *local; /* tables that do not count */
 	int (*alive)(void *arg);
 	void *alive_arg;
 	bool both;
@@ -305,7 +306,8 @@ static int compare_tables(struct comparison *c)
 	if (rc == KC_OK)
 		rc = sqlite_tables(&other, c->other.db, c->other.path, false);
 	for (i = 0; rc == KC_OK && i < live.n; i++)
-		rc = compare_table(c, live.names[i], name_list_has(&other, live.names[i]));
+		if (!name_list_has(c->local, live.names[i]))
+			rc = compare_table(c, live.names[i], name_list_has(&other, live.names[i]));
 	/* Tables that only the other side has: all their rows. */
 	swapped.live = c->other;
 	swapped.other = c->live;
@@ -313,7 +315,7 @@ static int compare_tables(struct comparison *c)
 	swapped.found = on_swapped;
 	swapped.arg = c;
 	for (i = 0; rc == KC_OK && c->both && i < other.n; i++)
-		if (!name_list_has(&live, other.names[i]))
+		if (!name_list_has(&live, other.names[i]) && !name_list_has(c->local, other.names[i]))
 			rc = compare_table(&swapped, other.names[i], false);
 	name_list_fini(&live);
 	name_list_fini(&other);
@@ -324,6 +326,7 @@ int diverged_find(struct source *live, const char *image, bool both, diverged_fn
 {
 	struct comparison c = { .live = { NULL, source_path(live) },
 		.other = { NULL, image },
+		.local = &live->local,
 		.alive = live->alive,
 		.alive_arg = live->arg,
 		.both = both,

@@ -58,7 +58,7 @@ int image_check_digest(const char *path, const char *label, const struct manifes
 	int rc = sqlite_open_image(&db, path);
 
 	if (rc == KC_OK)
-		rc = sqlite_digest(&d, db, label, NULL, NULL);
+		rc = sqlite_digest(&d, db, label, NULL, NULL, NULL);
 	sqlite3_close(db);
 	if (rc < 0)
 		return rc;

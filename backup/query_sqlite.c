@@ -172,7 +172,7 @@ static char *uri_of(const char *path, const char *how)
 	return sqlite3_str_finish(text);
 }
 
-static int open_image(sqlite3 **out, const char *path, const char *how)
+static int open_image(sqlite3 **out, const char *path, const char *how, int flags)
 {
 	static const int off[] = { SQLITE_DBCONFIG_TRUSTED_SCHEMA, SQLITE_DBCONFIG_ENABLE_TRIGGER,
 		SQLITE_DBCONFIG_ENABLE_VIEW, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION };
@@ -181,7 +181,7 @@ static int open_image(sqlite3 **out, const char *path, const char *how)
 	size_t i;
 	int rc;
 
-	rc = sqlite3_open_v2(uri, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
+	rc = sqlite3_open_v2(uri, &db, flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
 	sqlite3_free(uri);
 	if (rc != SQLITE_OK) {
 		rc = sqlite_fail(db, rc, path, "cannot open the database");
@@ -206,7 +206,19 @@ static int open_image(sqlite3 **out, const char *path, const char *how)
 
 int sqlite_open_image(sqlite3 **db, const char *path)
 {
-	return open_image(db, path, "immutable=1");
+	return open_image(db, path, "immutable=1", SQLITE_OPEN_READONLY);
+}
+
+int sqlite_open_image_to_write(sqlite3 **db, const char *path)
+{
+	int rc = open_image(db, path, "mode=rw", SQLITE_OPEN_READWRITE);
+
+	/* It is thrown away if anything happens: no journal, no sync. */
+	if (rc == KC_OK)
+		rc = sqlite_exec(*db, path,
+		    "PRAGMA query_only=OFF; PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=OFF; PRAGMA "
+		    "synchronous=OFF");
+	return rc;
 }
 
 int sqlite_attach_image(sqlite3 *db, const char *path, const char *name)
@@ -223,7 +235,7 @@ int sqlite_rewrite_image(const char *path, const char *to, uint32_t page_size)
 {
 	sqlite3 *db = NULL;
 	/* Of an immutable file SQLite would keep the page size. */
-	int rc = open_image(&db, path, "mode=ro");
+	int rc = open_image(&db, path, "mode=ro", SQLITE_OPEN_READONLY);
 	char *sql;
 
 	if (rc < 0)

@@ -161,6 +161,7 @@ static int open_image(struct restoring *x)
 	memcpy(x->r->lineage, x->m->lineage, sizeof(x->r->lineage));
 	memcpy(x->r->content, x->m->db.content_digest, sizeof(x->r->content));
 	memcpy(x->r->schema, x->m->db.schema_digest, sizeof(x->r->schema));
+	memcpy(x->r->own, x->m->db.content_digest, sizeof(x->r->own));
 	x->r->generation = x->m->generation;
 	x->r->ancestors = x->m->ancestors;
 	for (i = 0; i < x->m->n_tables; i++)
@@ -168,6 +169,8 @@ static int open_image(struct restoring *x)
 	rc = judge_lineage(x);
 	if (rc == KC_OK)
 		rc = check_companions(x);
+	if (rc == KC_OK && source_has_local(x->o->live))
+		rc = source_expect(x->r->own, x->o->live, image_database(x->img));
 	if (rc == KC_OK)
 		rc = open_files(x);
 	return rc < 0 ? rc : report(x, RESTORE_CHECKED, 100);
@@ -223,7 +226,7 @@ static int judge(struct restoring *x, enum verdict *verdict)
 	if (rc < 0)
 		return rc;
 	*verdict = MAY;
-	if (strcmp(x->now, x->m->db.content_digest) == 0) {
+	if (strcmp(x->now, x->r->own) == 0) {
 		*verdict = strcmp(schema, x->m->db.schema_digest) == 0 ? SAME : MAY;
 		return KC_OK;
 	}
@@ -285,7 +288,7 @@ static int refuse(const struct restoring *x)
 static int intend(struct restoring *x)
 {
 	struct restore_intent i = { x->m->lineage, &x->m->ancestors, x->m->generation, x->now, x->m->db.content_digest,
-		x->m->db.schema_digest, x->r->files };
+		x->m->db.schema_digest, x->r->files, x->r->own };
 	int rc = KC_OK;
 
 	if (x->intended && strcmp(x->intent, x->now) == 0)
@@ -307,10 +310,11 @@ static int lock_database(struct restoring *x, bool *locked)
 	if (rc == KC_OK)
 		rc = report(x, RESTORE_LOCK, 0);
 	if (rc == KC_OK)
-		rc = apply_lock(x->a, x->o->lock_ms);
-	if (rc == KC_OK)
-		rc = apply_unmoved(locked, x->a);
-	return rc;
+		rc = apply_carry(locked, x->a, x->now, x->o->lock_ms);
+	if (rc < 0 || !*locked)
+		return rc;
+	rc = apply_lock(x->a, x->o->lock_ms);
+	return rc == KC_OK ? apply_unmoved(locked, x->a) : rc;
 }
 
 /* One look and one try to find the same under the lock. *locked: it was, and the lock is held (where the database is to
@@ -429,7 +433,7 @@ static int restore_image(struct restoring *x)
 	enum verdict verdict = MAY;
 	int rc;
 
-	x->a = apply_new(x->o->live, image_database(x->img), &x->m->db, x->m->db.content_digest);
+	x->a = apply_new(x->o->live, image_database(x->img), &x->m->db, x->r->own);
 	rc = prove(x, &verdict);
 	x->r->same = rc == KC_OK && x->db_same;
 	if (rc == KC_OK && verdict == SAME) {

@@ -46,6 +46,7 @@ struct restore_intent {
 	const char *content;	 /* digests of what it will be */
 	const char *schema;
 	const char *files; /* what the companions will be (companions_text) */
+	const char *own;   /* the same as content, without local tables (source_set_local) */
 };
 
 struct restore_options {
@@ -95,6 +96,8 @@ struct restore_result {
 	char schema[SOURCE_DIGEST_LEN + 1];
 	char files[COMPANIONS_TEXT]; /* digests of the companions */
 	bool files_pending;	     /* with a failure: the database is the new one, the companions are not all */
+	char
+	    own[SOURCE_DIGEST_LEN + 1]; /* the content of this database, local tables left out: `applied` of the next */
 	uint64_t rows;
 	bool take_over;		       /* with KC_EDIVERGED: of a companion that was never applied here */
 	struct diverged_list diverged; /* with KC_EDIVERGED, or what was discarded */

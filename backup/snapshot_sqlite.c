@@ -114,7 +114,7 @@ int snapshot_digest(struct source_digest *d, const struct snapshot *snap, int (*
 	int rc = sqlite_open_image(&db, snap->path);
 
 	if (rc == KC_OK)
-		rc = sqlite_digest(d, db, snap->label, alive, arg);
+		rc = sqlite_digest(d, db, snap->label, NULL, alive, arg);
 	sqlite3_close(db);
 	return rc;
 }

@@ -55,6 +55,16 @@ void source_set_alive(struct source *s, int (*alive)(void *arg), void *arg);
 int source_refresh(struct source *s);
 
 /*
+ * Tables that only this machine's own application writes: they are in no digest and no list of rows, and a restore
+ * leaves them alone (restore.h). Copied. Names are compared as SQL does.
+ */
+void source_set_local(struct source *s, const char *const *tables, size_t n);
+bool source_has_local(const struct source *s);
+/* What the content digest will be once this image (a proved one) was restored with the rows of the local tables carried
+ * over: its digest without them. KC_ECONF: a table cannot be carried over, and why. */
+int source_expect(char content[SOURCE_DIGEST_LEN + 1], struct source *s, const char *image);
+
+/*
  * A number that moves when anybody but us commits (and sometimes without a change of content), O(1). Compare for
  * equality only, within one process. Read it before the snapshot.
  */

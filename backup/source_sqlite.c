@@ -282,6 +282,7 @@ void source_close(struct source *s)
 	if (s == NULL)
 		return;
 	close_connections(s);
+	name_list_fini(&s->local);
 	free(s->path);
 	free(s);
 }
@@ -289,6 +290,19 @@ void source_close(struct source *s)
 const char *source_path(const struct source *s)
 {
 	return s->path;
+}
+
+void source_set_local(struct source *s, const char *const *tables, size_t n)
+{
+	name_list_fini(&s->local);
+	for (size_t i = 0; i < n; i++)
+		name_list_add(&s->local, tables[i]);
+	s->known = false;
+}
+
+bool source_has_local(const struct source *s)
+{
+	return s->local.n > 0;
 }
 
 void source_set_alive(struct source *s, int (*alive)(void *arg), void *arg)
@@ -353,7 +367,7 @@ int source_digest(struct source_digest *d, struct source *s)
 	if (rc == KC_OK)
 		rc = source_data_version(&before, s, s->w);
 	if (rc == KC_OK)
-		rc = sqlite_digest(d, s->r, s->path, s->alive, s->arg);
+		rc = sqlite_digest(d, s->r, s->path, &s->local, s->alive, s->arg);
 	if (rc < 0)
 		return rc;
 	rc = source_data_version(&after, s, s->w);

@@ -10,6 +10,12 @@
 
 #include "backup/source.h"
 
+/* Names, e.g. of tables. */
+struct name_list {
+	char **names;
+	size_t n;
+};
+
 struct source {
 	char *path;
 	bool create;
@@ -27,6 +33,7 @@ struct source {
 	bool known;
 	uint64_t known_version;
 	char known_content[SOURCE_DIGEST_LEN + 1];
+	struct name_list local; /* tables that do not count */
 };
 
 /* Turns the failure `rc` of `db` (may be NULL) into our code and message "path: what: reason". */
@@ -51,9 +58,16 @@ int sqlite_rewrite_image(const char *path, const char *to, uint32_t page_size);
 int sqlite_unset_wal(const char *path);
 /* PRAGMA quick_check, one complaint: KC_EDAMAGED. */
 int sqlite_quick_check(sqlite3 *db, const char *path);
-int sqlite_digest(struct source_digest *d, sqlite3 *db, const char *path, int (*alive)(void *arg),
-    void *arg); /* in one transaction */
+/* `skip`: tables that do not count, NULL: none. In one transaction, of its own or in the present one. */
+int sqlite_digest(struct source_digest *d, sqlite3 *db, const char *path, const struct name_list *skip,
+    int (*alive)(void *arg), void *arg);
 int sqlite_schema_digest(char out[SOURCE_DIGEST_LEN + 1], sqlite3 *db, const char *path);
+
+/* local_sqlite.c */
+/* The rows of the source's local tables, as W sees them in its present transaction, in place of the image's. */
+int local_carry(sqlite3 *img, const char *image, struct source *live);
+/* The image, to be written: not its master's any more. */
+int sqlite_open_image_to_write(sqlite3 **db, const char *path);
 
 /* A failed call on the source's connections; prefers the reason why a wait was broken off. */
 int source_fail(struct source *s, sqlite3 *db, int rc, const char *what);
@@ -94,15 +108,14 @@ struct row_scan {
 /* `select` is a heap (sqlite3_malloc) list of expressions, taken; the first `skip` are for the caller. */
 int row_scan_open(
     struct row_scan *scan, sqlite3 *db, const char *path, const char *table, char *select, int columns, int skip);
+/* Only rows for which this holds, "" for all. */
+int row_scan_open_where(struct row_scan *scan, sqlite3 *db, const char *path, const char *table, char *select,
+    int columns, int skip, const char *where);
 /* *done at the end. */
 int row_scan_next(struct row_hash *hash, bool *done, struct row_scan *scan);
 void row_scan_close(struct row_scan *scan);
 
 /* Names of tables with storage, sorted; and of the stored columns of one. Heap. */
-struct name_list {
-	char **names;
-	size_t n;
-};
 void name_list_add(struct name_list *l, const char *name);
 bool name_list_has(const struct name_list *l, const char *name); /* case does not matter, as in SQL */
 void name_list_fini(struct name_list *l);

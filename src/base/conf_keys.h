@@ -75,7 +75,7 @@ K(state_dir, PATH, "replication.StateDir", "state", CONF_STATE "/state", "", 0, 
   "where the state database is kept") \
 K(run_dir, PATH, "replication.RunDir", "run", CONF_RUN, "", 0, 0, MC, F_DIR, RESTART, \
   "where the control socket and the lock are made") \
-L(LIST, "replication.LocalTables", "", 0, 0, C, \
+K(local_tables, LIST, "replication.LocalTables", NULL, NULL, "", 0, 0, C, 0, RESTART, \
   "tables that the clone's own application writes") \
 K(rewritten_files, LIST, "replication.RewrittenFiles", "*/token.object", NULL, "", 0, 0, C, 0, RESTART, \
   "companion files that the clone's own application rewrites by using them, NAME/PATTERN") \

@@ -102,9 +102,10 @@ static int settle(struct restoring *x)
 		return err_set(
 		    KC_EBUSY, "a restore from the master was interrupted; keycloned finishes it when it is started");
 	if (rc == KC_OK)
-		rc = restore_resolve(&outcome, x->live, i.old_digest, i.digest, i.schema);
+		rc = restore_resolve(
+		    &outcome, x->live, i.old_digest, i.own_digest[0] != '\0' ? i.own_digest : i.digest, i.schema);
 	if (rc == KC_OK && outcome == RESTORE_APPLIED)
-		return by_hand_applied(&x->e->self, x->state, &i, x->e->c->conf->role == CONF_MASTER);
+		return by_hand_applied(&x->e->self, x->state, &i, x->e->c->conf);
 	return rc == KC_OK ? state_clear_intent(x->state) : rc;
 }
 
@@ -116,7 +117,7 @@ static int take_over(struct restoring *x)
 	if (rc == KC_ENOENT)
 		return KC_OK; /* nothing was written, or it was merged */
 	if (rc == KC_OK)
-		rc = by_hand_applied(&x->e->self, x->state, &i, x->e->c->conf->role == CONF_MASTER);
+		rc = by_hand_applied(&x->e->self, x->state, &i, x->e->c->conf);
 	if (rc == KC_OK && x->e->c->conf->role == CONF_MASTER)
 		json_object_set_new(x->result, "child_lineage", json_string(x->e->self.lineage));
 	return rc;
@@ -161,7 +162,9 @@ static int work_restore(struct backup_env *e, struct audit_record *r, void *arg)
 	char why[600];
 	int rc = source_open(&x->live, x->target, &(struct source_options){ .create = true });
 
-	(void)e;
+	if (rc == KC_OK && !x->to && e->c->conf->role == CONF_CLONE)
+		source_set_local(
+		    x->live, (const char *const *)e->c->conf->local_tables.items, e->c->conf->local_tables.count);
 	if (rc == KC_OK)
 		rc = run(x);
 	snprintf(why, sizeof(why), "%s", err_text(rc));

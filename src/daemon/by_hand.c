@@ -2,6 +2,7 @@
 /* by_hand: restores that an operator orders. */
 #include "by_hand.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -227,12 +228,24 @@ void by_hand_intent(
 	STR_COPY(i->digest, r->content);
 	STR_COPY(i->schema, r->schema);
 	STR_COPY(i->files, r->files != NULL ? r->files : "");
+	STR_COPY(i->own_digest, r->own);
 	STR_COPY(i->backup, file);
 	i->by_hand = true;
 }
 
-static int take_on_clone(struct state_self *self, struct state *s, const struct state_intent *i)
+void by_hand_local_tables(char *text, size_t size, const struct conf *c)
 {
+	size_t n = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < c->local_tables.count && n < size; i++)
+		n += (size_t)snprintf(text + n, size - n, "%s%s", i > 0 ? ";" : "", c->local_tables.items[i]);
+}
+
+static int take_on_clone(struct state_self *self, struct state *s, const struct state_intent *i, const struct conf *c)
+{
+	by_hand_local_tables(self->own_tables, sizeof(self->own_tables), c);
+	STR_COPY(self->own_digest, i->own_digest);
 	STR_COPY(self->lineage, i->lineage);
 	STR_COPY(self->ancestors, i->ancestors);
 	STR_COPY(self->digest, i->digest);
@@ -247,12 +260,12 @@ static int take_on_clone(struct state_self *self, struct state *s, const struct 
 	return state_put_applied(s, self);
 }
 
-int by_hand_applied(struct state_self *self, struct state *s, const struct state_intent *i, bool master)
+int by_hand_applied(struct state_self *self, struct state *s, const struct state_intent *i, const struct conf *c)
 {
 	int rc;
 
-	if (!master)
-		return take_on_clone(self, s, i);
+	if (c->role == CONF_CLONE)
+		return take_on_clone(self, s, i, c);
 	rc = state_begin(s);
 	if (rc == KC_OK)
 		rc = state_new_child(s, i->lineage, i->generation);

@@ -53,12 +53,14 @@ int by_hand_pins(struct sign_pins *pins, const struct secrets *s);
 void by_hand_intent(
     struct state_intent *i, const struct state_self *self, const struct restore_intent *r, const char *file);
 /*
- * It was written: *self is what this machine has now, and durable, the intent gone. On a master a child lineage of the
- * backup's, at its generation. On a clone the backup's lineage, one generation before the backup's, so that the master
- * sends its own again, and without a digest that it would take for its own.
+ * It was written: *self is what this machine (with the configuration `c`) has now, and durable, the intent gone. On a
+ * master a child lineage of the backup's, at its generation. On a clone the backup's lineage, one generation before the
+ * backup's, so that the master sends its own again, and without a digest that it would take for its own.
  */
-int by_hand_applied(struct state_self *self, struct state *s, const struct state_intent *i, bool master);
+int by_hand_applied(struct state_self *self, struct state *s, const struct state_intent *i, const struct conf *c);
 
+/* replication.LocalTables in one line, for state_self.own_tables. */
+void by_hand_local_tables(char *text, size_t size, const struct conf *c);
 /* [{table, key, only: here | master | changed}] */
 json_t *by_hand_rows(const struct diverged_list *l);
 

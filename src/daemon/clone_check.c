@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "clone_int.h"
 #include "daemon/alert.h"
+#include "daemon/by_hand.h"
 
 #define LOOK_MS 5000
 #define COUNT_PART \
@@ -83,18 +84,24 @@ void clone_leave_fork(struct clone_role *c, const char *lineage)
 
 static void judge(struct clone_role *c, const json_t *result)
 {
-	const struct state_self *self = &c->d->self;
-	const char *digest = member_text(result, "digest"), *text = member_text(result, "diverged");
+	struct state_self *self = &c->d->self;
+	const char *digest = member_text(result, "digest"), *own = member_text(result, "applied"),
+		   *text = member_text(result, "diverged");
 	bool first = c->checked[0] == '\0', moved = strcmp(c->checked, digest) != 0;
 
 	STR_COPY(c->checked, digest);
+	if (own[0] != '\0') {
+		STR_COPY(self->own_digest, own);
+		by_hand_local_tables(self->own_tables, sizeof(self->own_tables), c->d->conf);
+		daemon_save(c->d);
+	}
 	if (self->diverged && (clone_is_of_stored(c) || (self->take_over && clone_has_stored(c)))) {
 		/* Only that restore can tell. */
 		if (moved && !first)
 			clone_start_restore(c);
 	} else if (self->digest[0] == '\0') {
 		return; /* nothing was restored yet: whatever is there is nobody's */
-	} else if (strcmp(self->digest, digest) == 0) {
+	} else if (strcmp(clone_applied_digest(c), digest) == 0) {
 		if (self->diverged)
 			set_undiverged(c, "the key database is what was last restored again");
 	} else if (text[0] != '\0' && (!self->diverged || (moved && !first) || self->diverged_detail[0] == '\0')) {
@@ -121,12 +128,24 @@ static void on_checked(int rc, const json_t *result, void *arg)
 		clone_diverged_go_on(c);
 }
 
+const char *clone_applied_digest(const struct clone_role *c)
+{
+	const struct state_self *self = &c->d->self;
+
+	return self->own_digest[0] != '\0' ? self->own_digest : self->digest;
+}
+
 void clone_add_applied(json_t *request, const struct clone_role *c)
 {
+	char tables[sizeof(c->d->self.own_tables)];
 	const struct state_self *self = &c->d->self;
 	struct state_stored st = { 0 };
 	char *path;
 
+	/* The digest was made when other tables were left out. */
+	by_hand_local_tables(tables, sizeof(tables), c->d->conf);
+	if (strcmp(tables, self->own_tables) != 0)
+		json_object_set_new(request, "count_applied", json_true());
 	if (self->backup[0] == '\0' || state_find_stored(&st, c->d->state, self->backup) < 0)
 		return;
 	path = file_join(c->d->conf->backup_dir, self->backup);
@@ -144,8 +163,8 @@ void clone_check_now(struct clone_role *c)
 
 	if (c->checking)
 		return;
-	request = json_pack("{s:s, s:s, s:s, s:s, s:s}", "verb", "self-check", "applied", c->d->self.digest, "seen",
-	    c->checked, "files", c->d->self.files, "signer", c->signer);
+	request = json_pack("{s:s, s:s, s:s, s:s, s:s}", "verb", "self-check", "applied", clone_applied_digest(c),
+	    "seen", c->checked, "files", c->d->self.files, "signer", c->signer);
 	clone_add_applied(request, c);
 	c->checking = true;
 	jobs_add(c->d->jobs, request, NULL, NULL, on_checked, c);

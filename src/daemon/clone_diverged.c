@@ -53,8 +53,8 @@ void clone_diverged_list(struct clone_role *c, struct control_client *client)
 	}
 	c->asking = client;
 	control_on_gone(client, asking_gone, c);
-	request = json_pack(
-	    "{s:s, s:s, s:s}", "verb", "diverged", "applied", of_stored ? "" : self->digest, "signer", c->signer);
+	request = json_pack("{s:s, s:s, s:s}", "verb", "diverged", "applied", of_stored ? "" : clone_applied_digest(c),
+	    "signer", c->signer);
 	if (st.travel != NULL) {
 		char *path = file_join(c->d->conf->backup_dir, st.backup);
 

@@ -65,8 +65,10 @@ bool clone_is_of_stored(const struct clone_role *c);
 /* A master of `lineage` greets, which this clone may follow with all that it has: a backup of another history, which
  * lacks rows of it, is no reason to be diverged any more. */
 void clone_leave_fork(struct clone_role *c, const char *lineage);
+/* What the key database is now if nobody has written: the digest of what was last applied, local tables left out. */
+const char *clone_applied_digest(const struct clone_role *c);
 /* What opens the backup that was last applied, for lists of rows: "applied_backup", "applied_travel"; where it is still
- * there. */
+ * there. And "count_applied" where the digest of what was applied has to be made anew from it. */
 void clone_add_applied(json_t *request, const struct clone_role *c);
 
 /* clone_diverged.c */

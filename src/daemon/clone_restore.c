@@ -59,6 +59,8 @@ static int take_as_applied(struct clone_role *c, const struct state_intent *i)
 	STR_COPY(self->digest, i->digest);
 	STR_COPY(self->schema, i->schema);
 	STR_COPY(self->files, i->files);
+	STR_COPY(self->own_digest, i->own_digest);
+	by_hand_local_tables(self->own_tables, sizeof(self->own_tables), c->d->conf);
 	STR_COPY(self->backup, i->backup);
 	self->generation = self->complete = i->generation;
 	self->applied_at = self->last_completed = time(NULL);
@@ -78,7 +80,7 @@ static int take_as_applied(struct clone_role *c, const struct state_intent *i)
 /* The same for a restore that an operator had ordered. */
 static int take_by_hand(struct clone_role *c, const struct state_intent *i)
 {
-	int rc = by_hand_applied(&c->d->self, c->d->state, i, false);
+	int rc = by_hand_applied(&c->d->self, c->d->state, i, c->d->conf);
 
 	return rc < 0 ? rc : daemon_set_lineage(c->d);
 }
@@ -182,7 +184,8 @@ bool clone_resolve_intent(struct clone_role *c)
 	c->restoring = true;
 	receive_set_blocked(c->receive, true);
 	request = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "verb", "resolve", "old_digest", i.old_digest, "digest",
-	    i.digest, "schema", i.schema, "files", i.files, "signer", c->signer);
+	    i.own_digest[0] != '\0' ? i.own_digest : i.digest, "schema", i.schema, "files", i.files, "signer",
+	    c->signer);
 	if (i.files[0] != '\0')
 		clone_name_backup(c, request, "backup", "travel", i.backup);
 	jobs_add(c->d->jobs, request, NULL, NULL, on_resolved, c);
@@ -223,6 +226,7 @@ static json_t *on_ask(const json_t *ask, void *arg)
 	STR_COPY(i.digest, member_text(ask, "digest"));
 	STR_COPY(i.schema, member_text(ask, "schema"));
 	STR_COPY(i.files, member_text(ask, "files"));
+	STR_COPY(i.own_digest, member_text(ask, "own_digest"));
 	STR_COPY(i.backup, c->stored.backup);
 	return ipc_result_new(state_put_intent(c->d->state, &i));
 }
@@ -294,6 +298,8 @@ static void restored(struct clone_role *c, const json_t *result, struct proto_re
 	STR_COPY(self->digest, member_text(result, "digest"));
 	STR_COPY(self->schema, member_text(result, "schema"));
 	STR_COPY(self->files, member_text(result, "files"));
+	STR_COPY(self->own_digest, member_text(result, "own_digest"));
+	by_hand_local_tables(self->own_tables, sizeof(self->own_tables), c->d->conf);
 	STR_COPY(self->backup, c->stored.backup);
 	self->rows = (uint64_t)json_integer_value(json_object_get(result, "rows"));
 	if (child)
@@ -457,7 +463,7 @@ void clone_start_restore(struct clone_role *c)
 	    path, "travel", c->stored.travel, "lineage", c->stored.lineage, "generation",
 	    (json_int_t)c->stored.generation, "own_lineage", self->lineage, "own_ancestors",
 	    lineage_json(&c->d->ancestors), "own_generation", (json_int_t)self->generation, "applied",
-	    follows ? self->digest : "", "discard", (int)self->discard, "signer", c->signer);
+	    follows ? clone_applied_digest(c) : "", "discard", (int)self->discard, "signer", c->signer);
 	/* What was applied last opens the list of rows that are not from it, should there be any. */
 	if (follows)
 		clone_add_applied(request, c);

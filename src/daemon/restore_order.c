@@ -103,7 +103,7 @@ static void finish(struct order *o, int rc, const json_t *result)
 static int applied(struct order *o, const struct state_intent *i, json_t *result)
 {
 	struct daemon *d = o->d;
-	int rc = by_hand_applied(&d->self, d->state, i, d->master != NULL);
+	int rc = by_hand_applied(&d->self, d->state, i, d->conf);
 
 	if (rc == KC_OK)
 		rc = daemon_set_lineage(d);
@@ -155,8 +155,8 @@ static void on_resolved(int rc, const json_t *found, void *arg)
 static void resolve(struct order *o, const struct state_intent *i)
 {
 	jobs_add_first(o->d->jobs,
-	    json_pack("{s:s, s:s, s:s, s:s}", "verb", "resolve", "old_digest", i->old_digest, "digest", i->digest,
-		"schema", i->schema),
+	    json_pack("{s:s, s:s, s:s, s:s}", "verb", "resolve", "old_digest", i->old_digest, "digest",
+		i->own_digest[0] != '\0' ? i->own_digest : i->digest, "schema", i->schema),
 	    NULL, NULL, on_resolved, o);
 }
 
@@ -179,7 +179,8 @@ static json_t *on_ask(const json_t *ask, void *arg)
 		.old_content = member_text(ask, "old_digest"),
 		.content = member_text(ask, "digest"),
 		.schema = member_text(ask, "schema"),
-		.files = member_text(ask, "files") };
+		.files = member_text(ask, "files"),
+		.own = member_text(ask, "own_digest") };
 	int rc;
 
 	if (strcmp(member_text(ask, "ask"), "intent") != 0)

@@ -39,6 +39,8 @@ static const struct state_field self_fields[] = {
 	STATE_FLAG(state_self, diverged),
 	STATE_FLAG(state_self, discard),
 	STATE_FLAG(state_self, by_hand),
+	STATE_TEXT(state_self, own_digest),
+	STATE_TEXT(state_self, own_tables),
 	STATE_TEXT(state_self, diverged_detail),
 	STATE_TEXT(state_self, successor),
 	STATE_TEXT(state_self, successor_of),
@@ -71,6 +73,7 @@ static const struct state_field intent_fields[] = {
 	STATE_TEXT(state_intent, ancestors),
 	STATE_FLAG(state_intent, by_hand),
 	STATE_TEXT(state_intent, files),
+	STATE_TEXT(state_intent, own_digest),
 	STATE_END,
 };
 

@@ -38,6 +38,10 @@ struct state_self {
 	char digest[STATE_DIGEST_LEN + 1]; /* content digest of `complete` (master) or of the applied one (clone) */
 	char schema[STATE_DIGEST_LEN + 1]; /* schema digest of the same */
 	char files[COMPANIONS_TEXT];	   /* companions of the same, with their digests */
+	/* Clone: the digest without the tables that its own application writes; "": the same as `digest`. And which
+	 * they were then (replication.LocalTables). */
+	char own_digest[STATE_DIGEST_LEN + 1];
+	char own_tables[1024];
 	char file_id[33];		   /* of the same backup */
 	char backup[256];		   /* file name of the same, in BackupDestDir */
 	char sha256[STATE_DIGEST_LEN + 1]; /* of its payload */
@@ -102,9 +106,10 @@ struct state_intent {
 	char digest[STATE_DIGEST_LEN + 1];
 	char schema[STATE_DIGEST_LEN + 1];
 	char backup[256];
-	char ancestors[LINEAGE_TEXT]; /* of `lineage`, as the signed manifest has them */
-	bool by_hand;		      /* an operator's: by_hand_applied (by_hand.h) ends it */
-	char files[COMPANIONS_TEXT];  /* companions; they may be anywhere between the old and the new ones */
+	char ancestors[LINEAGE_TEXT];	       /* of `lineage`, as the signed manifest has them */
+	bool by_hand;			       /* an operator's: by_hand_applied (by_hand.h) ends it */
+	char files[COMPANIONS_TEXT];	       /* companions; they may be anywhere between the old and the new ones */
+	char own_digest[STATE_DIGEST_LEN + 1]; /* what is looked for after a crash; "": `digest` */
 };
 int state_put_intent(struct state *s, const struct state_intent *i);
 /* KC_ENOENT where there is none. */

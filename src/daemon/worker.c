@@ -133,12 +133,17 @@ static json_t *database_json(struct worker *w, uint64_t rows)
 static int open_database(struct worker *w)
 {
 	struct source_options o = { .create = w->conf->role == CONF_CLONE, .alive = worker_alive, .arg = w };
+	int rc;
 
 	if (!o.create && !file_exists(w->conf->keydb_path))
 		return err_set(KC_ENOENT,
 		    "%s is not there; 'keyclone key generate' makes the built-in one, keydb.Path names another",
 		    w->conf->keydb_path);
-	return source_open(&w->source, w->conf->keydb_path, &o);
+	rc = source_open(&w->source, w->conf->keydb_path, &o);
+	if (rc == KC_OK && w->conf->role == CONF_CLONE)
+		source_set_local(
+		    w->source, (const char *const *)w->conf->local_tables.items, w->conf->local_tables.count);
+	return rc;
 }
 
 static void free_rules(char **list)

@@ -39,9 +39,9 @@ static int on_intent(void *arg, const struct restore_intent *i)
 	struct ordered *o = arg;
 	json_t *answer = NULL;
 	int rc = worker_ask(&answer, o->worker,
-	    json_pack("{s:s, s:s, s:o, s:I, s:s, s:s, s:s, s:s}", "ask", "intent", "lineage", i->lineage, "ancestors",
-		lineage_json(i->ancestors), "generation", (json_int_t)i->generation, "old_digest", i->old_content,
-		"digest", i->content, "schema", i->schema, "files", i->files));
+	    json_pack("{s:s, s:s, s:o, s:I, s:s, s:s, s:s, s:s, s:s}", "ask", "intent", "lineage", i->lineage,
+		"ancestors", lineage_json(i->ancestors), "generation", (json_int_t)i->generation, "old_digest",
+		i->old_content, "digest", i->content, "schema", i->schema, "files", i->files, "own_digest", i->own));
 
 	json_decref(answer);
 	return rc;

@@ -52,9 +52,10 @@ static int on_intent(void *arg, const struct restore_intent *i)
 
 	if (rc == KC_OK)
 		rc = worker_ask(&answer, r->worker,
-		    json_pack("{s:s, s:s, s:o, s:I, s:s, s:s, s:s, s:s}", "ask", "intent", "lineage", i->lineage,
+		    json_pack("{s:s, s:s, s:o, s:I, s:s, s:s, s:s, s:s, s:s}", "ask", "intent", "lineage", i->lineage,
 			"ancestors", lineage_json(i->ancestors), "generation", (json_int_t)i->generation, "old_digest",
-			i->old_content, "digest", i->content, "schema", i->schema, "files", i->files));
+			i->old_content, "digest", i->content, "schema", i->schema, "files", i->files, "own_digest",
+			i->own));
 	json_decref(answer);
 	return rc;
 }
@@ -118,12 +119,36 @@ static void set_result(json_t *result, const struct restore_result *r)
 	json_object_set_new(result, "digest", json_string(r->content));
 	json_object_set_new(result, "schema", json_string(r->schema));
 	json_object_set_new(result, "files", json_string(r->files));
+	json_object_set_new(result, "own_digest", json_string(r->own));
 	json_object_set_new(result, "rows", json_integer((json_int_t)r->rows));
 	if (r->warning != NULL)
 		json_object_set_new(result, "warning", json_string(r->warning));
 	json_object_set_new(result, "timings",
 	    json_pack("{s:i, s:i, s:i, s:i}", "open_ms", (int)r->open_ms, "lock_ms", (int)r->lock_ms, "write_ms",
 		(int)r->write_ms, "checkpoint_ms", (int)r->checkpoint_ms));
+}
+
+/* The digest of what was last applied, as it is without the tables that are local by now. */
+static int count_applied(char digest[SOURCE_DIGEST_LEN + 1], struct restoring *r, const json_t *request)
+{
+	const char *file = json_string_value(json_object_get(request, "applied_backup"));
+	struct image_options o = { 0 };
+	struct image *img = NULL;
+	char *staging = NULL;
+	int rc = file != NULL ? staging_parent(&staging, r->worker->conf->keydb_path)
+			      : err_set(KC_ENOENT, "replication.LocalTables was changed, and the backup that was last "
+						   "restored is no longer here");
+
+	if (rc == KC_OK) {
+		set_image(&o, r, file, json_string_value(json_object_get(request, "applied_travel")));
+		o.staging = staging;
+		rc = image_open(&img, &o);
+	}
+	if (rc == KC_OK)
+		rc = source_expect(digest, r->worker->source, image_database(img));
+	image_close(img);
+	free(staging);
+	return rc;
 }
 
 int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
@@ -139,6 +164,7 @@ int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
 	struct restore_result res = { 0 };
 	struct lineage_list ancestors = { 0 };
 	const char *file, *travel, *lineage, *applied, *applied_file;
+	char counted[SOURCE_DIGEST_LEN + 1];
 	int rc = worker_get_string(&file, request, "backup");
 
 	if (rc == KC_OK)
@@ -162,6 +188,10 @@ int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
 	o.own_ancestors = &ancestors;
 	applied = json_string_value(json_object_get(request, "applied"));
 	o.applied = applied != NULL && applied[0] != '\0' ? applied : NULL;
+	if (o.applied != NULL && json_is_true(json_object_get(request, "count_applied"))) {
+		/* Not to be had: only what the new backup lacks can be told to be lost. */
+		o.applied = count_applied(counted, &r, request) == KC_OK ? counted : NULL;
+	}
 	applied_file = json_string_value(json_object_get(request, "applied_backup"));
 	if (applied_file != NULL)
 		set_image(
@@ -310,6 +340,8 @@ int worker_job_self_check(json_t *result, struct worker *w, const json_t *reques
 {
 	char now[SOURCE_DIGEST_LEN + 1] = "";
 	struct source_digest digest = { 0 };
+	char counted[SOURCE_DIGEST_LEN + 1];
+	struct restoring r = { .worker = w };
 	const char *applied, *seen;
 	uint64_t clock = clock_ms();
 	int rc = worker_get_string(&applied, request, "applied");
@@ -332,6 +364,16 @@ int worker_job_self_check(json_t *result, struct worker *w, const json_t *reques
 	if (rc < 0)
 		return rc;
 	json_object_set_new(result, "digest", json_string(now));
+	if (applied[0] != '\0' && json_is_true(json_object_get(request, "count_applied"))) {
+		rc = open_pins(&r, request);
+		if (rc == KC_OK)
+			rc = count_applied(counted, &r, request);
+		sign_pins_fini(&r.pins);
+		if (rc < 0)
+			return rc;
+		json_object_set_new(result, "applied", json_string(counted));
+		applied = counted;
+	}
 	if (applied[0] != '\0' && strcmp(now, applied) != 0 && strcmp(now, seen) != 0)
 		list_differences(result, w, request);
 	return KC_OK;
