@@ -153,6 +153,8 @@ void master_system_new(struct master *m);
 void master_system_free(struct master *m);
 /* Has anything changed that belongs into the system backup? Not `now`: keys go first. */
 void master_system_look(struct master *m, bool now);
+/* Another lineage has begun: the newest system backup is of the one before. */
+void master_system_child(struct master *m);
 /* A clone has one with this number, which this machine does not know to have given. */
 void master_system_overtaken(struct master *m, uint64_t generation);
 

@@ -31,6 +31,7 @@ static void begin_child(struct master *m)
 		master_run_end(m, err_set(KC_ECANCELED, "a backup was restored on this master"));
 	target_cancel_all(m, old, err_set(KC_ECANCELED, "a backup was restored on this master"));
 	offering_unref(old);
+	master_system_child(m);
 	target_greet_all(m);
 	m->want_full = true;
 }

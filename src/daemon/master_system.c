@@ -235,6 +235,14 @@ void master_system_start(struct master *m)
 		master_system_look(m, true);
 }
 
+void master_system_child(struct master *m)
+{
+	offering_unref(m->system);
+	m->system = NULL;
+	if (m->system_looking)
+		m->system_again = true;
+}
+
 void master_system_overtaken(struct master *m, uint64_t generation)
 {
 	if (forget_digest(m, generation) == KC_OK)

@@ -7,7 +7,7 @@ begin diverged sqlite3 jq
 
 allow_log 'clone 127.0.0.1:[0-9]+: (unreachable|failed|refused|diverged): '
 allow_log 'the key database is not what was last restored'
-allow_log 'the rows that are discarded were saved'
+allow_log 'what is discarded was saved'
 
 # audited DIR EVENT OUTCOME PATTERN
 audited()

@@ -9,7 +9,7 @@ begin failures sqlite3 python3 jq pgrep
 allow_log 'clone 127.0.0.1:[0-9]+: (unreachable|failed|refused|diverged): '
 allow_log 'generation [0-9]+ (is not restored|of 127.0.0.1:[0-9]+)'
 allow_log 'the worker was ended by signal 9'
-allow_log 'the rows that are discarded were saved'
+allow_log 'what is discarded was saved'
 
 replicas 3 5000
 for name in m c1 c2 c3; do

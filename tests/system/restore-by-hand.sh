@@ -9,7 +9,7 @@ allow_log 'clone 127.0.0.1:[0-9]+: (unreachable|failed|refused|diverged): '
 allow_log 'generation [0-9]+ (is not restored|of 127.0.0.1:[0-9]+)'
 allow_log "replication task is down"
 allow_log 'the key database is not what was last restored'
-allow_log 'the rows that are discarded were saved'
+allow_log 'what is discarded was saved'
 
 newest()
 {
