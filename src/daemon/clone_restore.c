@@ -268,11 +268,28 @@ void clone_prune(struct clone_role *c)
 		log_warn("left-over partial backups stay: %s", err_text(rc));
 }
 
+/* Whom is followed from now on, in d->self. True: another than before, a child of that. */
+static bool follow(struct clone_role *c, const json_t *result)
+{
+	struct state_self *self = &c->d->self;
+	bool child = self->lineage[0] != '\0' && strcmp(self->lineage, c->stored.lineage) != 0;
+
+	if (child)
+		log_info(
+		    "lineage %.8s is followed from now on, which began from %.8s", c->stored.lineage, self->lineage);
+	STR_COPY(self->lineage, c->stored.lineage);
+	if (lineage_from_json(&c->d->ancestors, json_object_get(result, "ancestors")) == KC_OK)
+		lineage_format(self->ancestors, &c->d->ancestors);
+	if (child)
+		clone_take_successor(c);
+	return child;
+}
+
 static void restored(struct clone_role *c, const json_t *result, struct proto_result *answer)
 {
 	struct state_self *self = &c->d->self;
 	bool same = json_is_true(json_object_get(result, "same"));
-	bool child = self->lineage[0] != '\0' && strcmp(self->lineage, c->stored.lineage) != 0;
+	bool child = follow(c, result);
 	const char *warning = json_string_value(json_object_get(result, "warning"));
 	struct audit_record r = { .event = AUDIT_RESTORE_END,
 		.outcome = AUDIT_SUCCESS,
@@ -288,12 +305,6 @@ static void restored(struct clone_role *c, const json_t *result, struct proto_re
 		.detail = member_text(result, "diverged") };
 	int rc;
 
-	if (child)
-		log_info(
-		    "lineage %.8s is followed from now on, which began from %.8s", c->stored.lineage, self->lineage);
-	STR_COPY(self->lineage, c->stored.lineage);
-	if (lineage_from_json(&c->d->ancestors, json_object_get(result, "ancestors")) == KC_OK)
-		lineage_format(self->ancestors, &c->d->ancestors);
 	self->generation = self->complete = c->stored.generation;
 	STR_COPY(self->digest, member_text(result, "digest"));
 	STR_COPY(self->schema, member_text(result, "schema"));
@@ -302,8 +313,6 @@ static void restored(struct clone_role *c, const json_t *result, struct proto_re
 	by_hand_local_tables(self->own_tables, sizeof(self->own_tables), c->d->conf);
 	STR_COPY(self->backup, c->stored.backup);
 	self->rows = (uint64_t)json_integer_value(json_object_get(result, "rows"));
-	if (child)
-		clone_take_successor(c);
 	self->applied_at = self->last_completed = time(NULL);
 	if (self->discard && member_u64(result, "only_here") + member_u64(result, "changed") > 0)
 		daemon_audit(c->d, &discarded);

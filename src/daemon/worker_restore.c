@@ -151,6 +151,19 @@ static int count_applied(char digest[SOURCE_DIGEST_LEN + 1], struct restoring *r
 	return rc;
 }
 
+/* What is followed here. */
+static int get_own(struct restore_options *o, struct lineage_list *ancestors, const json_t *request)
+{
+	int rc = worker_get_string(&o->own_lineage, request, "own_lineage");
+
+	if (rc == KC_OK)
+		rc = worker_get_number(&o->own_generation, request, "own_generation");
+	if (rc == KC_OK)
+		rc = lineage_from_json(ancestors, json_object_get(request, "own_ancestors"));
+	o->own_ancestors = ancestors;
+	return rc;
+}
+
 int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
 {
 	struct restoring r = { .worker = w, .last_percent = -1 };
@@ -174,18 +187,13 @@ int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
 	if (rc == KC_OK)
 		rc = worker_get_number(&o.image.generation, request, "generation");
 	if (rc == KC_OK)
-		rc = worker_get_string(&o.own_lineage, request, "own_lineage");
-	if (rc == KC_OK)
-		rc = worker_get_number(&o.own_generation, request, "own_generation");
-	if (rc == KC_OK)
-		rc = lineage_from_json(&ancestors, json_object_get(request, "own_ancestors"));
+		rc = get_own(&o, &ancestors, request);
 	if (rc == KC_OK)
 		rc = open_pins(&r, request);
 	if (rc < 0)
 		goto out;
 	set_image(&o.image, &r, file, travel);
 	o.image.lineage = lineage;
-	o.own_ancestors = &ancestors;
 	applied = json_string_value(json_object_get(request, "applied"));
 	o.applied = applied != NULL && applied[0] != '\0' ? applied : NULL;
 	if (o.applied != NULL && json_is_true(json_object_get(request, "count_applied"))) {

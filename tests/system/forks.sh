@@ -5,7 +5,7 @@
 . "${TOP_SRCDIR:-.}/tests/system/functions.sh"
 begin forks sqlite3 jq
 
-allow_log 'refused|diverged|unreachable|was this machine rolled back|has no effect|failed'
+allow_log 'refused|diverged|unreachable|was this machine rolled back|has no effect|failed|is not believed'
 
 rows()
 {
