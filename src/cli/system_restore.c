@@ -119,12 +119,16 @@ static int make_dirs(const struct putting *p)
 	const struct conf *c = p->c->conf;
 	const char *const dirs[] = { p->dir, c->keystore_dir, c->truststore_dir, c->secrets_dir, c->backup_dir,
 		c->log_dir, c->state_dir, c->run_dir };
-	char *keydb = file_dirname(c->keydb_path);
+	char *keydb = file_dirname(c->keydb_path), *key = file_dirname(c->master_key_file);
 	int rc = file_make_dirs(keydb);
 
+	/* What the keys come back into. */
+	if (rc == KC_OK)
+		rc = file_make_dirs(key);
 	for (size_t i = 0; rc == KC_OK && i < sizeof(dirs) / sizeof(dirs[0]); i++)
 		rc = file_make_dirs(dirs[i]);
 	free(keydb);
+	free(key);
 	return rc;
 }
 

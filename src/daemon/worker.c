@@ -158,12 +158,20 @@ static int confine_worker(const struct worker *w)
 	char *key_dir = file_dirname(c->master_key_file);
 	char *write[7 + COMPANION_RULES] = { file_dirname(c->keydb_path), key_dir, mem_xstrdup(c->dir),
 		mem_xstrdup(c->backup_dir), mem_xstrdup(c->secrets_dir), mem_xstrdup(c->log_dir) };
-	char *read[2 + COMPANION_RULES] = { c->password_file != NULL ? file_dirname(c->password_file) : NULL };
+	char *read[4 + COMPANION_RULES] = { NULL };
 	struct confine_rules rules = {
 		.read_only = (const char *const *)read, .read_write = (const char *const *)write, .system_files = true
 	};
+	size_t n = 0;
 	int rc;
 
+	if (c->password_file != NULL)
+		read[n++] = file_dirname(c->password_file);
+	/* What goes into the system backup may be anywhere. */
+	if (c->role == CONF_MASTER && file_is_dir(c->keystore_dir))
+		read[n++] = mem_xstrdup(c->keystore_dir);
+	if (c->role == CONF_MASTER && file_is_dir(c->truststore_dir))
+		read[n++] = mem_xstrdup(c->truststore_dir);
 	companion_rules(read, write, &w->companions, (enum conf_role)c->role);
 	rc = file_make_dirs(key_dir);
 	if (rc == KC_OK)
