@@ -10,6 +10,7 @@ allow_log 'clone 127.0.0.1:[0-9]+: (unreachable|failed|refused|diverged): '
 allow_log 'generation [0-9]+ (is not restored|of 127.0.0.1:[0-9]+)'
 allow_log 'the worker was ended by signal 9'
 allow_log 'what is discarded was saved'
+allow_log 'the key database is not what was last restored'
 
 replicas 3 5000
 for name in m c1 c2 c3; do
@@ -131,7 +132,10 @@ expect 2 kc m status >/dev/null
 expect 2 kc c1 diverged list >list 2>&1
 grep -q '999999' list || fail "diverged list does not show the row: $(cat list)"
 audited c1 clone.diverged failure 'keys id=999999' || fail "no audit record of the divergence"
-audited c1 restore.end failure 'keys id=999999' || fail "the restore that found it has no end in the audit log"
+# It may have found the row by itself before a restore did.
+if grep -q 'is not restored, nothing was written' c1.log; then
+	audited c1 restore.end failure 'keys id=999999' || fail "the restore that found it has no end in the audit log"
+fi
 change 5
 expect 1 kc m replicate-now --clone "$(address_of c1)" >/dev/null 2>&1
 equal "$(contents c1)" "$before" "a diverged clone was written to"
