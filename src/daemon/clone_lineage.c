@@ -173,10 +173,11 @@ int clone_apply_stored(struct clone_role *c)
 {
 	const struct state_self *self = &c->d->self;
 
-	if (self->diverged)
-		return err_set(KC_EDIVERGED, "this clone has diverged: %s", self->diverged_detail);
+	/* First of all: what ends later would write over whatever is decided now. */
 	if (c->restoring || receive_busy(c->receive))
 		return err_set(KC_EAGAIN, "a backup is being received or restored");
+	if (self->diverged)
+		return err_set(KC_EDIVERGED, "this clone has diverged: %s", self->diverged_detail);
 	if (!clone_has_stored(c))
 		return KC_OK;
 	if (c->applying == c->stored.generation)

@@ -12,6 +12,7 @@
 #include "daemon/clone.h"
 #include "daemon/control.h"
 #include "daemon/daemon.h"
+#include "daemon/master.h"
 
 #define RESTART 75 /* of sysexits: again, please */
 
@@ -71,7 +72,11 @@ void failover_demote(struct daemon *d, struct control_client *client, const json
 		answer(d, client, err_set(KC_EUSAGE, "this machine is a clone"));
 		return;
 	}
-	rc = take_state(d, state_demote(d->state));
+	/* Their ends would write over the new role. */
+	if (d->order != NULL || master_is_looking(d->master))
+		rc = err_set(KC_EAGAIN, "a backup is being made or restored");
+	else
+		rc = take_state(d, state_demote(d->state));
 	answer(d, client, rc);
 	if (rc == KC_OK)
 		leave(d, "clone");

@@ -39,6 +39,8 @@ void master_discard(struct master *m, struct control_client *c, const json_t *re
  * key database may be another one now, and d->self of a child lineage, which gets a full. */
 void master_keep_still(struct master *m);
 bool master_is_still(const struct master *m);
+/* A look at the key database, or a backup of it, is under way. */
+bool master_is_looking(const struct master *m);
 void master_release(struct master *m, bool changed);
 /* d->conf has been replaced, or d->creds. */
 void master_reloaded(struct master *m);

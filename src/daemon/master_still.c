@@ -13,6 +13,11 @@ void master_keep_still(struct master *m)
 	STR_COPY(m->still_lineage, m->d->self.lineage);
 }
 
+bool master_is_looking(const struct master *m)
+{
+	return m->looking || m->marking;
+}
+
 bool master_is_still(const struct master *m)
 {
 	return m->still && !m->looking && !m->marking;

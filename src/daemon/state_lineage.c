@@ -69,5 +69,15 @@ int state_demote(struct state *s)
 	STR_COPY(self.ancestors, old.ancestors);
 	self.generation = self.complete = old.complete;
 	self.rows = old.rows;
-	return state_put_self(s, &self);
+	rc = state_begin(s);
+	if (rc < 0)
+		return rc;
+	/* What it stored and had to report as a clone, before it was a master, is not waited for any more. */
+	rc = state_db_run(s, "DELETE FROM stored; DELETE FROM report");
+	if (rc == KC_OK)
+		rc = state_put_self(s, &self);
+	if (rc == KC_OK)
+		return state_commit(s);
+	state_abort(s);
+	return rc;
 }

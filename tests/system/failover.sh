@@ -128,4 +128,21 @@ for name in m c2 c3; do
 done
 expect 0 kc m diverged list >/dev/null
 
+say "and back: it has forgotten what it stored when it was a clone"
+restores_of() { jq -r 'select(.event == "restore.start") | .lineage' c1/log/replication_audit.log | grep -c "$1"; }
+stop_daemon c1
+before=$(restores_of "$old")
+expect 0 kc m promote --password-file pw >/dev/null
+ended m
+expect 0 kc c1 demote --master "127.0.0.1:$(kc m config get replication.MasterListenPort)" >/dev/null
+start_daemon m
+start_daemon c1
+expect 0 kc m clone add "127.0.0.1:$(port_of c1)" >/dev/null
+expect 0 kc m key generate --count 5 --group LTO >/dev/null
+expect 0 kc m replicate-now >/dev/null
+for name in c1 c2 c3; do
+	same_keys m "$name"
+done
+equal "$(restores_of "$old")" "$before" "restores of the first master's backups"
+
 finish

@@ -465,6 +465,27 @@ static void open__newer_version__is_refused(void **state)
 	assert_non_null(strstr(err_text(KC_EFORMAT), "newer version"));
 }
 
+/* Master, clone, master again: what it stored before it was promoted is none of what it may restore now. */
+static void demote__what_it_stored_as_a_clone__is_forgotten(void **state)
+{
+	struct state_self self = { .role = "clone", .generation = 5, .complete = 5 };
+	struct state_report r = { .generation = 6, .receipt = "receipt" };
+	struct state_stored st = { 0 };
+
+	(void)state;
+	STR_COPY(self.lineage, "00112233445566778899aabbccddeeff");
+	assert_int_equal(state_put_self(w.s, &self), KC_OK);
+	put_stored("six", 6, 1000);
+	assert_int_equal(state_put_report(w.s, &r), KC_OK);
+	assert_int_equal(state_promote(w.s), KC_OK);
+	assert_int_equal(state_demote(w.s), KC_OK);
+	reopen();
+	assert_int_equal(state_get_stored(&st, w.s), KC_ENOENT);
+	assert_int_equal(state_get_report(&r, w.s, "receipt"), KC_ENOENT);
+	assert_int_equal(state_get_self(&self, w.s), KC_OK);
+	assert_string_equal(self.role, "clone");
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -482,6 +503,7 @@ int main(void)
 		T(stored__last_put__is_the_newest_whatever_the_clock_says),
 		T(reports__of_what_was_superseded__stay_only_if_there_is_something_to_tell),
 		T(reports__without_end__are_bounded),
+		T(demote__what_it_stored_as_a_clone__is_forgotten),
 		T(receipts__of_each_clone__the_newest_sixteen),
 		T(clone__each_host_and_port__is_its_own),
 		T(audit_head__last_one__comes_back),
