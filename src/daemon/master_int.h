@@ -27,13 +27,15 @@ struct target {
 		uint64_t bytes, ms; /* sent, and how long it took with its restore */
 		char result[24];    /* as the clone said; "" while it did not */
 	} share;		    /* of the run, or of the last one */
-	bool clock_said;	    /* that its clock is far from ours */
-	bool dirty;		    /* its record is newer than the state database's */
-	bool greet;		    /* what our hello says has changed: its session is made anew when it is idle */
-	bool offering;		    /* push.start is in the audit, push.end is not */
-	bool discard;		    /* an operator said that the rows which made it diverge may go */
-	bool restore_now;	    /* who asked for it does not wait for the clone's hour either */
-	bool offered_now;	    /* … and the offer under way says so */
+	uint64_t reports_since;	    /* see target_report.c */
+	unsigned reports;
+	bool clock_said;  /* that its clock is far from ours */
+	bool dirty;	  /* its record is newer than the state database's */
+	bool greet;	  /* what our hello says has changed: its session is made anew when it is idle */
+	bool offering;	  /* push.start is in the audit, push.end is not */
+	bool discard;	  /* an operator said that the rows which made it diverge may go */
+	bool restore_now; /* who asked for it does not wait for the clone's hour either */
+	bool offered_now; /* … and the offer under way says so */
 	uint64_t offered_at;
 	struct state_receipt receipt; /* of the last offer; "": it is in the state database */
 	struct state_peer_log log;    /* the head of its audit log */

@@ -19,6 +19,9 @@
 #include "master_int.h"
 #include "replication/report.h"
 
+#define REPORTS_MS  60000
+#define REPORTS_MAX 30 /* of one clone in that time; it tells the rest later */
+
 /* One session of a clone. */
 struct caller {
 	struct caller *next;
@@ -153,6 +156,18 @@ static void refused_report(struct caller *c, const struct proto_report *r, const
 	    ack->refused);
 }
 
+/* One that reports without end must not fill the audit log. */
+static bool is_one_too_many(struct target *t)
+{
+	uint64_t now = loop_now(t->master->d->loop);
+
+	if (t->reports == 0 || now - t->reports_since >= REPORTS_MS) {
+		t->reports_since = now;
+		t->reports = 0;
+	}
+	return t->reports++ >= REPORTS_MAX;
+}
+
 /* The record first, then what we know, then the ack: each step again if the power goes before the next. */
 static int on_report(struct report_in *s, const struct proto_report *r, struct proto_ack *ack, void *arg)
 {
@@ -166,6 +181,8 @@ static int on_report(struct report_in *s, const struct proto_report *r, struct p
 	c->reports++;
 	if (t == NULL) {
 		refused_report(c, r, ack);
+	} else if (!is_done(given->status) && is_one_too_many(t)) {
+		rc = err_set(KC_ELIMIT, "more than %d reports of one clone in a minute", REPORTS_MAX);
 	} else if (!is_done(given->status)) {
 		audit_report(t, r);
 		target_see_log(t, r->audit_seq, r->audit_head);
@@ -213,7 +230,7 @@ static void on_closed(struct report_in *s, int rc, const char *text, void *arg)
 	if (rc == KC_OK && c->reports == 0)
 		log_limited(&c->master->knocks, loop_now(c->master->d->loop), LOG_LVL_INFO,
 		    "%s: a clone is there again", report_in_name(s));
-	if (rc == KC_EPROTO)
+	if (rc == KC_EPROTO || rc == KC_ELIMIT)
 		daemon_refused(c->master->d, report_in_address(s), PEER_UNDECIDED, rc, text);
 	forget(c);
 }

@@ -41,13 +41,22 @@ field_is c1 state '^postponed$' && field_is c2 state '^postponed$' || fail "a fa
 equal "$(received)" 0 "reports taken"
 audited m peer.refused failure '^KC0218W ' || fail "no record of false reports"
 
+allow_log 'clone 127.0.0.1:[0-9]+: failed: |alert: clone 127.0.0.1:[0-9]+ '
+say "failures without end: so many are taken, then the session ends, and the audit log does not grow"
+for i in $(seq 34); do
+	last=$(timeout 20 python3 "$TOP_SRCDIR/tests/system/reporter.py" site.pem "$MASTER_PORT" "$(recipient c2)" \
+		"$(receipt c2)" "$lineage" 1 failed)
+done
+[[ $last =~ ^(error|closed) ]] || fail "the answer to report $i of one clone: $last"
+equal "$(received)" 30 "reports of failures taken"
+
 say "the right one, twice: the second changes nothing"
 right=$(receipt c1)
 report "$(recipient c1)" "$right" 1 '^ack \{"receipt": "[0-9a-f]{32}", "audit_seq"'
 is_current c1 || fail "the report was not believed: $(field c1 state)"
 report "$(recipient c1)" "$right" 1 '^ack \{"receipt": "[0-9a-f]{32}", "audit_seq"'
 report "$(recipient c1)" "$right" 1 '^ack \{"receipt": "[0-9a-f]{32}", "audit_seq"'
-equal "$(received)" 1 "reports taken"
+equal "$(received)" 31 "reports taken"
 
 say "a clone that was removed and added again has no receipts"
 other=$(receipt c2)
