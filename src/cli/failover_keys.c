@@ -50,7 +50,7 @@ static int open_system(struct failover *f)
 {
 	struct sign_pins pins = { 0 };
 	char *path = NULL;
-	int rc = system_newest(&path, f->c->conf->backup_dir);
+	int rc = system_newest(&path, f->c->conf->backup_dir, f->self.lineage);
 
 	if (rc == KC_OK)
 		rc = sign_pins_load(&pins, f->secrets.signers);

@@ -51,6 +51,15 @@ int clone_system_offer(struct proto_decline *why, const struct proto_hello *mast
 	return KC_EFAIL;
 }
 
+/* The rest of a part comes only as long as there is nothing newer, and now there is. */
+static bool keep_part(void *arg, const char *name)
+{
+	struct store_name n;
+
+	(void)arg;
+	return store_name_parse(&n, name) < 0 || n.kind != STORE_SYSTEM;
+}
+
 void clone_system_stored(struct clone_role *c, const struct receive_stored *st)
 {
 	struct proto_result *answer = mem_xalloc(sizeof(*answer));
@@ -63,11 +72,15 @@ void clone_system_stored(struct clone_role *c, const struct receive_stored *st)
 		.duration_ms = st->duration_ms,
 		.detail = "system backup" };
 	int rc = state_put_sealed(c->d->state, st->offer->file, (int64_t)st->offer->password_since);
+	int cleaned;
 
 	if (rc == KC_OK)
 		rc = daemon_audit(c->d, &r);
 	clone_fill_result(c, answer, rc < 0 ? PROTO_FAILED : PROTO_STORED, rc, rc < 0 ? err_text(rc) : NULL);
+	daemon_prune_system(c->d, st->offer->file);
+	cleaned = store_clean(c->d->conf->backup_dir, keep_part, NULL);
+	if (cleaned < 0)
+		log_warn("left-over partial system backups stay: %s", err_text(cleaned));
 	receive_result(c->receive, answer);
 	free(answer);
-	daemon_prune_system(c->d);
 }

@@ -130,9 +130,12 @@ void daemon_say_clock(bool *said, const char *peer, int64_t offset_s)
 	*said = apart;
 }
 
-void daemon_prune_system(struct daemon *d)
+void daemon_prune_system(struct daemon *d, const char *newest)
 {
-	struct store_prune p = { .dir = d->conf->backup_dir, .removed = on_pruned_system, .arg = d };
+	const char *keep[] = { newest };
+	struct store_prune p = {
+		.dir = d->conf->backup_dir, .keep = keep, .n_keep = 1, .removed = on_pruned_system, .arg = d
+	};
 	int rc = store_prune_system(&p);
 
 	if (rc < 0)

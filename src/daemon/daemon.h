@@ -87,8 +87,8 @@ void daemon_refused(struct daemon *d, const char *address, enum peer_verdict v, 
  */
 void daemon_prune(struct daemon *d, const char *stored);
 
-/* System backups over the few that are kept go. */
-void daemon_prune_system(struct daemon *d);
+/* System backups over the few that are kept go, but for the newest, which only looks old where a clock was wrong. */
+void daemon_prune_system(struct daemon *d, const char *newest);
 
 /* The wait after `wait_ms` (0: the first): from RetryMin, doubled up to RetryMax. */
 uint64_t daemon_back_off(const struct daemon *d, uint64_t wait_ms);

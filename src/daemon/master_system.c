@@ -145,7 +145,7 @@ static int made(struct master *m, const json_t *result)
 	end_record(m, result, KC_OK);
 	password_made(m->d, sys.backup);
 	log_info("system backup %" PRIu64 " was made: %s", sys.generation, sys.backup);
-	daemon_prune_system(m->d);
+	daemon_prune_system(m->d, sys.backup);
 	offering_unref(m->system);
 	m->system = NULL;
 	return load(&m->system, m);

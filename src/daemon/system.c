@@ -91,18 +91,28 @@ int system_gather(struct system_contents *c, const struct conf *conf)
 
 /* --- what comes out --- */
 
-int system_newest(char **path, const char *backup_dir)
+int system_newest(char **path, const char *backup_dir, const char *lineage)
 {
 	struct store_entry *list = NULL;
-	size_t n = 0, i;
+	const struct store_entry *found = NULL;
+	size_t n = 0;
+	bool own = false;
 	int rc = store_list(&list, &n, backup_dir);
 
 	if (rc < 0)
 		return rc;
-	for (i = n; i > 0 && list[i - 1].name.kind != STORE_SYSTEM; i--)
-		;
-	if (i > 0)
-		*path = mem_xstrdup(list[i - 1].path);
+	/* In one lineage the generations order; lineages among each other only have times, and clocks may be wrong. */
+	for (size_t i = n; i > 0 && !own; i--) {
+		const struct store_entry *e = &list[i - 1];
+
+		if (e->name.kind != STORE_SYSTEM)
+			continue;
+		own = strncmp(e->name.lineage, lineage, strlen(e->name.lineage)) == 0;
+		if (own || found == NULL)
+			found = e;
+	}
+	if (found != NULL)
+		*path = mem_xstrdup(found->path);
 	else
 		rc = err_set(KC_ENOENT, "%s: no system backup is here (keyclone-system-….tar.zst.age)", backup_dir);
 	store_list_free(list, n);

@@ -16,8 +16,9 @@
  * generations, time and host are the caller's to fill in. */
 int system_gather(struct system_contents *c, const struct conf *conf);
 
-/* The newest system backup in a backup folder, heap. KC_ENOENT with what to do where there is none. */
-int system_newest(char **path, const char *backup_dir);
+/* The newest system backup in a backup folder, heap: of this lineage, if there is one. KC_ENOENT with what to do where
+ * there is none. */
+int system_newest(char **path, const char *backup_dir, const char *lineage);
 
 /* The master's configuration: fleet, schedule, retention. Relative paths are resolved against the directory of
  * `own_path`; what is set about files and certificates is the other machine's. Its sealed password does not open here.

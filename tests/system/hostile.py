@@ -240,6 +240,12 @@ def no_room(m):
     return m.offer(room=1 << 52)
 
 
+def big_system(m):
+    """What the clone cannot judge, as nobody there can open it."""
+    return m.offer(kind="system", room=1 << 27,
+                   file=f"keyclone-system-{m.lineage[:8]}-{m.generation:010}-system-20260101T000000Z.tar.zst.age")
+
+
 def big_header(m):
     return m.offer(header_size=1 << 30)
 
@@ -284,6 +290,7 @@ def ugly_hello(m):
 MASTERS = {
     "greedy": greeted(greedy), "older": greeted(older), "other-lineage": greeted(other_lineage),
     "unsigned": greeted(unsigned), "lying-sum": greeted(lying_sum), "lying-size": greeted(lying_size),
+    "big-system": greeted(big_system),
     "too-much": greeted(too_much), "no-room": greeted(no_room), "big-header": greeted(big_header),
     "deep-json": greeted(deep_json), "over-limit": greeted(over_limit), "out-of-order": greeted(out_of_order),
     "traversal": name("../../escaped"), "absolute": name("/tmp/escaped"), "hidden": name(".ssh"),

@@ -119,6 +119,7 @@ evil_master older 'decline stale'
 evil_master other-lineage 'decline foreign'
 evil_master foreign-hello 'error .*KC_EFOREIGN'
 evil_master no-room 'decline no-space'
+evil_master big-system 'decline failed .*larger than a system backup'
 evil_master unsigned 'result  failed'
 equal "$(find c1/backups -name 'keyclone-evil-*')" "" "a file that is no backup"
 evil_master lying-sum 'result  failed KC_EDAMAGED'

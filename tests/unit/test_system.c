@@ -371,10 +371,10 @@ static void newest__by_lineage_and_generation(void **state)
 {
 	struct system_contents c;
 	struct system_result r;
-	char *path = NULL;
+	char *path = NULL, own[LINEAGE_LEN + 1];
 
 	(void)state;
-	fails(KC_ENOENT, system_newest(&path, fix.backups));
+	fails(KC_ENOENT, system_newest(&path, fix.backups, ""));
 	fill(&c);
 	for (int i = 0; i < 5; i++) {
 		c.generation++;
@@ -382,10 +382,23 @@ static void newest__by_lineage_and_generation(void **state)
 		create(&r, &c);
 		free(path);
 		path = NULL;
-		ok(system_newest(&path, fix.backups));
+		ok(system_newest(&path, fix.backups, c.lineage));
 		assert_string_equal(path, r.path);
 		system_result_fini(&r);
 	}
+	/* One that was left behind, by a machine whose clock was ahead. */
+	free(path);
+	strcpy(own, c.lineage);
+	memset(c.lineage, 'e', LINEAGE_LEN);
+	c.time += 1000000;
+	create(&r, &c);
+	ok(system_newest(&path, fix.backups, own));
+	assert_non_null(strstr(path, "-0000000008-"));
+	free(path);
+	ok(system_newest(&path, fix.backups, ""));
+	assert_string_equal(path, r.path);
+	assert_int_equal(unlink(r.path), 0);
+	system_result_fini(&r);
 	free(path);
 	ok(store_prune_system(&(struct store_prune){ .dir = fix.backups }));
 	{
