@@ -87,14 +87,14 @@ before=$(lineage_of c1)
 stop_daemon c1
 done=
 for ((i = 1; i <= 40; i++)); do
-	kc c1 promote --force --password-file pw >promote.out 2>&1 &
+	keyclone -c c1/keyclone.properties promote --force --password-file pw >promote.out 2>&1 &
 	pid=$!
 	sleep "$(printf '0.%03d' $((i * 12)))"
 	kill -KILL "$pid" 2>/dev/null || true
 	status=0
 	wait "$pid" 2>/dev/null || status=$?
-	role=$(kc c1 config get replication.role)
 	is=$(sqlite3 -readonly c1/state/state.db 'SELECT role FROM self')
+	role=$(kc c1 config get replication.role)
 	[ "$is" = clone ] || [ "$role" = master ] || fail "the state went before the configuration"
 	[ "$status" != 0 ] || done=1
 	[ "$is" != master ] || break
