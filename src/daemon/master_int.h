@@ -28,6 +28,7 @@ struct target {
 		char result[24];    /* as the clone said; "" while it did not */
 	} share;		    /* of the run, or of the last one */
 	uint64_t reports_since;	    /* see target_report.c */
+	uint64_t heard_at;
 	unsigned reports;
 	bool clock_said;  /* that its clock is far from ours */
 	bool dirty;	  /* its record is newer than the state database's */

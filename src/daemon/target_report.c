@@ -22,6 +22,8 @@
 #define REPORTS_MS  60000
 #define REPORTS_MAX 30 /* of one clone in that time; it tells the rest later */
 
+#define HEARD_MS 3000 /* between two tries because it was heard */
+
 /* One session of a clone. */
 struct caller {
 	struct caller *next;
@@ -200,14 +202,26 @@ static int on_report(struct report_in *s, const struct proto_report *r, struct p
 
 /* --- sessions --- */
 
+/* One that greets without end, and cannot be reached, must not be tried, and audited, without end. */
+static void heard(struct target *t)
+{
+	uint64_t now = loop_now(t->master->d->loop);
+
+	if (t->heard_at != 0 && now - t->heard_at < HEARD_MS)
+		return;
+	t->heard_at = now;
+	fleet_heard(t->clone);
+}
+
 static int on_hello(struct report_in *s, const struct proto_hello *clone, struct proto_hello *ours, void *arg)
 {
 	struct caller *c = arg;
 	struct master *m = c->master;
 
-	(void)s, (void)clone;
+	(void)s;
 	for (struct target *t = m->targets; t != NULL; t = t->next)
-		fleet_heard(t->clone);
+		if (t->recipient[0] == '\0' || strcmp(t->recipient, clone->recipient) == 0)
+			heard(t);
 	target_fill_hello(m, NULL, ours);
 	return KC_OK;
 }
