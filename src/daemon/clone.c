@@ -267,8 +267,9 @@ static void on_failed(const struct receive_failure *f, void *arg)
 		.duration_ms = f->duration_ms };
 
 	STR_COPY(why, f->text);
-	log_warn("generation %" PRIu64 " of %s was not received: %s%s", f->offer->generation, f->master, why,
-	    f->kept > 0 ? "; a next try goes on where it broke off" : "");
+	/* A master that ends in good order says so. */
+	(f->rc == KC_ECANCELED ? log_info : log_warn)("generation %" PRIu64 " of %s was not received: %s%s",
+	    f->offer->generation, f->master, why, f->kept > 0 ? "; a next try goes on where it broke off" : "");
 	audit_result(c->d->audit, &r, err_set(f->rc, "%s", why));
 	if (clone_has_stored(c))
 		loop_timer_set(c->retry, c->d->conf->retry_min_ms);

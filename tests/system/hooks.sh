@@ -4,7 +4,7 @@
 . "${TOP_SRCDIR:-.}/tests/system/functions.sh"
 begin hooks sqlite3
 
-allow_log 'clone .*: unreachable'
+allow_log 'clone .*: (unreachable|failed)'
 allow_log 'AlertCommand failed'
 allow_log 'AfterCommand failed'
 allow_log 'alert: '
