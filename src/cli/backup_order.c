@@ -21,6 +21,7 @@
 #include "daemon_client.h"
 
 #define COPY_SIZE 262144
+#define COPY_NAME "backup.age"
 
 static bool is_below(const char *path, const char *dir)
 {
@@ -48,7 +49,8 @@ static int copy_bytes(int to, const char *to_path, int from, const char *from_pa
 	return rc;
 }
 
-static int copy_file(const char *to, const char *from, const char *parent)
+/* Into the folder that is open as `dir`: where its path leads is its owner's affair. */
+static int copy_file(int dir, const char *name, const char *from, const char *parent)
 {
 	struct stat st;
 	int in = -1, out = -1, rc = file_open(&in, from, O_RDONLY, 0);
@@ -59,10 +61,10 @@ static int copy_file(const char *to, const char *from, const char *parent)
 		rc = err_set(KC_EFORMAT, "%s: not a regular file", from);
 	if (rc == KC_OK)
 		rc = file_need_space(parent, (uint64_t)st.st_size, "a copy of the backup");
+	if (rc == KC_OK && (out = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)) < 0)
+		rc = err_errno("%s/…/%s", parent, name);
 	if (rc == KC_OK)
-		rc = file_open(&out, to, O_WRONLY | O_CREAT | O_EXCL, 0600);
-	if (rc == KC_OK)
-		rc = copy_bytes(out, to, in, from);
+		rc = copy_bytes(out, name, in, from);
 	if (rc == KC_OK)
 		rc = file_give_to_owner_of(out, parent);
 	if (in >= 0)
@@ -86,11 +88,11 @@ static int place(char **path, struct staging *st, const struct backup_env *e)
 	if (rc == KC_OK)
 		rc = staging_begin(st, parent);
 	if (rc == KC_OK)
+		rc = copy_file(st->fd, COPY_NAME, e->file, parent);
+	if (rc == KC_OK) /* the file first: in a folder of his own he could put another in its place */
 		rc = file_give_to_owner_of(st->fd, parent);
-	if (rc == KC_OK) {
-		*path = file_join(st->dir, "backup.age");
-		rc = copy_file(*path, e->file, parent);
-	}
+	if (rc == KC_OK)
+		*path = file_join(st->dir, COPY_NAME);
 	free(parent);
 	return rc;
 }
