@@ -134,7 +134,7 @@ static void draw_clone(struct bars *b, size_t i, const json_t *clone, bool last)
 		line = mem_xasprintf("%s %-*s %s", name, STATE_WIDTH, state,
 		    status_hour(hour, sizeof(hour), member_text(clone, "postponed_until")));
 	else if (failed)
-		line = mem_xasprintf("%s %-*s %s", name, STATE_WIDTH, state, member_text(clone, "last_error"));
+		line = mem_xasprintf("%s %-*s %s", name, STATE_WIDTH, state, status_reason(clone));
 	else if (b->bar == 0)
 		line = mem_xasprintf("%s %-*s %3u %%", name, STATE_WIDTH, state, percent);
 	else
@@ -230,7 +230,7 @@ static void say(struct bars *b, const json_t *progress)
 		STR_COPY(b->last[i], state);
 		name = name_of(clone);
 		if (is_final(state) && share(clone) < 100)
-			fprintf(b->out, "%s: %s: %s\n", name, state, member_text(clone, "last_error"));
+			fprintf(b->out, "%s: %s: %s\n", name, state, status_reason(clone));
 		else if (strcmp(state, "postponed") == 0)
 			fprintf(b->out, "%s: %s, %s\n", name, state,
 			    status_hour(hour, sizeof(hour), member_text(clone, "postponed_until")));

@@ -101,6 +101,13 @@ static unsigned name_width(const json_t *clones)
 	return columns_for_names(clones, 16, max);
 }
 
+const char *status_reason(const json_t *clone)
+{
+	if (strcmp(member_text(clone, "state"), "held") == 0)
+		return "nothing is sent to it until 'keyclone clone resume'";
+	return member_text(clone, "last_error");
+}
+
 static void print_clone(const json_t *c, unsigned width, long long generation)
 {
 	char at[40], retry[40], hour[60], behind[400] = "–", *plain, *name;
@@ -111,9 +118,8 @@ static void print_clone(const json_t *c, unsigned width, long long generation)
 	name = columns_fit(plain, width);
 	if (lacks > 0)
 		snprintf(behind, sizeof(behind), "%lld", lacks);
-	if (is_bad(state) && member_text(c, "last_error")[0] != '\0')
-		snprintf(
-		    behind + strlen(behind), sizeof(behind) - strlen(behind), ", %s", member_text(c, "last_error"));
+	if (is_bad(state) && status_reason(c)[0] != '\0')
+		snprintf(behind + strlen(behind), sizeof(behind) - strlen(behind), ", %s", status_reason(c));
 	if (strcmp(state, "postponed") == 0)
 		snprintf(behind + strlen(behind), sizeof(behind) - strlen(behind), ", %s",
 		    status_hour(hour, sizeof(hour), member_text(c, "postponed_until")));

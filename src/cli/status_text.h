@@ -10,6 +10,9 @@ void status_print(const json_t *status);
  * days. */
 int status_verdict(const json_t *status);
 
+/* Why a clone has not got what there is: its last error, or what it waits for. "" where nothing is wrong. */
+const char *status_reason(const json_t *clone);
+
 /* "restores at 23:00", local, of an RFC 3339 moment; with its day where that is not within a day. Returns `out`, or "".
  */
 const char *status_hour(char *out, size_t size, const char *utc);
