@@ -263,6 +263,26 @@ void alert_each(struct daemon *d, alert_each_fn each, void *arg)
 	}
 }
 
+static void clear_of_other_role(enum alert_kind kind, const struct state_alert *a, void *arg)
+{
+	struct daemon *d = arg;
+	bool of_clone = kind == ALERT_RESTORE_FAILED || kind == ALERT_DIVERGED || kind == ALERT_MASTER_SILENT;
+	bool of_both = kind == ALERT_TASK_STOPPED || kind == ALERT_CERT_EXPIRING;
+	char subject[sizeof(a->subject)];
+
+	if (of_both || of_clone == (d->master == NULL))
+		return;
+	STR_COPY(subject, a->subject);
+	alert_clear(
+	    d, kind, subject, d->master != NULL ? "this machine is a master now" : "this machine is a clone now");
+}
+
+void alert_clear_other_role(struct daemon *d)
+{
+	if (d->alerts != NULL)
+		alert_each(d, clear_of_other_role, d);
+}
+
 json_t *alerts_json(const struct daemon *d)
 {
 	json_t *list = json_array();

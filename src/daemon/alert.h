@@ -75,6 +75,9 @@ void alert_mark_told(struct daemon *d, enum alert_kind kind, const char *subject
 typedef void (*alert_each_fn)(enum alert_kind kind, const struct state_alert *a, void *arg);
 void alert_each(struct daemon *d, alert_each_fn each, void *arg);
 
+/* At a role's start: what only the other role can raise, and so nobody would ever clear, is over. */
+void alert_clear_other_role(struct daemon *d);
+
 const char *alert_name(enum alert_kind kind);
 /* "clone 10.0.0.5:2222 cannot be reached" into `out`. */
 void alert_title(char *out, size_t size, enum alert_kind kind, const char *subject);

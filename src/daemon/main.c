@@ -74,6 +74,7 @@ static int run_daemon(const char *conf_path, bool check_only)
 	if (rc == KC_OK && !check_only) {
 		announce(&d);
 		hooks_start(d.hooks);
+		alert_clear_other_role(&d);
 		expiry_look(d.expiry);
 		rc = d.master != NULL ? master_start(d.master) : clone_start(d.clone);
 	}

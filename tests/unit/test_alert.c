@@ -141,6 +141,27 @@ static void text__control_characters__are_not_shown(void **state)
 	assert_string_equal(w.last, "run.held : a?[31m?b");
 }
 
+static void role__changed__what_only_the_other_could_clear_is_over(void **state)
+{
+	struct master *some = (struct master *)&w;
+
+	(void)state;
+	alert_raise(&w.d, ALERT_CLONE_REFUSED, "10.0.0.5:2222", "fenced");
+	alert_raise(&w.d, ALERT_RUN_HELD, "", "59 of 105 rows");
+	alert_raise(&w.d, ALERT_MASTER_SILENT, "", "for 20 min");
+	alert_raise(&w.d, ALERT_TASK_STOPPED, "", "for a day");
+	w.d.master = some;
+	alert_clear_other_role(&w.d);
+	assert_int_equal(w.cleared, 1);
+	assert_false(alert_is_raised(&w.d, ALERT_MASTER_SILENT, ""));
+	assert_true(alert_is_raised(&w.d, ALERT_CLONE_REFUSED, "10.0.0.5:2222"));
+	w.d.master = NULL;
+	alert_clear_other_role(&w.d);
+	assert_int_equal(w.cleared, 3);
+	assert_false(alert_is_raised(&w.d, ALERT_RUN_HELD, ""));
+	assert_true(alert_is_raised(&w.d, ALERT_TASK_STOPPED, ""));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -149,6 +170,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(clear__not_raised__is_not_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(clone__another_trouble__replaces_the_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(text__control_characters__are_not_shown, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    role__changed__what_only_the_other_could_clear_is_over, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
