@@ -68,7 +68,7 @@ equal "$(rows c1) $(rows c2)" "27 27"
 stop_daemon m
 
 say "an old backup in an emptied database: the clones are ahead, and keep what they have"
-old_backup=$(find m.lost/backups -name 'keyclone-keydb-*-full-*' | sort | sed -n 2p)
+old_backup=$(find m.lost/backups -name 'keyclone-keydb-*-full-*' | sort | tail -n 2 | head -n 1)
 rm -rf m
 cp -a m.lost m
 rm -f m/keydb.sqlite*
