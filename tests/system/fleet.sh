@@ -37,7 +37,7 @@ change()
 
 contents()
 {
-	sqlite3 -readonly "$1/keys.sqlite" .schema 'SELECT * FROM keys ORDER BY id' 'SELECT * FROM attributes ORDER BY 1, 2' |
+	sqlite3 -readonly -cmd '.timeout 10000' "$1/keys.sqlite" .schema 'SELECT * FROM keys ORDER BY id' 'SELECT * FROM attributes ORDER BY 1, 2' |
 		sha256sum
 }
 

@@ -279,8 +279,8 @@ make_fleet()
 # What a key database says: schema and rows, in an order of their own.
 dump()
 {
-	sqlite3 -readonly "$1/keydb.sqlite" .schema
-	sqlite3 -readonly -quote "$1/keydb.sqlite" 'SELECT * FROM keys ORDER BY uuid'
+	sqlite3 -readonly -cmd '.timeout 10000' "$1/keydb.sqlite" .schema
+	sqlite3 -readonly -quote -cmd '.timeout 10000' "$1/keydb.sqlite" 'SELECT * FROM keys ORDER BY uuid'
 }
 
 same_keys()
