@@ -3,38 +3,10 @@
 # ahead: the clone that is promoted had less than another one. That one has keys that the new master lacks: it keeps
 # them, lists them, and they are carried home. And what a promoted clone had stored for its hour counts.
 . "${TOP_SRCDIR:-.}/tests/system/functions.sh"
+. "${TOP_SRCDIR:-.}/tests/system/roles.sh"
 begin ahead sqlite3 jq
 
 allow_log 'refused|diverged|unreachable|has no effect|not restored|is discarded was saved|rows are not as the master has them'
-
-rows()
-{
-	sqlite3 -readonly "$1/keydb.sqlite" 'SELECT count(*) FROM keys'
-}
-
-port_of()
-{
-	sed -n 's/^restore.ListenPort=//p' "$1/keyclone.properties"
-}
-
-state_of()
-{
-	kc "$1" --json status 2>/dev/null | jq -r --argjson p "$2" '.clones[] | select(.port == $p) | .state'
-}
-
-is_state()
-{
-	[ "$(state_of "$1" "$2")" = "$3" ]
-}
-
-ended()
-{
-	local pid=${DAEMON_PID[$1]} status=0
-
-	unset "DAEMON_PID[$1]"
-	wait "$pid" || status=$?
-	equal "$status" 0 "exit status of the daemon of $1"
-}
 
 make_fleet 2
 expect 0 kc m key generate --count 20 >/dev/null

@@ -3,40 +3,10 @@
 # failover: a clone is promoted, the others follow it without being reset; the old master comes back with rows of its
 # own, is fenced off, is demoted, and what only it has is found before anything is written. No key is lost.
 . "${TOP_SRCDIR:-.}/tests/system/functions.sh"
+. "${TOP_SRCDIR:-.}/tests/system/roles.sh"
 begin failover sqlite3 jq
 
 allow_log 'refused|diverged|unreachable|not restored|has no effect|is discarded was saved|rows are not as the master has them'
-
-# ended DIR: the daemon ended by itself, well.
-ended()
-{
-	local pid=${DAEMON_PID[$1]} status=0
-
-	unset "DAEMON_PID[$1]"
-	wait "$pid" || status=$?
-	equal "$status" 0 "exit status of the daemon of $1"
-}
-
-# state_of DIR PORT: what the master in DIR says of that clone
-state_of()
-{
-	kc "$1" --json status 2>/dev/null | jq -r --argjson p "$2" '.clones[] | select(.port == $p) | .state'
-}
-
-is_state()
-{
-	[ "$(state_of "$1" "$2")" = "$3" ]
-}
-
-port_of()
-{
-	sed -n 's/^restore.ListenPort=//p' "$1/keyclone.properties"
-}
-
-rows()
-{
-	sqlite3 -readonly "$1/keydb.sqlite" 'SELECT count(*) FROM keys'
-}
 
 # The newest system backup has come, which has the master's settings of now.
 system_backup()

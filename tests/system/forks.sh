@@ -3,34 +3,10 @@
 # forks: histories that part. Two masters that push to one clone; a master that was rolled back with its machine; a
 # promotion that was killed; a role changed by hand. No clone loses a key, and everybody says what is wrong.
 . "${TOP_SRCDIR:-.}/tests/system/functions.sh"
+. "${TOP_SRCDIR:-.}/tests/system/roles.sh"
 begin forks sqlite3 jq
 
 allow_log 'refused|diverged|unreachable|was this machine rolled back|has no effect|failed|is not believed'
-
-rows()
-{
-	sqlite3 -readonly "$1/keydb.sqlite" 'SELECT count(*) FROM keys'
-}
-
-port_of()
-{
-	sed -n 's/^restore.ListenPort=//p' "$1/keyclone.properties"
-}
-
-state_of()
-{
-	kc "$1" --json status 2>/dev/null | jq -r --argjson p "$2" '.clones[] | select(.port == $p) | .state'
-}
-
-is_state()
-{
-	[ "$(state_of "$1" "$2")" = "$3" ]
-}
-
-lineage_of()
-{
-	sqlite3 -readonly "$1/state/state.db" 'SELECT lineage FROM self'
-}
 
 make_fleet 2
 expect 0 kc m key generate --count 20 >/dev/null

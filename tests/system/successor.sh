@@ -4,14 +4,10 @@
 # their master's host. The promoted clone issues itself a master's certificate, and the others take it for the master's
 # successor; a master elsewhere of their own lineage they do not.
 . "${TOP_SRCDIR:-.}/tests/system/functions.sh"
+. "${TOP_SRCDIR:-.}/tests/system/roles.sh"
 begin successor sqlite3 jq openssl
 
 allow_log 'refused|unreachable|has no effect|is for another host|cannot be told'
-
-port_of()
-{
-	sed -n 's/^restore.ListenPort=//p' "$1/keyclone.properties"
-}
 
 # issue NAME ROLE SAN: a key and a certificate of the authority of master m
 issue()
