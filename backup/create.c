@@ -7,14 +7,11 @@
  */
 #include "backup/create.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "backup/create_internal.h"
 #include "base/clock.h"
@@ -147,12 +144,7 @@ static int use_prepared(struct creation *c)
 
 	if (c->prepared != NULL)
 		return KC_OK;
-	if (o->prepared != NULL && *o->prepared != NULL) {
-		c->prepared = *o->prepared;
-		*o->prepared = NULL;
-		return KC_OK;
-	}
-	return backup_prepare(&c->prepared, o->password, o->logn);
+	return create_take_prepared(&c->prepared, o->prepared, o->password, o->logn);
 }
 
 /* Name and path; two backups of one second get different ones. */
@@ -193,21 +185,9 @@ static int check_room(const struct creation *c)
 
 static int open_part(struct creation *c)
 {
-	char *dir;
-	int rc;
+	int rc = check_room(c);
 
-	rc = check_room(c);
-	if (rc < 0)
-		return rc;
-	c->part = mem_xasprintf("%s" STORE_PART, c->result.path);
-	rc = file_open(&c->fd, c->part, O_RDWR | O_CREAT | O_EXCL, 0600);
-	if (rc < 0)
-		return rc;
-	c->made = true;
-	dir = file_dirname(c->part);
-	rc = file_give_to_owner_of(c->fd, dir);
-	free(dir);
-	return rc;
+	return rc == KC_OK ? create_part_open(&c->part, c->result.path) : rc;
 }
 
 static int plan(struct creation *c)
@@ -230,27 +210,15 @@ static int plan(struct creation *c)
 	return rc;
 }
 
-/* Step 5: the header in its place, the file on disk, the name. */
+/* Step 5. */
 static int finish(struct creation *c)
 {
-	struct buf header;
-	int rc;
+	int rc = create_part_finish(&c->part, c->prepared);
 
-	buf_init(&header, AGE_HEADER_LIMIT);
-	rc = age_scrypt_join(&header, c->prepared->job);
-	c->prepared->job = NULL;
-	if (rc == KC_OK)
-		rc = seal_put_header(c->fd, c->part, buf_data(&header), buf_len(&header));
-	if (rc == KC_OK && fsync(c->fd) < 0)
-		rc = err_errno("%s: cannot sync", c->part);
-	if (rc == KC_OK)
-		rc = file_rename(c->part, c->result.path);
 	if (rc == KC_OK) {
-		c->made = false;
 		c->result.key = c->prepared->key;
 		c->prepared->key = NULL;
 	}
-	buf_fini(&header);
 	return rc;
 }
 
@@ -280,12 +248,7 @@ static void creation_fini(struct creation *c)
 	if (c->check.running)
 		pthread_join(c->check.thread, NULL);
 	seal_free(c->seal);
-	if (c->fd >= 0)
-		close(c->fd);
-	/* Without its .part it was renamed, and the folder could not be synced: not ours to call whole. */
-	if (c->made && unlink(c->part) < 0 && errno == ENOENT)
-		unlink(c->result.path);
-	free(c->part);
+	create_part_end(&c->part);
 	create_prepared_free(c->prepared);
 	buf_fini(&c->master_key);
 	create_forget_files(c);
@@ -295,7 +258,7 @@ static void creation_fini(struct creation *c)
 
 int backup_create(struct create_result *result, const struct create_options *o)
 {
-	struct creation c = { .o = o, .fd = -1, .snap = SNAPSHOT_EMPTY, .copies = STAGING_EMPTY };
+	struct creation c = { .o = o, .part = CREATE_PART_EMPTY, .snap = SNAPSHOT_EMPTY, .copies = STAGING_EMPTY };
 	int rc = KC_OK;
 
 	clock_lap(&c.clock);

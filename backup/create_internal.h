@@ -6,15 +6,11 @@
 #include <pthread.h>
 
 #include "backup/create.h"
+#include "backup/create_part.h"
 #include "backup/seal.h"
 #include "backup/snapshot.h"
 #include "backup/staging.h"
 #include "base/buf.h"
-
-struct create_prepared {
-	struct age_key *key;
-	struct age_scrypt_job *job; /* makes the recovery header of that key */
-};
 
 struct check_thread {
 	pthread_t thread;
@@ -37,9 +33,7 @@ struct creation {
 	size_t n_trees;
 	struct staging copies;
 	struct seal *seal;
-	char *part;
-	int fd;
-	bool made; /* the .part file exists and is ours */
+	struct create_part part;
 	int snap_fd;
 	uint64_t clock;
 	int (*report)(struct creation *c, enum create_phase phase, unsigned percent);

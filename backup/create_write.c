@@ -75,8 +75,8 @@ static int on_bytes(void *arg, uint64_t bytes)
 
 static int begin_seal(struct creation *c)
 {
-	struct seal_options so = { .fd = c->fd,
-		.path = c->part,
+	struct seal_options so = { .fd = c->part.fd,
+		.path = c->part.path,
 		.level = c->o->level,
 		.mtime = c->result.time,
 		.progress = on_bytes,
@@ -87,7 +87,7 @@ static int begin_seal(struct creation *c)
 		return rc;
 	memcpy(c->result.file_id, seal_id(c->seal), sizeof(c->result.file_id));
 	c->result.header_size = age_scrypt_header_size();
-	c->p.path = c->part;
+	c->p.path = c->part.path;
 	c->p.name = c->result.name;
 	c->p.bytes = c->p.header_size = c->result.header_size;
 	c->p.file_id = c->result.file_id;
@@ -139,22 +139,11 @@ int create_write(struct creation *c, int (*report)(struct creation *c, enum crea
 	return rc;
 }
 
-static int sign(void *arg, struct buf *sig, const void *text, size_t n)
-{
-	const struct creation *c = arg;
-	char *s = NULL;
-	int rc = sign_bytes(&s, c->o->key, text, n);
-
-	if (rc == KC_OK)
-		buf_put_str(sig, s);
-	free(s);
-	return rc < 0 ? rc : buf_status(sig);
-}
-
 int create_sign(struct creation *c)
 {
+	const struct sign_key *key = c->o->key;
 	struct seal_result r;
-	int rc = seal_finish(&r, c->seal, sign, c);
+	int rc = seal_finish(&r, c->seal, create_part_sign, &key);
 
 	if (rc < 0)
 		return rc;

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "backup/create_internal.h"
+#include "backup/create_part.h"
 #include "backup/seal.h"
 #include "backup/store.h"
 #include "backup/system_internal.h"
@@ -24,19 +24,8 @@ struct making {
 	struct system_result result;
 	struct create_prepared *prepared;
 	struct seal *seal;
-	char *part;
-	int fd;
-	bool made; /* the .part file exists and is ours */
+	struct create_part part;
 };
-
-static int use_prepared(struct making *m)
-{
-	if (m->o->prepared == NULL || *m->o->prepared == NULL)
-		return backup_prepare(&m->prepared, m->o->password, m->o->logn);
-	m->prepared = *m->o->prepared;
-	*m->o->prepared = NULL;
-	return KC_OK;
-}
 
 static void choose_name(struct making *m)
 {
@@ -46,7 +35,6 @@ static void choose_name(struct making *m)
 	memcpy(n.lineage, m->c->lineage, 8);
 	m->result.name = store_name_build(&n);
 	m->result.path = file_join(m->o->dir, m->result.name);
-	m->part = mem_xasprintf("%s" STORE_PART, m->result.path);
 }
 
 static int open_part(struct making *m)
@@ -55,12 +43,7 @@ static int open_part(struct making *m)
 
 	if (rc == KC_OK && file_exists(m->result.path))
 		rc = err_set(KC_EEXIST, "%s: exists already", m->result.path);
-	if (rc == KC_OK)
-		rc = file_open(&m->fd, m->part, O_RDWR | O_CREAT | O_EXCL, 0600);
-	if (rc < 0)
-		return rc;
-	m->made = true;
-	return file_give_to_owner_of(m->fd, m->o->dir);
+	return rc == KC_OK ? create_part_open(&m->part, m->result.path) : rc;
 }
 
 static int add_members(struct making *m)
@@ -84,28 +67,17 @@ static int add_members(struct making *m)
 	return rc;
 }
 
-static int sign(void *arg, struct buf *sig, const void *text, size_t n)
-{
-	const struct making *m = arg;
-	char *s = NULL;
-	int rc = sign_bytes(&s, m->o->key, text, n);
-
-	if (rc == KC_OK)
-		buf_put_str(sig, s);
-	free(s);
-	return rc < 0 ? rc : buf_status(sig);
-}
-
 static int write_payload(struct making *m)
 {
-	struct seal_options so = { .fd = m->fd, .path = m->part, .level = m->o->level, .mtime = m->c->time };
+	struct seal_options so = { .fd = m->part.fd, .path = m->part.path, .level = m->o->level, .mtime = m->c->time };
+	const struct sign_key *key = m->o->key;
 	struct seal_result sealed;
 	int rc = seal_new(&m->seal, m->prepared->key, &so);
 
 	if (rc == KC_OK)
 		rc = add_members(m);
 	if (rc == KC_OK)
-		rc = seal_finish(&sealed, m->seal, sign, m);
+		rc = seal_finish(&sealed, m->seal, create_part_sign, &key);
 	if (rc < 0)
 		return rc;
 	m->result.size = sealed.size;
@@ -115,52 +87,26 @@ static int write_payload(struct making *m)
 	return KC_OK;
 }
 
-/* The header in its place, the file on disk, the name. */
-static int finish(struct making *m)
-{
-	struct buf header;
-	int rc;
-
-	buf_init(&header, AGE_HEADER_LIMIT);
-	rc = age_scrypt_join(&header, m->prepared->job);
-	m->prepared->job = NULL;
-	if (rc == KC_OK)
-		rc = seal_put_header(m->fd, m->part, buf_data(&header), buf_len(&header));
-	if (rc == KC_OK && fsync(m->fd) < 0)
-		rc = err_errno("%s: cannot sync", m->part);
-	if (rc == KC_OK)
-		rc = file_rename(m->part, m->result.path);
-	if (rc == KC_OK)
-		m->made = false;
-	buf_fini(&header);
-	return rc;
-}
-
 static void making_fini(struct making *m)
 {
 	seal_free(m->seal);
 	create_prepared_free(m->prepared);
-	if (m->fd >= 0)
-		close(m->fd);
-	/* Without its .part it was renamed, and the folder could not be synced: not ours to call whole. */
-	if (m->made && unlink(m->part) < 0 && errno == ENOENT)
-		unlink(m->result.path);
-	free(m->part);
+	create_part_end(&m->part);
 }
 
 int system_create(struct system_result *r, const struct system_contents *c, const struct system_options *o)
 {
-	struct making m = { .c = c, .o = o, .fd = -1 };
+	struct making m = { .c = c, .o = o, .part = CREATE_PART_EMPTY };
 	int rc;
 
 	choose_name(&m);
-	rc = use_prepared(&m);
+	rc = create_take_prepared(&m.prepared, o->prepared, o->password, o->logn);
 	if (rc == KC_OK)
 		rc = open_part(&m);
 	if (rc == KC_OK)
 		rc = write_payload(&m);
 	if (rc == KC_OK)
-		rc = finish(&m);
+		rc = create_part_finish(&m.part, m.prepared);
 	making_fini(&m);
 	if (rc < 0)
 		system_result_fini(&m.result);
