@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/file.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "base/member.h"
 #include "base/str.h"
@@ -42,6 +43,19 @@ void offering_unref(struct offering *o)
 	free(o->part);
 	free(o->path);
 	free(o);
+}
+
+void offering_describe(struct proto_offer *offer, const struct offering *o)
+{
+	uint8_t receipt[16];
+
+	offer->generation = o->generation;
+	STR_COPY(offer->file, o->name);
+	STR_COPY(offer->file_id, o->file_id);
+	STR_COPY(offer->digest, o->digest);
+	offer->header_size = o->header_size;
+	mem_random(receipt, sizeof(receipt));
+	hex_encode(offer->receipt, receipt, sizeof(receipt));
 }
 
 int offering_complete(struct offering *o, const struct state_self *self)

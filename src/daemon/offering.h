@@ -34,6 +34,9 @@ struct offering *offering_ref(struct offering *o);
 /* NULL is fine. */
 void offering_unref(struct offering *o);
 
+/* What an offer says of the file, whatever kind it is of, with a receipt of its own. */
+void offering_describe(struct proto_offer *offer, const struct offering *o);
+
 /* It is whole: the rest comes from the state database, which knows it now, and from the file. */
 int offering_complete(struct offering *o, const struct state_self *self);
 /* The newest whole backup that the state database knows; KC_ENOENT when there is none yet. */

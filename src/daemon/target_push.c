@@ -14,7 +14,6 @@
 
 #include "backup/age.h"
 #include "base/err.h"
-#include "base/hex.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -92,14 +91,6 @@ static void postponed(struct target *t, uint64_t generation, int64_t until)
 	master_settle_soon(t->master);
 }
 
-static void make_receipt(char receipt[PROTO_LINEAGE])
-{
-	uint8_t r[16];
-
-	mem_random(r, sizeof(r));
-	hex_encode(receipt, r, sizeof(r));
-}
-
 static void offer(struct target *t)
 {
 	struct master *m = t->master;
@@ -117,18 +108,13 @@ static void offer(struct target *t)
 	 * run's end that is in the audit was true when it was written. */
 	master_run_begin(m, o->generation);
 	STR_COPY(f.offer.lineage, m->d->self.lineage);
-	f.offer.generation = o->generation;
+	offering_describe(&f.offer, o);
 	f.offer.kind = PROTO_FULL;
-	STR_COPY(f.offer.file, o->name);
-	STR_COPY(f.offer.file_id, o->file_id);
-	STR_COPY(f.offer.digest, o->digest);
-	f.offer.header_size = o->header_size;
 	f.offer.password_since = (uint64_t)password_since(m->d, o->name, !o->complete);
 	/* The file may be as large as the database, which is unpacked beside it. */
 	f.offer.room =
 	    (o->complete ? o->end.size + o->header_size : o->database_size + o->database_size / 64 + 262144) +
 	    o->database_size;
-	make_receipt(f.offer.receipt);
 	f.offer.discard = t->discard;
 	f.offer.restore_now = t->offered_now = t->restore_now;
 	rc = daemon_audit(m->d, &r);

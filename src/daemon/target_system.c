@@ -8,9 +8,7 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "base/hex.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/str.h"
 #include "daemon/password.h"
 #include "master_int.h"
@@ -39,20 +37,13 @@ static int offer(struct target *t)
 	struct master *m = t->master;
 	const struct offering *o = m->system;
 	struct push_file f = { .path = o->path, .valid = o->valid };
-	uint8_t receipt[16];
 	int rc;
 
 	STR_COPY(f.offer.lineage, m->d->self.lineage);
-	f.offer.generation = o->generation;
+	offering_describe(&f.offer, o);
 	f.offer.kind = PROTO_SYSTEM;
-	STR_COPY(f.offer.file, o->name);
-	STR_COPY(f.offer.file_id, o->file_id);
-	STR_COPY(f.offer.digest, o->digest);
-	f.offer.header_size = o->header_size;
 	f.offer.room = o->end.size + o->header_size;
 	f.offer.password_since = (uint64_t)password_since(m->d, o->name, false);
-	mem_random(receipt, sizeof(receipt));
-	hex_encode(f.offer.receipt, receipt, sizeof(receipt));
 	rc = push_offer(t->push, &f);
 	return rc < 0 ? rc : push_end(t->push, &o->end);
 }
