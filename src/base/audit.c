@@ -27,6 +27,7 @@
 #include "log.h"
 #include "mem.h"
 #include "msg.h"
+#include "sync_ahead.h"
 
 #define LOCK_TRIES   2000 /* of a millisecond: other writers hold the lock for microseconds */
 #define REOPEN_TRIES 100
@@ -41,6 +42,9 @@ struct audit {
 	void *arg;
 	int fd;
 	bool dirty;
+	bool lazy; /* there are records that nobody waits for yet */
+	struct sync_ahead ahead;
+	int lost; /* errno of a sync ahead that nobody has asked for yet; 0: none */
 	bool rotation_warned;
 	/* as we left the file; size -1: look again */
 	dev_t dev;
@@ -51,13 +55,22 @@ struct audit {
 	struct strangers strangers;
 };
 
+/* What it could not bring to the disk is said by the next audit_sync(). */
+static void join(struct audit *a)
+{
+	int error = sync_ahead_wait(&a->ahead);
+
+	a->lost = error != 0 ? error : a->lost;
+}
+
 static void close_file(struct audit *a)
 {
+	join(a);
 	if (a->fd >= 0)
 		close(a->fd); /* gives the lock back */
 	a->fd = -1;
 	a->size = -1;
-	a->dirty = false; /* whoever rotates syncs the old file */
+	a->dirty = a->lazy = false; /* whoever rotates syncs the old file */
 }
 
 static int open_file(struct audit *a)
@@ -284,7 +297,7 @@ static int rotate(struct audit *a)
 		rc = err_errno("%s: cannot sync", a->path);
 	n = all;
 	drc = rc == KC_OK ? delete_oldest(a, numbers, &n) : KC_OK;
-	if (drc < 0)
+	if (drc < 0 && drc != KC_EAGAIN)
 		log_warn("%s: an old audit log is kept: %s", a->path, err_text(drc));
 	/* the lowest numbers are at the end of the list: 1, 2, 3, … up to the first gap */
 	while (rc == KC_OK && run < n && numbers[all - 1 - run] == run + 1)
@@ -344,6 +357,21 @@ int audit_write(struct audit *a, const struct audit_record *r)
 	return rc;
 }
 
+int audit_write_lazily(struct audit *a, const struct audit_record *r)
+{
+	bool dirty = a->dirty;
+	int rc = audit_write(a, r);
+
+	a->lazy = a->lazy || a->dirty;
+	a->dirty = dirty;
+	return rc;
+}
+
+void audit_hurry(struct audit *a)
+{
+	a->dirty = a->dirty || a->lazy;
+}
+
 int audit_result(struct audit *a, const struct audit_record *r, int rc)
 {
 	struct audit_record copy = *r;
@@ -365,13 +393,26 @@ int audit_result(struct audit *a, const struct audit_record *r, int rc)
 	return rc < 0 ? rc : wrc;
 }
 
+void audit_sync_ahead(struct audit *a)
+{
+	if (a->dirty && sync_ahead_start(&a->ahead, a->fd))
+		a->dirty = a->lazy = false;
+}
+
 int audit_sync(struct audit *a)
 {
+	join(a);
+	if (a->lost != 0) {
+		errno = a->lost;
+		a->lost = 0;
+		a->dirty = a->fd >= 0;
+		return err_errno("%s: cannot sync the audit log", a->path);
+	}
 	if (!a->dirty)
 		return KC_OK;
 	if (fsync(a->fd) < 0)
 		return err_errno("%s: cannot sync the audit log", a->path);
-	a->dirty = false;
+	a->dirty = a->lazy = false;
 	return KC_OK;
 }
 
@@ -382,6 +423,7 @@ int audit_head(struct audit *a, uint64_t *seq, char hash[AUDIT_HASH_SIZE])
 
 	if (rc == KC_OK)
 		rc = catch_up(a, &st);
+	audit_hurry(a);
 	if (rc == KC_OK) {
 		*seq = a->seq;
 		memcpy(hash, a->hash, AUDIT_HASH_SIZE);
@@ -424,6 +466,7 @@ void audit_close(struct audit *a)
 	if (a == NULL)
 		return;
 	rc = strangers_flush(&a->strangers, a, 0, true);
+	audit_hurry(a);
 	if (rc == KC_OK)
 		rc = audit_sync(a);
 	if (rc < 0)

@@ -25,8 +25,11 @@
  *     …
  *     audit_result(a, &(struct audit_record){ .event = AUDIT_RESTORE_END, .duration_ms = … }, rc);
  *
+ * The beginning of what touches nothing that lasts before the next record of the same matter is synced may be written
+ * with audit_write_lazily(): it is on disk with that one, so that a small change waits for the disk less often.
+ *
  * Never put key material, passwords or what they protect into a record: uuids, names, counts.
- * Not for use from several threads.
+ * Not for use from several threads; it has one of its own for audit_sync_ahead().
  */
 #ifndef KC_AUDIT_H
 #define KC_AUDIT_H
@@ -79,7 +82,8 @@ struct audit_record {
 
 /*
  * The last record of a file that is about to be deleted. Keep it durably (the state database does): `audit --verify`
- * starts there, and so finds files that somebody else removed. A negative result keeps the file, and the log grows.
+ * starts there, and so finds files that somebody else removed. A negative result keeps the file, and the log grows;
+ * KC_EAGAIN until the next rotation, without a word.
  */
 typedef int (*audit_head_fn)(const char *hash, uint64_t seq, void *arg);
 
@@ -106,13 +110,22 @@ void audit_set_limits(struct audit *a, uint64_t max_bytes, unsigned max_files);
 
 /* Append one record. KC_ENOSPC, KC_EPERM, KC_ESYS: nothing (or a torn line that the next write closes) was written. */
 int audit_write(struct audit *a, const struct audit_record *r);
-/* The same with outcome, code and detail from the result of the operation: success, or failure with err_msg_code(rc)
- * and err_text(rc); a code or detail that `r` has is kept. Returns rc where rc is a failure already (whose err_text
- * survives), else the result of writing. */
+/* The same, but audit_sync() does nothing for this record alone. Whoever writes one sees to it that audit_hurry() comes
+ * within a moment. */
+int audit_write_lazily(struct audit *a, const struct audit_record *r);
+/* What was written lazily waits no longer: the next audit_sync() is for it, too. */
+void audit_hurry(struct audit *a);
+/* audit_write() with outcome, code and detail from the result of the operation: success, or failure with
+ * err_msg_code(rc) and err_text(rc); a code or detail that `r` has is kept. Returns rc where rc is a failure already
+ * (whose err_text survives), else the result of writing. */
 int audit_result(struct audit *a, const struct audit_record *r, int rc);
 /* fsync what was written since the last one. Cheap when there is nothing. */
 int audit_sync(struct audit *a);
-/* Sequence number and hash of the newest record, for the wire and the state database. seq 0 and zeros: none yet. */
+/* Begins that in a thread of its own, for who has something else to bring to the disk meanwhile. Whether it succeeded
+ * is what audit_sync() says, which waits for it. */
+void audit_sync_ahead(struct audit *a);
+/* Sequence number and hash of the newest record, for the wire and the state database. seq 0 and zeros: none yet.
+ * Whoever is told of it may miss it one day: it waits no longer for the next audit_sync(). */
 int audit_head(struct audit *a, uint64_t *seq, char hash[AUDIT_HASH_SIZE]);
 
 /*

@@ -123,6 +123,12 @@ void buf_put_u32(struct buf *b, uint32_t v)
 	buf_put(b, p, sizeof(p));
 }
 
+void buf_put_u64(struct buf *b, uint64_t v)
+{
+	buf_put_u32(b, (uint32_t)(v >> 32));
+	buf_put_u32(b, (uint32_t)v);
+}
+
 void buf_put_str(struct buf *b, const char *s)
 {
 	buf_put(b, s, strlen(s));

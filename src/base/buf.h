@@ -49,6 +49,7 @@ int buf_status(const struct buf *b); /* KC_OK; KC_ELIMIT after a failure */
 void buf_put(struct buf *b, const void *data, size_t n);
 void buf_put_u8(struct buf *b, uint8_t v);
 void buf_put_u32(struct buf *b, uint32_t v);
+void buf_put_u64(struct buf *b, uint64_t v);
 void buf_put_str(struct buf *b, const char *s); /* without its NUL */
 void buf_putf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* `n` uninitialised bytes at the end, for read(2); NULL when over the cap. Give back what was not used with buf_trim.

@@ -212,6 +212,11 @@ int file_move(const char *from, const char *to)
 	return rename(from, to) < 0 ? err_errno("%s: cannot rename to %s", from, to) : KC_OK;
 }
 
+int file_discard(const char *path)
+{
+	return unlink(path) < 0 && errno != ENOENT ? err_errno("%s: cannot remove", path) : KC_OK;
+}
+
 int file_remove(const char *path)
 {
 	if (unlink(path) < 0) {

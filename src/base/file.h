@@ -42,6 +42,8 @@ int file_replace(const char *path, const void *data, size_t n, mode_t mode);
 
 /* rename, then fsync of the directory of `to`. Both in the same directory. */
 int file_rename(const char *from, const char *to);
+/* unlink alone, for what may come back after a power failure. One that is not there is no error. */
+int file_discard(const char *path);
 /* rename alone, for what need not outlive a power failure. */
 int file_move(const char *from, const char *to);
 /* unlink and fsync of the directory; no error where it does not exist. */

@@ -442,6 +442,62 @@ static void audit__sync_fails__is_reported_until_it_works(void **state)
 	audit_close(a);
 }
 
+static void audit__lazily__is_synced_with_the_next_or_on_demand(void **state)
+{
+	struct audit *a = open_log(0, 0, NULL);
+	const struct audit_record begun = { .event = AUDIT_RECEIVE_START, .outcome = AUDIT_STARTED, .generation = 7 };
+
+	(void)state;
+	assert_int_equal(audit_write_lazily(a, &begun), KC_OK);
+	fail_fsync = 1;
+	assert_int_equal(audit_sync(a), KC_OK); /* nobody waits for it */
+	audit_hurry(a);
+	assert_int_equal(audit_sync(a), KC_ESYS);
+	assert_int_equal(audit_sync(a), KC_OK);
+	audit_hurry(a);
+	fail_fsync = 1;
+	assert_int_equal(audit_sync(a), KC_OK); /* nothing to do */
+	assert_int_equal(put(a, 1), KC_OK);
+	assert_int_equal(audit_write_lazily(a, &begun), KC_OK);
+	assert_int_equal(audit_sync(a), KC_ESYS); /* the one before it is waited for */
+	assert_int_equal(audit_sync(a), KC_OK);
+	audit_hurry(a);
+	fail_fsync = 1;
+	assert_int_equal(audit_sync(a), KC_OK); /* they went together */
+	fail_fsync = 0;
+	audit_close(a);
+	assert_verdict(AUDIT_SOUND, 3, 0);
+}
+
+static void audit__sync_ahead__says_later_whether_it_succeeded(void **state)
+{
+	struct audit *a = open_log(4096, 0, NULL);
+
+	(void)state;
+	assert_int_equal(put(a, 1), KC_OK);
+	fail_fsync = 1;
+	audit_sync_ahead(a);
+	assert_int_equal(put(a, 1), KC_OK);
+	assert_int_equal(audit_sync(a), KC_ESYS);
+	assert_int_equal(audit_sync(a), KC_OK);
+	assert_int_equal(put(a, 1), KC_OK);
+	audit_sync_ahead(a);
+	audit_sync_ahead(a); /* once is enough */
+	assert_int_equal(audit_sync(a), KC_OK);
+	fail_fsync = 1;
+	assert_int_equal(audit_sync(a), KC_OK); /* nothing to do */
+	fail_fsync = 0;
+	/* The file is rotated while the thread has it. */
+	assert_int_equal(put(a, 1), KC_OK);
+	audit_sync_ahead(a);
+	for (unsigned i = 0; i < 40; i++)
+		assert_int_equal(put(a, 1), KC_OK);
+	assert_int_equal(audit_sync(a), KC_OK);
+	audit_sync_ahead(a);
+	audit_close(a);
+	assert_verdict(AUDIT_SOUND, 44, 0);
+}
+
 static void audit__result__has_code_and_text_and_keeps_the_error(void **state)
 {
 	struct audit *a = open_log(0, 0, NULL);
@@ -550,6 +606,8 @@ int main(void)
 		T(audit__line_cut_short__is_closed_by_the_next_writer),
 		T(audit__crash_at_any_byte__is_told_from_tampering),
 		T(audit__sync_fails__is_reported_until_it_works),
+		T(audit__lazily__is_synced_with_the_next_or_on_demand),
+		T(audit__sync_ahead__says_later_whether_it_succeeded),
 		T(audit__result__has_code_and_text_and_keeps_the_error),
 		T(audit__strangers__are_summed_by_address_and_minute),
 		T(audit__too_many_strangers__are_summed_together),
