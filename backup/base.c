@@ -49,7 +49,7 @@ void base_prune(const char *keydb_path, const char *keep)
 	while (d != NULL && (e = readdir(d)) != NULL) {
 		char *path = file_join(dir, e->d_name);
 
-		if (e->d_name[0] != '.' && (keep == NULL || strcmp(path, keep) != 0) && file_remove(path) < 0)
+		if (e->d_name[0] != '.' && (keep == NULL || strcmp(path, keep) != 0) && file_discard(path) < 0)
 			log_warn("%s", err_text(KC_ESYS));
 		free(path);
 	}

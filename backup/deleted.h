@@ -26,6 +26,9 @@ struct deleted {
 	uint64_t deleted, rows;
 };
 
+/* `gone` of a table's `rows` are deleted: counts where that is more than `percent`, and at least ten. */
+void deleted_count(struct deleted *d, const char *table, uint64_t gone, uint64_t rows, unsigned percent);
+
 /* Does `snapshot` lack more than `percent` of a table's rows, and at least ten? Both are files that nobody writes. If
  * `digest` is given the base must have it. KC_ENOENT: there is no base; KC_EDAMAGED: not what it should be. `alive` as
  * in source_options. */

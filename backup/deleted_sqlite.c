@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backup/base.h"
 #include "backup/source_sqlite.h"
 #include "base/err.h"
 #include "base/file.h"
@@ -68,9 +69,8 @@ static bool same_key(const struct key *a, const struct key *b)
 static int number(uint64_t *n, struct search *s, char *sql)
 {
 	int64_t value = 0;
-	int rc = sqlite_int(&value, s->db, s->path, sql);
+	int rc = sqlite_int_of(&value, s->db, s->path, sql);
 
-	sqlite3_free(sql);
 	if (s->alive_rc < 0)
 		return s->alive_rc;
 	*n = (uint64_t)value;
@@ -126,24 +126,29 @@ static int count(uint64_t *deleted, struct search *s, const char *table, uint64_
 	return rc;
 }
 
-static int look_at(struct search *s, const char *table)
+void deleted_count(struct deleted *d, const char *table, uint64_t gone, uint64_t rows, unsigned percent)
 {
-	struct deleted *d = s->d;
-	uint64_t rows = 0, gone = 0;
-	int rc = number(&rows, s, sqlite3_mprintf("SELECT count(*) FROM main.\"%w\"", table));
-
-	if (rc < 0 || rows < DELETED_LEAST)
-		return rc;
-	rc = count(&gone, s, table, rows);
-	if (rc < 0 || gone < DELETED_LEAST || gone * 100 <= rows * s->percent)
-		return rc;
+	if (gone < DELETED_LEAST || gone * 100 <= rows * percent)
+		return;
 	d->tables++;
 	if (d->tables == 1 || gone * d->rows > d->deleted * rows) {
 		STR_COPY(d->table, table);
 		d->deleted = gone;
 		d->rows = rows;
 	}
-	return KC_OK;
+}
+
+static int look_at(struct search *s, const char *table)
+{
+	uint64_t rows = 0, gone = 0;
+	int rc = number(&rows, s, sqlite3_mprintf("SELECT count(*) FROM main.\"%w\"", table));
+
+	if (rc < 0 || rows < DELETED_LEAST)
+		return rc;
+	rc = count(&gone, s, table, rows);
+	if (rc == KC_OK)
+		deleted_count(s->d, table, gone, rows, s->percent);
+	return rc;
 }
 
 /* Those that a user made. */
@@ -162,30 +167,23 @@ static int tables_of(struct name_list *tables, struct search *s)
 	return step == SQLITE_DONE ? KC_OK : sqlite_fail(s->db, step, s->path, "cannot read the database");
 }
 
-static int check_digest(struct search *s, const char *digest)
-{
-	struct source_digest d = { .rows = 0 };
-	int rc = sqlite_digest(&d, s->db, s->path, NULL, s->alive, s->arg);
-
-	if (rc == KC_OK && strcmp(d.content, digest) != 0)
-		rc = err_set(KC_EDAMAGED, "%s: not what was replicated last", s->path);
-	source_digest_fini(&d);
-	return rc;
-}
-
 int deleted_find(struct deleted *out, const char *base, const char *digest, const char *snapshot, unsigned percent,
     int (*alive)(void *arg), void *arg)
 {
 	struct deleted d = { .tables = 0 };
 	struct search s = { .path = base, .percent = percent, .d = &d, .alive = alive, .arg = arg };
 	struct name_list tables = { NULL, 0 };
+	struct source_digest counted = { .rows = 0 };
 	int rc = KC_OK;
 
 	if (!file_exists(base))
 		return err_set(KC_ENOENT, "%s: is not there", base);
-	rc = sqlite_open_image(&s.db, base);
-	if (rc == KC_OK && digest != NULL)
-		rc = check_digest(&s, digest);
+	if (digest != NULL) {
+		rc = base_read(&counted, base, digest, alive, arg);
+		source_digest_fini(&counted);
+	}
+	if (rc == KC_OK)
+		rc = sqlite_open_image(&s.db, base);
 	if (rc == KC_OK)
 		rc = sqlite_attach_image(s.db, snapshot, "now");
 	if (rc == KC_OK && alive != NULL)

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backup/changelog.h"
 #include "backup/source_sqlite.h"
 #include "base/err.h"
 #include "base/hex.h"
@@ -132,24 +133,29 @@ static void row_finish(struct row_hash *hash, struct row_state *r)
 		hash->w[i] = __builtin_bswap64(hash->w[i]);
 }
 
-int row_scan_open(
-    struct row_scan *scan, sqlite3 *db, const char *path, const char *table, char *select, int columns, int skip)
+int row_scan_open(struct row_scan *scan, sqlite3 *db, const char *path, const char *table, char *select, int skip)
 {
-	return row_scan_open_where(scan, db, path, table, select, columns, skip, "");
+	return row_scan_open_where(scan, db, path, table, select, skip, "");
 }
 
-int row_scan_open_where(struct row_scan *scan, sqlite3 *db, const char *path, const char *table, char *select,
-    int columns, int skip, const char *where)
+int row_scan_open_where(
+    struct row_scan *scan, sqlite3 *db, const char *path, const char *table, char *select, int skip, const char *where)
+{
+	char *sql = sqlite3_mprintf("SELECT %s FROM main.\"%w\" NOT INDEXED %s", select, table, where);
+
+	sqlite3_free(select);
+	return row_scan_open_sql(scan, db, path, table, sql, skip);
+}
+
+int row_scan_open_sql(struct row_scan *scan, sqlite3 *db, const char *path, const char *table, char *sql, int skip)
 {
 	size_t name = strlen(table);
-	char *sql = sqlite3_mprintf("SELECT %s FROM main.\"%w\" NOT INDEXED %s", select, table, where);
 	int rc;
 
 	memset(scan, 0, sizeof(*scan));
 	scan->db = db;
 	scan->path = path;
 	scan->skip = skip;
-	sqlite3_free(select);
 	if (sql == NULL || name > ROW_BUFFER / 2) {
 		sqlite3_free(sql);
 		return err_set(KC_ELIMIT, "%s: a table's name is too long", path);
@@ -162,29 +168,42 @@ int row_scan_open_where(struct row_scan *scan, sqlite3 *db, const char *path, co
 	scan->head = mem_xalloc(scan->prefix);
 	put_be32(scan->head, (uint32_t)name);
 	memcpy(scan->head + 4, table, name);
-	put_be32(scan->head + 4 + name, (uint32_t)columns);
+	put_be32(scan->head + 4 + name, (uint32_t)(sqlite3_column_count(scan->st) - skip));
 	scan->buf = mem_xalloc(ROW_BUFFER);
 	memcpy(scan->buf, scan->head, scan->prefix);
 	return KC_OK;
 }
 
-int row_scan_next(struct row_hash *hash, bool *done, struct row_scan *scan)
+int row_scan_step(bool *there, struct row_scan *scan)
+{
+	int step = sqlite3_step(scan->st);
+
+	if (step != SQLITE_ROW && step != SQLITE_DONE)
+		return sqlite_fail(scan->db, step, scan->path, "cannot read the database");
+	*there = step == SQLITE_ROW;
+	return KC_OK;
+}
+
+int row_scan_hash(struct row_hash *hash, struct row_scan *scan)
 {
 	struct row_state r = { .buf = scan->buf, .n = scan->prefix };
-	int i, n, rc = sqlite3_step(scan->st);
+	int i, n = sqlite3_column_count(scan->st);
 
-	*done = rc == SQLITE_DONE;
-	if (rc == SQLITE_DONE)
-		return KC_OK;
-	if (rc != SQLITE_ROW)
-		return sqlite_fail(scan->db, rc, scan->path, "cannot read the database");
-	n = sqlite3_column_count(scan->st);
 	for (i = scan->skip; i < n; i++)
 		row_put_column(&r, scan->st, i);
 	row_finish(hash, &r);
 	if (r.hash != NULL) /* a long row: the beginning of the buffer was used again */
 		memcpy(scan->buf, scan->head, scan->prefix);
 	return r.failed ? err_set(KC_EFAIL, "SHA-256 failed") : KC_OK;
+}
+
+int row_scan_next(struct row_hash *hash, bool *done, struct row_scan *scan)
+{
+	bool there = false;
+	int rc = row_scan_step(&there, scan);
+
+	*done = !there;
+	return rc == KC_OK && there ? row_scan_hash(hash, scan) : rc;
 }
 
 void row_scan_close(struct row_scan *scan)
@@ -198,7 +217,7 @@ void row_scan_close(struct row_scan *scan)
 	scan->buf = scan->head = NULL;
 }
 
-static void sum_add(struct row_hash *sum, const struct row_hash *h)
+void row_hash_add(struct row_hash *sum, const struct row_hash *h)
 {
 	unsigned carry = 0;
 	int i;
@@ -209,6 +228,64 @@ static void sum_add(struct row_hash *sum, const struct row_hash *h)
 		carry = (a < h->w[i]) + (b < a);
 		sum->w[i] = b;
 	}
+}
+
+void row_hash_sub(struct row_hash *sum, const struct row_hash *h)
+{
+	unsigned borrow = 0;
+	int i;
+
+	for (i = 3; i >= 0; i--) {
+		uint64_t a = sum->w[i] - h->w[i], b = a - borrow;
+
+		borrow = (a > sum->w[i]) + (b > a);
+		sum->w[i] = b;
+	}
+}
+
+void row_hash_to_hex(char out[SOURCE_DIGEST_LEN + 1], const struct row_hash *h)
+{
+	uint8_t bytes[32];
+
+	for (int i = 0; i < 4; i++)
+		put_be64(bytes + 8 * i, h->w[i]);
+	hex_encode(out, bytes, sizeof(bytes));
+}
+
+bool row_hash_from_hex(struct row_hash *h, const char *hex)
+{
+	static const char digits[] = "0123456789abcdef";
+	struct row_hash out = { { 0 } };
+
+	if (strlen(hex) != SOURCE_DIGEST_LEN)
+		return false;
+	for (int i = 0; i < SOURCE_DIGEST_LEN; i++) {
+		const char *digit = strchr(digits, hex[i]);
+
+		if (digit == NULL)
+			return false;
+		out.w[i / 16] = out.w[i / 16] << 4 | (uint64_t)(digit - digits);
+	}
+	*h = out;
+	return true;
+}
+
+bool row_hash_add_to(char out[SOURCE_DIGEST_LEN + 1], const char *own, const struct row_hash *delta)
+{
+	struct row_hash sum;
+
+	if (!row_hash_from_hex(&sum, own))
+		return false;
+	row_hash_add(&sum, delta);
+	row_hash_to_hex(out, &sum);
+	return true;
+}
+
+bool source_digest_add(char out[SOURCE_DIGEST_LEN + 1], const char *own, const char *delta)
+{
+	struct row_hash plus;
+
+	return row_hash_from_hex(&plus, delta) && row_hash_add_to(out, own, &plus);
 }
 
 static char *select_list(const struct name_list *columns)
@@ -231,20 +308,6 @@ struct digest_run {
 	void *arg;
 };
 
-/* What the sequence table knows of tables that do not count does not count either. */
-static char *sequence_filter(const struct digest_run *run, const char *table)
-{
-	sqlite3_str *s = sqlite3_str_new(NULL);
-
-	if (run->skip != NULL && run->skip->n > 0 && strcmp(table, "sqlite_sequence") == 0) {
-		sqlite3_str_appendall(s, "WHERE lower(name) NOT IN (");
-		for (size_t i = 0; i < run->skip->n; i++)
-			sqlite3_str_appendf(s, "%slower(%Q)", i > 0 ? "," : "", run->skip->names[i]);
-		sqlite3_str_appendall(s, ")");
-	}
-	return sqlite3_str_finish(s);
-}
-
 static int digest_table(struct digest_run *run, const char *table)
 {
 	struct name_list columns = { NULL, 0 };
@@ -252,15 +315,15 @@ static int digest_table(struct digest_run *run, const char *table)
 	struct row_hash h;
 	uint64_t rows = 0;
 	bool done = false;
-	char *where = sequence_filter(run, table);
+	char *where = strcmp(table, "sqlite_sequence") == 0 ? sequences_filter(run->skip) : NULL;
 	int rc = sqlite_columns(&columns, run->db, run->path, table);
 
 	if (rc == KC_OK)
-		rc = row_scan_open_where(&scan, run->db, run->path, table, select_list(&columns), (int)columns.n, 0,
-		    where != NULL ? where : "");
+		rc = row_scan_open_where(
+		    &scan, run->db, run->path, table, select_list(&columns), 0, where != NULL ? where : "");
 	sqlite3_free(where);
 	while (rc == KC_OK && (rc = row_scan_next(&h, &done, &scan)) == KC_OK && !done) {
-		sum_add(&run->sum, &h);
+		row_hash_add(&run->sum, &h);
 		if (++rows % ALIVE_INTERVAL == 0 && run->alive != NULL)
 			rc = run->alive(run->arg);
 	}
@@ -276,30 +339,10 @@ static int digest_table(struct digest_run *run, const char *table)
 	return rc;
 }
 
-static int digest_sequences(struct source_digest *d, sqlite3 *db, const char *path)
-{
-	sqlite3_stmt *st = NULL;
-	int rc = sqlite_prepare(&st, db, path, "SELECT name, seq FROM main.sqlite_sequence ORDER BY name"), step;
-
-	if (rc < 0)
-		return rc;
-	while ((step = sqlite3_step(st)) == SQLITE_ROW) {
-		const char *name = (const char *)sqlite3_column_text(st, 0);
-
-		if (name == NULL)
-			continue;
-		d->sequences = mem_xrealloc(d->sequences, (d->n_sequences + 1) * sizeof(*d->sequences));
-		d->sequences[d->n_sequences++] =
-		    (struct source_sequence){ mem_xstrdup(name), sqlite3_column_int64(st, 1) };
-	}
-	sqlite3_finalize(st);
-	return step == SQLITE_DONE ? KC_OK : sqlite_fail(db, step, path, "cannot read the database");
-}
-
 int sqlite_schema_digest(char out[SOURCE_DIGEST_LEN + 1], sqlite3 *db, const char *path)
 {
 	static const char sql[] = "SELECT type, name, tbl_name, sql FROM main.sqlite_master WHERE name NOT GLOB "
-				  "'sqlite_stat*' ORDER BY type, name";
+				  "'sqlite_stat*' AND NOT " CHANGELOG_OBJECT " ORDER BY type, name";
 	struct row_state r = { .n = 0 };
 	sqlite3_stmt *st = NULL;
 	int64_t user = 0, application = 0;
@@ -342,7 +385,7 @@ static int digest_all(struct digest_run *run, const struct name_list *tables)
 			continue;
 		rc = digest_table(run, tables->names[i]);
 		if (rc == KC_OK && strcmp(tables->names[i], "sqlite_sequence") == 0)
-			rc = digest_sequences(run->d, run->db, run->path);
+			rc = sequences_read(run->d, run->db, run->path);
 	}
 	return rc;
 }
@@ -354,8 +397,7 @@ int sqlite_digest(struct source_digest *out, sqlite3 *db, const char *path, cons
 	struct digest_run run = { .d = &d, .db = db, .path = path, .skip = skip, .alive = alive, .arg = arg };
 	bool own = sqlite3_get_autocommit(db) != 0;
 	struct name_list tables = { NULL, 0 };
-	uint8_t sum[32];
-	int i, rc = own ? sqlite_exec(db, path, "BEGIN") : KC_OK;
+	int rc = own ? sqlite_exec(db, path, "BEGIN") : KC_OK;
 
 	if (rc < 0)
 		return rc;
@@ -371,9 +413,7 @@ int sqlite_digest(struct source_digest *out, sqlite3 *db, const char *path, cons
 		source_digest_fini(&d);
 		return rc;
 	}
-	for (i = 0; i < 4; i++)
-		put_be64(sum + 8 * i, run.sum.w[i]);
-	hex_encode(d.content, sum, sizeof(sum));
+	row_hash_to_hex(d.content, &run.sum);
 	*out = d;
 	return KC_OK;
 }

@@ -77,7 +77,7 @@ static char *select_list(const struct table *t, const struct name_list *has, boo
 static int open_scan(struct row_scan *scan, const struct table *t, const struct side *s, bool with_keys, bool live)
 {
 	return row_scan_open(scan, s->db, s->path, t->name, select_list(t, live ? &t->columns : &t->others, with_keys),
-	    (int)t->columns.n, with_keys ? (int)t->keys.n : 0);
+	    with_keys ? (int)t->keys.n : 0);
 }
 
 /* A statement that finds the row of a primary key. */

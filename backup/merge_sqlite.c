@@ -153,33 +153,6 @@ static void close_table(struct table *t)
 	name_list_fini(&t->names);
 }
 
-static bool equal_values(sqlite3_stmt *a, int i, sqlite3_stmt *b, int k)
-{
-	int type = sqlite3_column_type(a, i), n;
-	double x, y;
-
-	if (type != sqlite3_column_type(b, k))
-		return false;
-	switch (type) {
-	case SQLITE_NULL:
-		return true;
-	case SQLITE_INTEGER:
-		return sqlite3_column_int64(a, i) == sqlite3_column_int64(b, k);
-	case SQLITE_FLOAT:
-		x = sqlite3_column_double(a, i);
-		y = sqlite3_column_double(b, k);
-		return memcmp(&x, &y, sizeof(x)) == 0;
-	case SQLITE_TEXT:
-		n = (sqlite3_column_text(a, i), sqlite3_column_bytes(a, i));
-		return n == (sqlite3_column_text(b, k), sqlite3_column_bytes(b, k)) &&
-		       (n == 0 || memcmp(sqlite3_column_text(a, i), sqlite3_column_text(b, k), (size_t)n) == 0);
-	default:
-		n = sqlite3_column_bytes(a, i);
-		return n == sqlite3_column_bytes(b, k) &&
-		       (n == 0 || memcmp(sqlite3_column_blob(a, i), sqlite3_column_blob(b, k), (size_t)n) == 0);
-	}
-}
-
 /* Where column `name` of the image is in what is read. */
 static int scan_index(const struct table *t, const char *name)
 {
@@ -221,7 +194,7 @@ static int look_up(bool *there, bool *same, struct table *t, const struct merger
 		*there = identifies;
 		*same = true;
 		for (size_t i = 0; *same && i < t->columns.n; i++)
-			*same = equal_values(t->scan, (int)(t->names.n + i), t->find, (int)i);
+			*same = sqlite_same_value(t->scan, (int)(t->names.n + i), t->find, (int)i);
 	}
 	if (step != SQLITE_ROW && step != SQLITE_DONE)
 		return sqlite_fail(m->db, step, m->path, "cannot read the key database");

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backup/changelog.h"
 #include "backup/source_sqlite.h"
 #include "base/err.h"
 #include "base/file.h"
@@ -95,6 +96,14 @@ int sqlite_int(int64_t *value, sqlite3 *db, const char *path, const char *sql)
 	return rc;
 }
 
+int sqlite_int_of(int64_t *value, sqlite3 *db, const char *path, char *sql)
+{
+	int rc = sqlite_int(value, db, path, sql);
+
+	sqlite3_free(sql);
+	return rc;
+}
+
 int sqlite_str(char *out, size_t size, sqlite3 *db, const char *path, const char *sql)
 {
 	sqlite3_stmt *st = NULL;
@@ -138,18 +147,29 @@ int sqlite_info(struct source_info *info, sqlite3 *db, const char *path)
 }
 
 /* A collation of the application that we do not have: any order will do, we only need equality. */
+static _Thread_local uint64_t compared; /* by any_order */
+
 static int any_order(void *arg, int n1, const void *p1, int n2, const void *p2)
 {
 	int c = memcmp(p1, p2, (size_t)(n1 < n2 ? n1 : n2));
 
 	(void)arg;
+	compared++;
 	return c != 0 ? c : n1 - n2;
 }
 
 static void on_collation(void *arg, sqlite3 *db, int encoding, const char *name)
 {
 	(void)arg;
+	/* In UTF-16 SQLite asks for these as well, before it makes them of what it has for UTF-8. */
+	if (sqlite3_stricmp(name, "NOCASE") == 0 || sqlite3_stricmp(name, "RTRIM") == 0)
+		return;
 	sqlite3_create_collation(db, name, encoding, NULL, any_order);
+}
+
+uint64_t sqlite_tolerated(void)
+{
+	return compared;
 }
 
 void sqlite_tolerate(sqlite3 *db)
@@ -221,6 +241,31 @@ int sqlite_open_image_to_write(sqlite3 **db, const char *path)
 	return rc;
 }
 
+int sqlite_check_left(const char *path)
+{
+	char *journal = mem_xasprintf("%s-journal", path);
+	int rc = KC_OK;
+
+	if (!file_exists(path))
+		rc = err_set(KC_ENOENT, "%s: is not there", path);
+	else if (file_exists(journal))
+		rc = err_set(KC_EDAMAGED, "%s: was left while it was changed", path);
+	free(journal);
+	return rc;
+}
+
+int sqlite_open_to_change(sqlite3 **db, const char *path)
+{
+	char mode[16] = "";
+	int rc = sqlite_open_image_to_write(db, path);
+
+	if (rc == KC_OK)
+		rc = sqlite_str(mode, sizeof(mode), *db, path, "PRAGMA journal_mode=DELETE");
+	if (rc == KC_OK && strcmp(mode, "delete") != 0)
+		rc = err_set(KC_EFAIL, "%s: no journal, but %s", path, mode);
+	return rc;
+}
+
 int sqlite_attach_image(sqlite3 *db, const char *path, const char *name)
 {
 	char *uri = uri_of(path, "immutable=1"), *sql = sqlite3_mprintf("ATTACH %Q AS \"%w\"", uri, name);
@@ -279,6 +324,33 @@ int sqlite_quick_check(sqlite3 *db, const char *path)
 	return rc;
 }
 
+bool sqlite_same_value(sqlite3_stmt *a, int i, sqlite3_stmt *b, int k)
+{
+	int type = sqlite3_column_type(a, i), n;
+	double x, y;
+
+	if (type != sqlite3_column_type(b, k))
+		return false;
+	switch (type) {
+	case SQLITE_NULL:
+		return true;
+	case SQLITE_INTEGER:
+		return sqlite3_column_int64(a, i) == sqlite3_column_int64(b, k);
+	case SQLITE_FLOAT:
+		x = sqlite3_column_double(a, i);
+		y = sqlite3_column_double(b, k);
+		return memcmp(&x, &y, sizeof(x)) == 0;
+	case SQLITE_TEXT:
+		n = (sqlite3_column_text(a, i), sqlite3_column_bytes(a, i));
+		return n == (sqlite3_column_text(b, k), sqlite3_column_bytes(b, k)) &&
+		       (n == 0 || memcmp(sqlite3_column_text(a, i), sqlite3_column_text(b, k), (size_t)n) == 0);
+	default:
+		n = sqlite3_column_bytes(a, i);
+		return n == sqlite3_column_bytes(b, k) &&
+		       (n == 0 || memcmp(sqlite3_column_blob(a, i), sqlite3_column_blob(b, k), (size_t)n) == 0);
+	}
+}
+
 void name_list_fini(struct name_list *l)
 {
 	size_t i;
@@ -323,9 +395,10 @@ int sqlite_tables(struct name_list *tables, sqlite3 *db, const char *path, bool 
 {
 	return list_names(tables, db, path,
 	    with_sequence ? "SELECT name FROM main.sqlite_master WHERE type='table' AND rootpage>0 "
-			    "AND name NOT GLOB 'sqlite_stat*' ORDER BY name"
+			    "AND name NOT GLOB 'sqlite_stat*' AND name<>'" CHANGELOG_TABLE "' ORDER BY name"
 			  : "SELECT name FROM main.sqlite_master WHERE type='table' AND rootpage>0 "
-			    "AND name NOT GLOB 'sqlite_stat*' AND name<>'sqlite_sequence' ORDER BY name",
+			    "AND name NOT GLOB 'sqlite_stat*' AND name<>'sqlite_sequence' AND name<>'" CHANGELOG_TABLE
+			    "' ORDER BY name",
 	    0, -1);
 }
 

@@ -105,6 +105,9 @@ struct source_digest {
 	size_t n_sequences;
 };
 void source_digest_fini(struct source_digest *d);
+/* What `own` (may be `out`) becomes by changes that add `delta`: their sum. False: one is no digest. */
+bool source_digest_add(char out[SOURCE_DIGEST_LEN + 1], const char *own, const char *delta);
+bool source_is_local(const struct source *s, const char *table);
 /* Of the live database, in one read transaction. */
 int source_digest(struct source_digest *d, struct source *s);
 /* The schema digest alone. */
@@ -116,6 +119,8 @@ int source_schema(char schema[SOURCE_DIGEST_LEN + 1], struct source *s);
  */
 int source_known(char content[SOURCE_DIGEST_LEN + 1], struct source *s);
 
+/* Have restores left much in the write-ahead log? */
+bool source_log_is_long(const struct source *s);
 /* Bring what a restore left in the write-ahead log into the database file. Best effort, bounded; readers go on. */
 void source_checkpoint(struct source *s);
 

@@ -22,7 +22,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-#define COUNTER_OFFSET 24 /* of the file change counter in the database header */
+#define COUNTER_OFFSET 24   /* of the file change counter in the database header */
+#define WAL_LONG       1000 /* pages, as SQLite's own autocheckpoint */
 #define READER_CACHE   "PRAGMA cache_size=-4000"
 #define WRITER_CACHE   "PRAGMA cache_size=-16000" /* in rollback mode each spill is an fsync of the journal */
 
@@ -44,6 +45,19 @@ void source_begin_wait(struct source *s, int lock_ms)
 	s->waiting = 0;
 	s->lock_ms = lock_ms > 0 ? lock_ms : s->busy_ms;
 	s->alive_status = KC_OK;
+}
+
+/* SQLite's hook of W's commits in WAL mode. */
+static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
+{
+	(void)db, (void)name;
+	((struct source *)arg)->wal_pages = pages;
+	return SQLITE_OK;
+}
+
+bool source_log_is_long(const struct source *s)
+{
+	return s->wal_pages >= WAL_LONG;
 }
 
 /* SQLite's busy handler of both connections: `count` is 0 for the first call of a wait. */
@@ -248,8 +262,10 @@ int source_reopen(struct source *s)
 	s->ino = st.st_ino;
 	source_begin_wait(s, 0);
 	rc = open_connection(&s->w, s, WRITER_CACHE "; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF");
-	if (rc == KC_OK)
+	if (rc == KC_OK) {
+		sqlite3_wal_hook(s->w, on_wal, s);
 		rc = source_open_reader(s);
+	}
 	/* The first read says whether it is a database at all. */
 	if (rc == KC_OK)
 		rc = source_data_version(&dummy, s, s->r);
@@ -303,6 +319,11 @@ void source_set_local(struct source *s, const char *const *tables, size_t n)
 bool source_has_local(const struct source *s)
 {
 	return s->local.n > 0;
+}
+
+bool source_is_local(const struct source *s, const char *table)
+{
+	return name_list_has(&s->local, table);
 }
 
 void source_set_alive(struct source *s, int (*alive)(void *arg), void *arg)

@@ -34,6 +34,7 @@ struct source {
 	uint64_t known_version;
 	char known_content[SOURCE_DIGEST_LEN + 1];
 	struct name_list local; /* tables that do not count */
+	int wal_pages;		/* in the write-ahead log after our last commit */
 };
 
 /* Turns the failure `rc` of `db` (may be NULL) into our code and message "path: what: reason". */
@@ -41,6 +42,7 @@ int sqlite_fail(sqlite3 *db, int rc, const char *path, const char *what);
 int sqlite_exec(sqlite3 *db, const char *path, const char *sql);
 /* The first column of the first row; KC_EDAMAGED if there is none. */
 int sqlite_int(int64_t *value, sqlite3 *db, const char *path, const char *sql);
+int sqlite_int_of(int64_t *value, sqlite3 *db, const char *path, char *sql); /* sqlite3_malloc, taken */
 int sqlite_str(char *out, size_t size, sqlite3 *db, const char *path, const char *sql);
 int sqlite_prepare(sqlite3_stmt **st, sqlite3 *db, const char *path, const char *sql);
 /* Do the pragmas of source_info in the present transaction. */
@@ -48,6 +50,8 @@ int sqlite_info(struct source_info *info, sqlite3 *db, const char *path);
 
 /* Collations of the application's own are no reason not to read its tables. */
 void sqlite_tolerate(sqlite3 *db);
+/* How often such a collation was asked in this thread: an order that depends on one is not the application's. */
+uint64_t sqlite_tolerated(void);
 /* A file that nobody else has open and that may be hostile: read-only, immutable, everything clever is off. */
 int sqlite_open_image(sqlite3 **db, const char *path);
 /* Another one beside it, under this name. */
@@ -68,6 +72,14 @@ int sqlite_schema_digest(char out[SOURCE_DIGEST_LEN + 1], sqlite3 *db, const cha
 int local_carry(sqlite3 *img, const char *image, struct source *live);
 /* The image, to be written: not its master's any more. */
 int sqlite_open_image_to_write(sqlite3 **db, const char *path);
+/*
+ * The same, for changes that may have to be undone: from a journal beside it, so that memory does not grow with what
+ * changes. Nothing is synced: a process that is killed meanwhile leaves the journal and a file that is half of each,
+ * which is to be thrown away.
+ */
+int sqlite_open_to_change(sqlite3 **db, const char *path);
+/* KC_ENOENT; KC_EDAMAGED: somebody was killed while at it. */
+int sqlite_check_left(const char *path);
 
 /* A failed call on the source's connections; prefers the reason why a wait was broken off. */
 int source_fail(struct source *s, sqlite3 *db, int rc, const char *what);
@@ -96,6 +108,13 @@ int source_stamp_locked(struct source_stamp *stamp, struct source *s, const stru
 struct row_hash {
 	uint64_t w[4]; /* most significant first */
 };
+/* Modulo 2^256. */
+void row_hash_add(struct row_hash *sum, const struct row_hash *h);
+void row_hash_sub(struct row_hash *sum, const struct row_hash *h);
+void row_hash_to_hex(char out[SOURCE_DIGEST_LEN + 1], const struct row_hash *h);
+bool row_hash_from_hex(struct row_hash *h, const char *hex); /* false: not 64 lower-case digits; *h is untouched */
+/* The digest of content that had the digest `own` (may be `out`) before this was added. false: `own` is none. */
+bool row_hash_add_to(char out[SOURCE_DIGEST_LEN + 1], const char *own, const struct row_hash *delta);
 struct row_scan {
 	sqlite3 *db;
 	const char *path;
@@ -106,14 +125,36 @@ struct row_scan {
 	size_t prefix; /* its length */
 };
 /* `select` is a heap (sqlite3_malloc) list of expressions, taken; the first `skip` are for the caller. */
-int row_scan_open(
-    struct row_scan *scan, sqlite3 *db, const char *path, const char *table, char *select, int columns, int skip);
+int row_scan_open(struct row_scan *scan, sqlite3 *db, const char *path, const char *table, char *select, int skip);
 /* Only rows for which this holds, "" for all. */
-int row_scan_open_where(struct row_scan *scan, sqlite3 *db, const char *path, const char *table, char *select,
-    int columns, int skip, const char *where);
-/* *done at the end. */
+int row_scan_open_where(
+    struct row_scan *scan, sqlite3 *db, const char *path, const char *table, char *select, int skip, const char *where);
+/* A statement of the caller's (sqlite3_malloc, taken), whose columns but the first `skip` are those of the table; it is
+ * bound and reset through scan->st. */
+int row_scan_open_sql(struct row_scan *scan, sqlite3 *db, const char *path, const char *table, char *sql, int skip);
+/* The next row, and the hash of the present one; or both at once, *done at the end. */
+int row_scan_step(bool *there, struct row_scan *scan);
+int row_scan_hash(struct row_hash *hash, struct row_scan *scan);
 int row_scan_next(struct row_hash *hash, bool *done, struct row_scan *scan);
 void row_scan_close(struct row_scan *scan);
+
+/* sequence_sqlite.c: the rows of sqlite_sequence, which says what AUTOINCREMENT gave last */
+/* Those that count: a WHERE clause, NULL where all do. sqlite3_free. */
+char *sequences_filter(const struct name_list *skip);
+/* All of them, onto d->sequences. The table must be there. */
+int sequences_read(struct source_digest *d, sqlite3 *db, const char *path);
+/* Is there one? And the sum of the hashes of the rows that count; zero without one. */
+int sequences_exist(bool *exist, sqlite3 *db, const char *path);
+int sequences_sum(struct row_hash *sum, sqlite3 *db, const char *path, const struct name_list *skip);
+int sequences_sum_of(struct row_hash *sum, sqlite3 *db, const char *path, const char *table); /* of one table */
+/* Can a list of source_sequence say what is there? KC_ENEEDFULL: rows without a name or a number, or two of a table. */
+int sequences_check(sqlite3 *db, const char *path);
+/* Make those that count these; rows that are right are left alone. KC_ENEEDFULL: there is no such table. */
+int sequences_set(
+    sqlite3 *db, const char *path, const struct source_sequence *wanted, size_t n, const struct name_list *skip);
+
+/* Equal in type and in every bit? `i` and `k` are columns of the present rows. */
+bool sqlite_same_value(sqlite3_stmt *a, int i, sqlite3_stmt *b, int k);
 
 /* Names of tables with storage, sorted; and of the stored columns of one. Heap. */
 void name_list_add(struct name_list *l, const char *name);

@@ -54,7 +54,8 @@
 	E(KC_ELIMIT, -28, 1, false, "KC0115E", "over a limit")                       \
 	E(KC_ECERT, -29, 1, false, "KC0116E", "certificate not usable")              \
 	E(KC_EAGAIN, -30, 1, true, "KC0117E", "not yet")                             \
-	E(KC_EFENCED, -31, 1, false, "KC0221E", "replaced by another master")
+	E(KC_EFENCED, -31, 1, false, "KC0221E", "replaced by another master")        \
+	E(KC_ENEEDFULL, -32, 1, false, "KC0223E", "a full backup is needed")
 
 enum err_code {
 	KC_OK = 0,

@@ -266,7 +266,11 @@ M(FENCED, "KC0221E", "This master was replaced by another.",                    
 M(PEER_LOG_CUT, "KC0222W", "The audit log of the other side was cut short.",                                         \
   "Its newest record has a lower number than it had, or another hash: records that were there are gone, or were "    \
   "written anew. A machine that was set up anew, or put back from a copy, looks the same.",                          \
-  "Was it? Then nothing: it is said once. Otherwise somebody has been at that machine: `keyclone audit --verify` there.")
+  "Was it? Then nothing: it is said once. Otherwise somebody has been at that machine: `keyclone audit --verify` there.")\
+M(NEED_FULL, "KC0223E", "The changes alone cannot be taken.",                                                        \
+  "What the master sent is what changed since the backup before, and the key database here is not in the state "     \
+  "that it changes, or cannot be changed row by row; the message names the table. Nothing was changed.",             \
+  "Nothing: the whole key database follows.")
 
 /* Peers, TLS and certificates. */
 #define MSG_TABLE_PEER(M)                                                                                            \
