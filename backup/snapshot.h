@@ -9,15 +9,17 @@
 #ifndef KC_BACKUP_SNAPSHOT_H
 #define KC_BACKUP_SNAPSHOT_H
 
+#include "backup/changelog.h"
 #include "backup/source.h"
 #include "backup/staging.h"
 
 struct snapshot {
 	struct staging staging;
-	char *path;		 /* heap */
-	char *label;		 /* heap: path of the live database, for messages */
-	uint64_t version;	 /* source_version() read before */
-	struct source_info info; /* of the copy; journal_mode of the live database */
+	char *path;		   /* heap */
+	char *label;		   /* heap: path of the live database, for messages */
+	uint64_t version;	   /* source_version() read before */
+	struct changelog_mark log; /* where the change log ended, which the copy has not */
+	struct source_info info;   /* of the copy; journal_mode of the live database */
 };
 
 #define SNAPSHOT_EMPTY                    \

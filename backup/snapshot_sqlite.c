@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backup/changelog_sqlite.h"
 #include "backup/snapshot.h"
 #include "backup/source_sqlite.h"
 #include "backup/staging.h"
@@ -70,6 +71,8 @@ static int snapshot_info(struct snapshot *snap)
 
 	memcpy(mode, snap->info.journal_mode, sizeof(mode));
 	rc = sqlite_unset_wal(snap->path);
+	if (rc == KC_OK)
+		rc = changelog_strip(&snap->log, snap->path);
 	if (rc == KC_OK)
 		rc = sqlite_open_image(&db, snap->path);
 	if (rc == KC_OK)

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "keydb/changelog.h"
 #include "keydb/waiting.h"
 
 static const char schema[] =
@@ -269,9 +270,19 @@ void keydb_use_waiting(struct keydb *db, struct waiting *w, bool hold)
 
 int keydb_begin(struct keydb *db)
 {
+	int rc;
+
 	assert(!db->in_txn);
 	db->wiped = false;
-	return begin(db, "BEGIN IMMEDIATE");
+	rc = begin(db, "BEGIN IMMEDIATE");
+	/* A restore may have taken the log away. */
+	if (rc == KC_OK)
+		rc = exec(db, changelog_schema);
+	if (rc == KC_OK)
+		rc = exec(db, changelog_temporary);
+	if (rc < 0 && db->in_txn)
+		keydb_abort(db);
+	return rc;
 }
 
 int keydb_commit(struct keydb *db)
