@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * apply: the one thing that writes a live key database: all pages of an image in one transaction, by SQLite's backup
- * API. restore.c says when; the SQLite of it is here.
+ * apply: the one thing that writes a live key database, in one transaction: all pages of an image, by SQLite's backup
+ * API, or the rows of a changeset. restore.c says when; the SQLite of it is here.
  *
  *     apply_stamp → (look at the database) → apply_prepare → apply_lock → apply_unmoved → apply_write → apply_finish
  *          ^-------------------- apply_unlock if it has moved -----------------'
@@ -18,6 +18,10 @@ struct apply;
 
 /* All is borrowed as long as the struct lives. `content`: the digest that the database will have. */
 struct apply *apply_new(struct source *live, const char *image, const struct manifest_database *m, const char *content);
+/* The same for an increment. `own`: the digest that the database has before. KC_ENEEDFULL from apply_write: the changes
+ * do not fit, or do not lead to `content`; nothing has changed. */
+struct apply *apply_new_increment(
+    struct source *live, const char *changeset, const struct manifest *increment, const char *own, const char *content);
 void apply_free(struct apply *a); /* with apply_unlock */
 
 /* Remember the state of the database: what is read of it after this is proved by apply_unmoved. */
@@ -37,8 +41,9 @@ int apply_prepare(struct apply *a);
 int apply_carry(bool *unmoved, struct apply *a, const char *now, int lock_ms);
 /* Takes the write lock, waiting at most lock_ms (0: the source's). KC_EBUSY. */
 int apply_lock(struct apply *a, int lock_ms);
-/* Under the lock: has nobody committed since apply_stamp? */
-int apply_unmoved(bool *unmoved, struct apply *a);
+/* Under the lock: has nobody committed since apply_stamp? Or, for an increment where the source has local tables, is
+ * the rest of it still the content `now`? */
+int apply_unmoved(bool *unmoved, struct apply *a, const char *now);
 void apply_unlock(struct apply *a);
 /* All pages and the commit. On failure nothing has changed, unless the disk failed within the commit itself. */
 int apply_write(struct apply *a, int (*progress)(void *arg, unsigned percent), void *arg);

@@ -7,11 +7,12 @@
  */
 #include "backup/apply.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "backup/source_sqlite.h"
+#include "backup/apply_sqlite.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
@@ -23,21 +24,6 @@
 #define LOCK_WINDOW_MS 5000	  /* in rollback mode new readers wait as long as we wait for old ones */
 #define LOCK_PAUSE_MS  100
 #define TRUNCATE_MS    20
-
-struct apply {
-	struct source *live;
-	const char *image;
-	const struct manifest_database *m;
-	const char *content;
-	char *converted; /* the image with another page size */
-	sqlite3 *img;
-	sqlite3_backup *b;
-	struct source_stamp stamp;
-	int64_t version; /* W's, before the lock */
-	bool stamped;
-	bool prepared;
-	bool new_encoding;
-};
 
 static bool is_wal(const struct source_info *info)
 {
@@ -123,7 +109,7 @@ int apply_prepare(struct apply *a)
 {
 	int rc;
 
-	if (a->prepared)
+	if (a->prepared || a->increment != NULL)
 		return KC_OK;
 	rc = fit(a);
 	if (rc == KC_OK)
@@ -153,14 +139,22 @@ int apply_stamp(struct apply *a)
 	return rc;
 }
 
-static int carry_locked(bool *unmoved, struct apply *a, const char *now)
+/* All but the local tables, in W's present transaction. */
+static int has_content(bool *has, struct source *s, const char *content)
 {
-	struct source *s = a->live;
 	struct source_digest d = { .rows = 0 };
 	int rc = sqlite_digest(&d, s->w, s->path, &s->local, s->alive, s->arg);
 
-	*unmoved = rc == KC_OK && strcmp(d.content, now) == 0;
+	*has = rc == KC_OK && strcmp(d.content, content) == 0;
 	source_digest_fini(&d);
+	return rc;
+}
+
+static int carry_locked(bool *unmoved, struct apply *a, const char *now)
+{
+	struct source *s = a->live;
+	int rc = has_content(unmoved, s, now);
+
 	if (rc < 0 || !*unmoved)
 		return rc;
 	rc = local_carry(a->img, image_path(a), s);
@@ -178,7 +172,7 @@ int apply_carry(bool *unmoved, struct apply *a, const char *now, int lock_ms)
 	int step, rc;
 
 	*unmoved = true;
-	if (!source_has_local(s))
+	if (a->increment != NULL || !source_has_local(s)) /* an increment leaves their rows alone */
 		return KC_OK;
 	source_begin_wait(s, lock_ms);
 	step = sqlite3_exec(s->w, "BEGIN IMMEDIATE", NULL, NULL, NULL);
@@ -200,6 +194,8 @@ int apply_lock(struct apply *a, int lock_ms)
 	int total = lock_ms > 0 ? lock_ms : s->busy_ms, step;
 	int64_t begin = (int64_t)clock_ms(), left;
 
+	if (a->increment != NULL)
+		return increment_lock(a, lock_ms);
 	a->b = sqlite3_backup_init(s->w, "main", a->img, "main");
 	if (a->b == NULL)
 		return sqlite_fail(s->w, sqlite3_errcode(s->w), s->path, "cannot write the key database");
@@ -221,26 +217,32 @@ int apply_lock(struct apply *a, int lock_ms)
 	return source_fail(s, NULL, step, "cannot write the key database");
 }
 
-int apply_unmoved(bool *unmoved, struct apply *a)
+int apply_unmoved(bool *unmoved, struct apply *a, const char *now)
 {
-	struct source_stamp now;
+	struct source_stamp stamp;
 	int rc;
 
 	if (!a->stamped) {
 		*unmoved = false;
 		return KC_OK;
 	}
-	rc = source_stamp_locked(&now, a->live, &a->stamp);
-
-	if (rc == KC_OK)
-		*unmoved = now.value == a->stamp.value;
-	return rc;
+	rc = source_stamp_locked(&stamp, a->live, &a->stamp);
+	if (rc < 0)
+		return rc;
+	*unmoved = stamp.value == a->stamp.value;
+	/* Rows of local tables may come all the time, and more often than anybody can look. */
+	if (!*unmoved && a->increment != NULL && source_has_local(a->live))
+		return has_content(unmoved, a->live, now);
+	return KC_OK;
 }
 
 void apply_unlock(struct apply *a)
 {
 	if (a->b != NULL)
 		sqlite3_backup_finish(a->b); /* rolls back what is not committed */
+	if (a->writing)
+		sqlite3_exec(a->live->w, "ROLLBACK", NULL, NULL, NULL);
+	a->writing = false;
 	a->b = NULL;
 }
 
@@ -248,6 +250,9 @@ int apply_write(struct apply *a, int (*progress)(void *arg, unsigned percent), v
 {
 	int pages = (int)(STEP_BYTES / a->m->page_size), step, rc = KC_OK;
 
+	if (a->increment != NULL)
+		return increment_write(a);
+	a->live->wal_pages = INT_MAX; /* SQLite's hook is not told */
 	while (rc == KC_OK && (step = sqlite3_backup_step(a->b, pages)) != SQLITE_DONE) {
 		int all = sqlite3_backup_pagecount(a->b), left = sqlite3_backup_remaining(a->b);
 
@@ -290,7 +295,8 @@ void source_checkpoint(struct source *s)
 	source_begin_wait(s, 0);
 	sqlite3_wal_checkpoint_v2(s->w, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	source_begin_wait(s, TRUNCATE_MS);
-	sqlite3_wal_checkpoint_v2(s->w, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	if (sqlite3_wal_checkpoint_v2(s->w, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK)
+		s->wal_pages = 0;
 	s->alive_status = KC_OK;
 	source_begin_wait(s, 0);
 }
@@ -309,7 +315,8 @@ void apply_finish(struct apply *a, bool checkpoint, char **warning)
 		log_warn("%s", err_text(rc)); /* the next use tries again */
 		return;
 	}
-	follow_journal_mode(a, warning);
+	if (a->increment == NULL)
+		follow_journal_mode(a, warning);
 	if (s->w == NULL || s->r == NULL)
 		return;
 	if (checkpoint)

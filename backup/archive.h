@@ -18,8 +18,10 @@
 #include "base/buf.h"
 
 #define ARCHIVE_MANIFEST     "manifest.json"
+#define ARCHIVE_INCREMENTS   "increments.key" /* of a full: the identity that opens what builds on it */
 #define ARCHIVE_DATABASE     "keydb.sqlite"
-#define ARCHIVE_FILES	     "files/" /* files/<name>/<basename> */
+#define ARCHIVE_CHANGESET    "keydb.changeset" /* of an increment */
+#define ARCHIVE_FILES	     "files/"	       /* files/<name>/<basename> */
 #define ARCHIVE_SUMS	     "SHA256SUMS"
 #define ARCHIVE_SIG	     "SHA256SUMS.sig"
 #define ARCHIVE_MAX_MEMBERS  9216

@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * create: the making of a full backup.
+ * create: the making of a backup.
  *
  * Two threads run beside the pipeline: scrypt (age_scrypt_start) and quick_check. The signature, without which no clone
  * restores anything, is made only after quick_check has said yes; the final name is given last of all.
  */
 #include "backup/create.h"
 
+#include <gnutls/crypto.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "backup/create_internal.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/hex.h"
 #include "base/mem.h"
 
 #define MASTER_KEY_FILE_MAX (1u << 20)
@@ -100,29 +103,48 @@ static int check_join(struct creation *c)
 	return KC_OK;
 }
 
-/* Steps 1 and 2: the copy and what is in it. */
+/* Of a full all rows count, and the copy has to be sound. */
+static int read_all(struct creation *c)
+{
+	int rc = check_start(c);
+
+	if (rc == KC_OK)
+		rc = report(c, CREATE_DIGEST, 10);
+	return rc == KC_OK ? snapshot_digest(&c->digest, &c->snap, on_alive, c) : rc;
+}
+
+/* Step 1: the copy. */
+static int copy(struct creation *c)
+{
+	int rc = snapshot_take(&c->snap, c->o->source);
+
+	c->result.mark = c->snap.log;
+	c->p.database_size = c->snap.info.size;
+	c->result.snapshot_ms = clock_lap(&c->clock);
+	if (rc == KC_OK && c->o->increment != NULL)
+		rc = create_diff(c, on_alive);
+	if (rc == KC_OK && !c->incremental)
+		rc = read_all(c);
+	return rc;
+}
+
+/* Steps 1 and 2: what is in the database, as it is now. */
 static int take(struct creation *c)
 {
 	const struct create_options *o = c->o;
+	bool done = false;
 	int rc = report(c, CREATE_SNAPSHOT, 0);
 
-	if (rc == KC_OK) {
-		source_set_alive(o->source, on_alive, c);
-		rc = snapshot_take(&c->snap, o->source);
-		source_set_alive(o->source, NULL, NULL);
-	}
+	source_set_alive(o->source, on_alive, c);
+	if (rc == KC_OK && o->increment != NULL)
+		rc = create_from_log(c, &done, on_alive);
+	if (rc == KC_OK && !done)
+		rc = copy(c);
+	source_set_alive(o->source, NULL, NULL);
 	if (rc < 0)
 		return rc;
-	c->result.snapshot_ms = clock_lap(&c->clock);
 	c->result.version = c->snap.version;
-	c->result.database_size = c->p.database_size = c->snap.info.size;
-	rc = check_start(c);
-	if (rc == KC_OK)
-		rc = report(c, CREATE_DIGEST, 10);
-	if (rc == KC_OK)
-		rc = snapshot_digest(&c->digest, &c->snap, on_alive, c);
-	if (rc < 0)
-		return rc;
+	c->result.database_size = c->snap.info.size;
 	c->result.digest_ms = clock_lap(&c->clock);
 	c->result.rows = c->digest.rows;
 	memcpy(c->result.content, c->digest.content, sizeof(c->result.content));
@@ -144,6 +166,11 @@ static int use_prepared(struct creation *c)
 
 	if (c->prepared != NULL)
 		return KC_OK;
+	if (c->incremental) {
+		c->prepared = mem_xalloc(sizeof(*c->prepared));
+		c->prepared->key = age_key_new();
+		return KC_OK;
+	}
 	return create_take_prepared(&c->prepared, o->prepared, o->password, o->logn);
 }
 
@@ -162,7 +189,7 @@ static void choose_name(struct creation *c)
 	store_database_name(n.database, source_path(o->source));
 	snprintf(n.lineage, sizeof(n.lineage), "%.8s", o->lineage);
 	n.generation = c->result.generation;
-	n.kind = o->kind;
+	n.kind = c->result.kind;
 	for (n.time = c->result.time;; n.time++) {
 		c->result.name = store_name_build(&n);
 		c->result.path = file_join(o->dir, c->result.name);
@@ -177,7 +204,8 @@ static void choose_name(struct creation *c)
 static int check_room(const struct creation *c)
 {
 	char *dir = file_dirname(c->result.path);
-	int rc = file_need_space(dir, c->snap.info.size + create_files_size(c) + ROOM_FOR_REST, "a backup");
+	uint64_t size = c->incremental ? c->result.changeset_size : c->snap.info.size;
+	int rc = file_need_space(dir, size + create_files_size(c) + ROOM_FOR_REST, "a backup");
 
 	free(dir);
 	return rc;
@@ -190,16 +218,54 @@ static int open_part(struct creation *c)
 	return rc == KC_OK ? create_part_open(&c->part, c->result.path) : rc;
 }
 
+/* What increments that build on this full will be encrypted for. */
+static int begin_chain(struct creation *c)
+{
+	const struct create_options *o = c->o;
+	struct age_recipient r;
+	int rc;
+
+	if (c->incremental || o->begin_chain == NULL)
+		return KC_OK;
+	rc = o->begin_chain(o->arg, &c->chain_key, c->result.generation);
+	if (rc < 0 || c->chain_key == NULL)
+		return rc;
+	age_identity_recipient(&r, c->chain_key);
+	age_recipient_text(c->result.increments, &r);
+	return KC_OK;
+}
+
+static int load_master_key(struct creation *c)
+{
+	uint8_t sum[32];
+	int rc;
+
+	if (c->o->master_key_file == NULL)
+		return KC_OK;
+	rc = file_read_secret(&c->master_key, c->o->master_key_file);
+	if (rc == KC_OK &&
+	    gnutls_hash_fast(GNUTLS_DIG_SHA256, buf_data(&c->master_key), buf_len(&c->master_key), sum) < 0)
+		rc = err_set(KC_EFAIL, "no SHA-256");
+	if (rc == KC_OK)
+		hex_encode(c->result.master_key_sum, sum, sizeof(sum));
+	/* An increment brings it only where it is not what its chain has. */
+	c->with_master_key = !c->incremental || strcmp(c->result.master_key_sum, c->o->increment->master_key_sum) != 0;
+	return rc;
+}
+
 static int plan(struct creation *c)
 {
 	const struct create_options *o = c->o;
 	int rc = KC_OK;
 
 	c->result.generation = o->generation;
+	c->result.kind = c->incremental ? STORE_INCR : o->kind;
 	if (o->generation == 0 && o->reserve != NULL)
-		rc = o->reserve(o->arg, &c->result.generation);
-	if (rc == KC_OK && o->master_key_file != NULL)
-		rc = file_read_secret(&c->master_key, o->master_key_file);
+		rc = o->reserve(o->arg, &c->result.generation, c->result.kind);
+	if (rc == KC_OK)
+		rc = load_master_key(c);
+	if (rc == KC_OK)
+		rc = begin_chain(c);
 	if (rc < 0)
 		return rc;
 	c->result.time = (int64_t)time(NULL);
@@ -233,6 +299,8 @@ static int make(struct creation *c)
 	if (rc == KC_OK)
 		rc = create_sign(c);
 	c->result.write_ms = clock_lap(&c->clock);
+	if (rc == KC_OK && c->incremental && c->o->whole != NULL)
+		rc = c->o->whole(c->o->arg, &c->result);
 	if (rc == KC_OK)
 		rc = report(c, CREATE_FINISH, 95);
 	if (rc == KC_OK)
@@ -251,6 +319,8 @@ static void creation_fini(struct creation *c)
 	create_part_end(&c->part);
 	create_prepared_free(c->prepared);
 	buf_fini(&c->master_key);
+	if (c->changes_fd >= 0)
+		close(c->changes_fd);
 	create_forget_files(c);
 	source_digest_fini(&c->digest);
 	snapshot_remove(&c->snap);
@@ -258,7 +328,12 @@ static void creation_fini(struct creation *c)
 
 int backup_create(struct create_result *result, const struct create_options *o)
 {
-	struct creation c = { .o = o, .part = CREATE_PART_EMPTY, .snap = SNAPSHOT_EMPTY, .copies = STAGING_EMPTY };
+	struct creation c = { .o = o,
+		.part = CREATE_PART_EMPTY,
+		.snap = SNAPSHOT_EMPTY,
+		.copies = STAGING_EMPTY,
+		.changes_fd = -1,
+		.snap_fd = -1 };
 	int rc = KC_OK;
 
 	clock_lap(&c.clock);
@@ -266,7 +341,7 @@ int backup_create(struct create_result *result, const struct create_options *o)
 	if (o->output != NULL && file_exists(o->output))
 		rc = err_set(KC_EEXIST, "%s: exists already", o->output);
 	/* With nothing to compare there will be a backup: scrypt may begin at once. */
-	if (rc == KC_OK && o->unless_content == NULL)
+	if (rc == KC_OK && o->unless_content == NULL && o->increment == NULL)
 		rc = use_prepared(&c);
 	if (rc == KC_OK)
 		rc = take(&c);
@@ -276,6 +351,10 @@ int backup_create(struct create_result *result, const struct create_options *o)
 		rc = check_join(&c);
 	if (rc == KC_OK && c.result.unchanged)
 		create_made(&c, o->base_generation);
+	if (rc == KC_OK) {
+		c.result.digest = c.digest; /* moves */
+		memset(&c.digest, 0, sizeof(c.digest));
+	}
 	creation_fini(&c);
 	if (rc < 0) {
 		create_result_fini(&c.result);
@@ -289,6 +368,8 @@ void create_result_fini(struct create_result *r)
 {
 	free(r->path);
 	free(r->name);
+	free(r->changes);
+	source_digest_fini(&r->digest);
 	age_key_free(r->key);
 	memset(r, 0, sizeof(*r));
 }

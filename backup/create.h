@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * create: a full backup: snapshot → digest → companions → tar → zstd → age → `<name>.part`, which grows and then gets
- * its name.
+ * create: a backup: snapshot → digest, or what changed since the base → companions → tar → zstd → age → `<name>.part`,
+ * which grows and then gets its name.
  *
  * scrypt runs in a thread beside the pipeline (or ran before, see backup_prepare); so does quick_check. A backup that
  * fails leaves nothing behind. Blocking; memory is bounded and does not depend on the database's size.
@@ -14,8 +14,10 @@
 #include <stdint.h>
 
 #include "backup/age.h"
+#include "backup/changelog.h"
 #include "backup/companions.h"
 #include "backup/deleted.h"
+#include "backup/manifest.h"
 #include "backup/source.h"
 #include "backup/store.h"
 #include "keystore/sign.h"
@@ -33,7 +35,9 @@ struct create_progress {
 	const char *file_id;  /* hex of the payload's nonce */
 	const char *content;  /* content digest of the snapshot */
 	uint64_t generation;
-	uint64_t database_size; /* bytes of the snapshot: a clone needs about as much again in staging and in its WAL */
+	uint64_t base, chain;	/* of an increment; 0: a full */
+	uint64_t database_size; /* bytes of the snapshot, or of the changes: a clone needs about as much again in
+				   staging and in its WAL */
 };
 
 /* A file key with its recovery header, made ahead of time so that the hot path does not wait for scrypt; good for one
@@ -45,6 +49,22 @@ void create_prepared_free(struct create_prepared *p); /* waits for the thread; N
 /* The lineage of a backup that belongs to none: a safety backup, or one before the first replication. */
 #define CREATE_NO_LINEAGE "00000000000000000000000000000000"
 
+/* What an increment is made from. All is borrowed. */
+struct create_increment {
+	uint64_t chain;			       /* generation of the full that it builds on */
+	const struct age_recipient *recipient; /* of the increments of that full */
+	const struct source_digest *base;      /* of the base, known to be right */
+	const char *files;		       /* companions of the base (companions_text) */
+	const char *master_key_sum; /* create_result.master_key_sum of a backup of the chain; "": not known */
+	/* The change log of the database, and how far it was read when the base was made: where it goes on there
+	 * nothing is copied. NULL: there is none. */
+	const struct changelog *log;
+	const struct changelog_mark *mark;
+};
+
+struct create_result;
+struct diff_table;
+
 struct create_options {
 	struct source *source;
 	const char *dir;     /* the backup folder; exists */
@@ -52,10 +72,16 @@ struct create_options {
 	const char *lineage; /* 32 hex digits */
 	const struct lineage_list *ancestors; /* of the lineage; NULL: none */
 	/* The generation, or 0 with a function that reserves it once it is clear that a backup will be made (after the
-	 * digest). Without a function 0 is the generation (a backup before the first replication). */
+	 * digest); `kind` is what it will be. Without a function 0 is the generation (a backup before the first
+	 * replication). */
 	uint64_t generation;
-	int (*reserve)(void *arg, uint64_t *generation);
-	enum store_kind kind;
+	int (*reserve)(void *arg, uint64_t *generation, enum store_kind kind);
+	enum store_kind kind; /* STORE_FULL also where it may become an increment */
+	/* Make an increment on base_generation (with keep_base), if that can carry what changed; NULL: a full. */
+	const struct create_increment *increment;
+	/* A full, whose generation is reserved: what will increments that build on it be encrypted for? *identity is
+	 * borrowed until the backup is made. NULL: none will build on it. */
+	int (*begin_chain)(void *arg, const struct age_identity **identity, uint64_t generation);
 	const char *host;     /* name of this machine; NULL or "": localhost */
 	const char *product;  /* "keyclone 0.1.0" */
 	int level;	      /* zstd, 1..19 */
@@ -86,12 +112,26 @@ struct create_options {
 	 * base_generation. May be NULL. */
 	void (*made)(void *arg, const char *snapshot, uint64_t generation);
 	int (*progress)(void *arg, const struct create_progress *p); /* a failure cancels; may be NULL */
-	void *arg;						     /* of progress and reserve */
+	/* The file of an increment is complete, and others may read all of it: what follows is that it is on disk and
+	 * gets its name. A failure cancels; may be NULL. */
+	int (*whole)(void *arg, const struct create_result *r);
+	void *arg; /* of progress, whole and reserve */
 };
 
 struct create_result {
 	bool unchanged; /* nothing was made; of the rest only version, digests and rows are set */
 	bool held;	/* nothing was made, as before; `deleted` says why, unless the base could not be read */
+	enum store_kind kind;
+	char why_full[256]; /* a full where an increment was asked for: why */
+	/* What changed since the base (an increment), one for each of digest.tables; heap. */
+	struct diff_table *changes;
+	struct source_digest digest;		/* of the snapshot */
+	struct changelog_mark mark;		/* how far the change log goes that is in it */
+	uint64_t base, chain;			/* of an increment; else 0 */
+	char increments[AGE_RECIPIENT_LEN + 1]; /* of a full; "": none */
+	uint64_t changeset_size;
+	char changed[MANIFEST_CHANGES_TEXT];	    /* the same as a text */
+	char master_key_sum[SOURCE_DIGEST_LEN + 1]; /* SHA-256 of the master key file; "": none */
 	bool base_good; /* the base of the newest generation is there and was read, or has just been kept */
 	struct deleted deleted;
 	char *path; /* heap: the file */

@@ -82,6 +82,11 @@ int create_copy_files(struct creation *c, int (*alive)(void *arg))
 	return rc;
 }
 
+bool create_has_trees(const struct creation *c)
+{
+	return !c->incremental || strcmp(c->result.files, c->o->increment->files) != 0;
+}
+
 uint64_t create_files_size(const struct creation *c)
 {
 	uint64_t size = 0;

@@ -44,10 +44,12 @@ int create_part_finish(struct create_part *p, struct create_prepared *prepared)
 	struct buf header;
 	int rc;
 
+	bool comes_last = prepared->job != NULL;
+
 	buf_init(&header, AGE_HEADER_LIMIT);
 	rc = age_scrypt_join(&header, prepared->job);
 	prepared->job = NULL;
-	if (rc == KC_OK)
+	if (rc == KC_OK && comes_last)
 		rc = seal_put_header(p->fd, p->path, buf_data(&header), buf_len(&header));
 	if (rc == KC_OK && fsync(p->fd) < 0)
 		rc = err_errno("%s: cannot sync", p->path);

@@ -14,7 +14,7 @@
 
 struct create_prepared {
 	struct age_key *key;
-	struct age_scrypt_job *job; /* makes the recovery header of that key */
+	struct age_scrypt_job *job; /* makes the recovery header of that key; NULL: an increment, which has none */
 };
 
 /* The one that `ready` points to, which is then NULL, or a new one where there is none (ready may be NULL). */
@@ -33,7 +33,7 @@ struct create_part {
 
 /* Makes "<name>.part", which belongs to whom its folder belongs to. */
 int create_part_open(struct create_part *p, const char *name);
-/* The recovery header in its place, the file on disk, the name. Waits for scrypt. */
+/* The recovery header, if it has one, in its place, the file on disk, the name. Waits for scrypt. */
 int create_part_finish(struct create_part *p, struct create_prepared *prepared);
 /* Closes it. One that has not got its name is removed. */
 void create_part_end(struct create_part *p);

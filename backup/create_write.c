@@ -8,6 +8,7 @@
 #include "backup/create_internal.h"
 #include "backup/image.h"
 #include "backup/manifest.h"
+#include "backup/manifest_names.h"
 #include "base/base64.h"
 #include "base/err.h"
 #include "base/file.h"
@@ -31,7 +32,7 @@ static void describe_database(struct manifest_database *db, const struct creatio
 	memcpy(db->content_digest, c->digest.content, sizeof(db->content_digest));
 }
 
-static int build_manifest(struct buf *json, const struct creation *c)
+static int build_manifest(struct buf *json, struct creation *c)
 {
 	const struct create_options *o = c->o;
 	struct manifest m;
@@ -51,11 +52,16 @@ static int build_manifest(struct buf *json, const struct creation *c)
 		manifest_add_table(&m, c->digest.tables[i].name, c->digest.tables[i].rows);
 	for (i = 0; i < c->digest.n_sequences; i++)
 		manifest_add_sequence(&m, c->digest.sequences[i].table, c->digest.sequences[i].value);
-	if (o->master_key_file != NULL)
+	memcpy(m.increments, c->result.increments, sizeof(m.increments));
+	if (c->incremental) {
+		create_describe_increment(&m, c);
+		manifest_changes_text(c->result.changed, &m);
+	}
+	if (c->with_master_key && o->master_key_file != NULL)
 		manifest_add_companion(
 		    &m, IMAGE_MASTER_KEY_FILE, file_basename(o->master_key_file), buf_len(&c->master_key), 0600);
 	m.trees = c->trees;
-	m.n_trees = c->n_trees;
+	m.n_trees = create_has_trees(c) ? c->n_trees : 0;
 	rc = manifest_build(json, &m);
 	m.trees = NULL; /* they stay ours */
 	m.n_trees = 0;
@@ -69,6 +75,8 @@ static int on_bytes(void *arg, uint64_t bytes)
 	off_t at = c->snap_fd >= 0 ? lseek(c->snap_fd, 0, SEEK_CUR) : (off_t)c->snap.info.size;
 	uint64_t size = c->snap.info.size > 0 ? c->snap.info.size : 1;
 
+	/* The disk begins now: one sync of everything at the end would have the database's writers wait for it. */
+	(void)sync_file_range(c->part.fd, (off_t)c->p.bytes, (off_t)(bytes - c->p.bytes), SYNC_FILE_RANGE_WRITE);
 	c->p.bytes = bytes;
 	return c->report(c, CREATE_WRITE, 25 + (unsigned)((uint64_t)(at > 0 ? at : 0) * 70 / size));
 }
@@ -81,18 +89,29 @@ static int begin_seal(struct creation *c)
 		.mtime = c->result.time,
 		.progress = on_bytes,
 		.arg = c };
-	int rc = seal_new(&c->seal, c->prepared->key, &so);
+	struct buf header;
+	int rc = KC_OK;
 
+	buf_init(&header, TRAVEL_MAX);
+	if (c->incremental) {
+		rc = create_increment_header(&header, c);
+		so.header = &header;
+	}
+	if (rc == KC_OK)
+		rc = seal_new(&c->seal, c->prepared->key, &so);
+	c->result.header_size = c->incremental ? buf_len(&header) : age_scrypt_header_size();
+	buf_fini(&header);
 	if (rc < 0)
 		return rc;
 	memcpy(c->result.file_id, seal_id(c->seal), sizeof(c->result.file_id));
-	c->result.header_size = age_scrypt_header_size();
 	c->p.path = c->part.path;
 	c->p.name = c->result.name;
 	c->p.bytes = c->p.header_size = c->result.header_size;
 	c->p.file_id = c->result.file_id;
 	c->p.content = c->result.content;
 	c->p.generation = c->result.generation;
+	c->p.base = c->result.base;
+	c->p.chain = c->result.chain;
 	return c->report(c, CREATE_WRITE, 25);
 }
 
@@ -110,31 +129,57 @@ static int add_companion(struct creation *c)
 	return rc;
 }
 
+static int add_chain_key(struct creation *c)
+{
+	char *text = mem_secret_new(MANIFEST_INCREMENTS_SIZE + 1);
+	int rc;
+
+	age_identity_text(text, c->chain_key);
+	text[AGE_IDENTITY_LEN] = '\n';
+	rc = archive_writer_add(seal_archive(c->seal), ARCHIVE_INCREMENTS, 0600, text, MANIFEST_INCREMENTS_SIZE);
+	mem_secret_free(text);
+	return rc;
+}
+
+static int add_rows(struct creation *c)
+{
+	struct archive_writer *w = seal_archive(c->seal);
+	int rc = KC_OK;
+
+	if (c->incremental && lseek(c->changes_fd, 0, SEEK_SET) < 0)
+		return err_errno(ARCHIVE_CHANGESET);
+	if (c->incremental)
+		return archive_writer_add_fd(w, ARCHIVE_CHANGESET, 0600, c->changes_fd, c->result.changeset_size, NULL);
+	if (c->chain_key != NULL)
+		rc = add_chain_key(c);
+	if (rc == KC_OK)
+		rc = file_open(&c->snap_fd, c->snap.path, O_RDONLY, 0);
+	if (rc == KC_OK)
+		rc = archive_writer_add_fd(w, ARCHIVE_DATABASE, 0600, c->snap_fd, c->snap.info.size, NULL);
+	if (c->snap_fd >= 0)
+		close(c->snap_fd);
+	c->snap_fd = -1;
+	return rc;
+}
+
 int create_write(struct creation *c, int (*report)(struct creation *c, enum create_phase phase, unsigned percent))
 {
 	struct buf json;
 	int rc;
 
 	c->report = report;
-	c->snap_fd = -1;
 	buf_init(&json, ARCHIVE_MANIFEST_MAX);
 	rc = build_manifest(&json, c);
-	if (rc == KC_OK)
-		rc = file_open(&c->snap_fd, c->snap.path, O_RDONLY, 0);
 	if (rc == KC_OK)
 		rc = begin_seal(c);
 	if (rc == KC_OK)
 		rc = archive_writer_add(seal_archive(c->seal), ARCHIVE_MANIFEST, 0600, buf_data(&json), buf_len(&json));
 	if (rc == KC_OK)
-		rc = archive_writer_add_fd(
-		    seal_archive(c->seal), ARCHIVE_DATABASE, 0600, c->snap_fd, c->snap.info.size, NULL);
-	if (rc == KC_OK && c->o->master_key_file != NULL)
+		rc = add_rows(c);
+	if (rc == KC_OK && c->with_master_key && c->o->master_key_file != NULL)
 		rc = add_companion(c);
-	if (rc == KC_OK)
+	if (rc == KC_OK && create_has_trees(c))
 		rc = create_write_files(c);
-	if (c->snap_fd >= 0)
-		close(c->snap_fd);
-	c->snap_fd = -1;
 	buf_fini(&json);
 	return rc;
 }

@@ -8,21 +8,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backup/image_internal.h"
 #include "backup/image_sqlite.h"
+#include "backup/manifest_names.h"
 #include "backup/seal.h"
-#include "backup/staging.h"
 #include "base/base64.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
-
-struct image {
-	char *file; /* of the backup, for messages */
-	struct manifest manifest;
-	struct staging staging;
-	char *database;
-	char **companions; /* paths, in the order of the manifest */
-};
 
 /* One opening. */
 struct opening {
@@ -68,6 +61,10 @@ static int open_key(struct opening *op)
 	const struct image_options *o = op->o;
 	struct age_unlock with = { .password = o->password };
 
+	if (o->increments != NULL) {
+		with = (struct age_unlock){ .identities = &o->increments, .n_identities = 1 };
+		return unseal_header(&op->key, &op->offset, NULL, op->fd, o->file, &with);
+	}
 	if (o->travel != NULL && o->identity != NULL)
 		return open_travel(op);
 	if (o->password == NULL)
@@ -93,7 +90,7 @@ static int judge_manifest(const struct opening *op)
 {
 	const struct manifest *m = &op->img->manifest;
 	const struct image_options *o = op->o;
-	uint64_t need = m->db.size;
+	uint64_t need = m->kind == MANIFEST_FULL ? m->db.size : m->changeset_size;
 	char *what;
 	size_t i;
 	int rc;
@@ -160,7 +157,7 @@ static int save(const struct opening *op, struct archive_reader *r, const char *
 static int unpack_tree(const struct opening *op, struct archive_reader *r, size_t tree)
 {
 	const struct tree *t = &op->img->manifest.trees[tree];
-	char *path = mem_xasprintf("%s/tree-%zu", op->img->staging.dir, tree);
+	char *path = mem_xasprintf("%s/tree-%zu", op->img->trees, tree);
 	int rc = file_make_dirs(path);
 
 	free(path);
@@ -174,16 +171,37 @@ static int unpack_tree(const struct opening *op, struct archive_reader *r, size_
 	return rc;
 }
 
-static int unpack(struct opening *op, struct archive_reader *r)
+/* The key of the increments: read into locked memory, never unpacked. */
+static int load_increments(const struct opening *op, struct archive_reader *r)
 {
-	struct image *img = op->img;
-	size_t i;
-	int rc = read_manifest(op, r);
+	char text[AGE_RECIPIENT_LEN + 1];
+	struct age_recipient recipient;
+	struct buf b;
+	int rc;
 
+	buf_init(&b, MANIFEST_INCREMENTS_SIZE + 1);
+	rc = named(op, archive_reader_next(r));
+	if (rc == KC_OK)
+		rc = named(op, archive_reader_load(r, &b));
+	buf_put_u8(&b, 0);
+	if (rc == KC_OK)
+		rc = named(op, age_identity_parse(&op->img->increments, (const char *)buf_data(&b)));
+	buf_fini(&b);
 	if (rc < 0)
 		return rc;
-	img->database = file_join(img->staging.dir, "keydb.sqlite");
-	rc = save(op, r, img->database);
+	age_identity_recipient(&recipient, op->img->increments);
+	age_recipient_text(text, &recipient);
+	if (strcmp(text, op->img->manifest.increments) != 0)
+		return err_set(KC_EDAMAGED, "%s: " ARCHIVE_INCREMENTS " is not what the manifest says", op->o->file);
+	return KC_OK;
+}
+
+static int unpack_companions(struct opening *op, struct archive_reader *r)
+{
+	struct image *img = op->img;
+	int rc = KC_OK;
+	size_t i;
+
 	img->companions = mem_xcalloc(img->manifest.n_companions + 1, sizeof(char *));
 	for (i = 0; rc == KC_OK && i < img->manifest.n_companions; i++) {
 		/* Our own names: those of the archive are for its tar. */
@@ -192,15 +210,37 @@ static int unpack(struct opening *op, struct archive_reader *r)
 	}
 	for (i = 0; rc == KC_OK && i < img->manifest.n_trees; i++)
 		rc = unpack_tree(op, r, i);
+	return rc;
+}
+
+static int unpack(struct opening *op, struct archive_reader *r)
+{
+	struct image *img = op->img;
+	char **to = NULL;
+	int rc = read_manifest(op, r);
+
 	if (rc < 0)
 		return rc;
-	return named(op, archive_reader_finish(r, verify_pins, (void *)op->o->pins));
+	if ((img->manifest.kind == MANIFEST_INCREMENTAL) != (op->o->increments != NULL))
+		return err_set(
+		    KC_EFORMAT, "%s: is %s", op->o->file, op->o->increments != NULL ? "no increment" : "an increment");
+	if (img->manifest.increments[0] != '\0')
+		rc = load_increments(op, r);
+	img->trees = mem_xstrdup(img->staging.dir);
+	to = op->o->increments != NULL ? &img->changeset : &img->database;
+	*to = file_join(img->staging.dir, op->o->increments != NULL ? ARCHIVE_CHANGESET : ARCHIVE_DATABASE);
+	if (rc == KC_OK)
+		rc = save(op, r, *to);
+	if (rc == KC_OK)
+		rc = unpack_companions(op, r);
+	return rc < 0 ? rc : named(op, archive_reader_finish(r, verify_pins, (void *)op->o->pins));
 }
 
 static int prove(struct opening *op)
 {
 	struct image *img = op->img;
-	int rc = image_check_database(img->database, img->file, &img->manifest.db);
+	int rc =
+	    img->database != NULL ? image_check_database(img->database, img->file, &img->manifest.db, true) : KC_OK;
 
 	if (rc == KC_OK && op->o->progress != NULL)
 		rc = op->o->progress(op->o->arg, 100);
@@ -232,7 +272,7 @@ static int open_all(struct opening *op)
 	return rc;
 }
 
-int image_open(struct image **out, const struct image_options *o)
+int image_open_one(struct image **out, const struct image_options *o)
 {
 	struct image *img = mem_xalloc(sizeof(*img));
 	struct opening op = { .o = o, .img = img, .fd = -1 };
@@ -254,6 +294,27 @@ int image_open(struct image **out, const struct image_options *o)
 	return KC_OK;
 }
 
+int image_is_increment(bool *increment, const char *file)
+{
+	int fd = -1, rc = file_open(&fd, file, O_RDONLY, 0);
+
+	if (rc == KC_OK)
+		rc = unseal_is_increment(increment, fd, file);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+int image_open(struct image **img, const struct image_options *o)
+{
+	bool increment = false;
+	int rc = image_is_increment(&increment, o->file);
+
+	if (rc < 0)
+		return rc;
+	return increment && o->increments == NULL ? image_open_chain(img, o) : image_open_one(img, o);
+}
+
 void image_close(struct image *img)
 {
 	size_t i;
@@ -261,11 +322,17 @@ void image_close(struct image *img)
 	if (img == NULL)
 		return;
 	staging_end(&img->staging);
+	if (img->trees_of != img->companions_of)
+		image_close(img->trees_of);
+	image_close(img->companions_of);
 	for (i = 0; img->companions != NULL && i < img->manifest.n_companions; i++)
 		free(img->companions[i]);
 	free(img->companions);
+	free(img->trees);
 	free(img->database);
+	free(img->changeset);
 	free(img->file);
+	age_identity_free(img->increments);
 	manifest_fini(&img->manifest);
 	free(img);
 }
@@ -280,6 +347,16 @@ const char *image_database(const struct image *img)
 	return img->database;
 }
 
+const char *image_changeset(const struct image *img)
+{
+	return img->changeset;
+}
+
+const struct age_identity *image_increments(const struct image *img)
+{
+	return img->increments;
+}
+
 const char *image_companion(const struct image *img, const char *name)
 {
 	size_t i;
@@ -292,7 +369,7 @@ const char *image_companion(const struct image *img, const char *name)
 
 char *image_tree_file(const struct image *img, size_t tree, size_t entry)
 {
-	return mem_xasprintf("%s/tree-%zu/%zu", img->staging.dir, tree, entry);
+	return mem_xasprintf("%s/tree-%zu/%zu", img->trees, tree, entry);
 }
 
 int image_recount(struct image *img)

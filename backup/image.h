@@ -8,6 +8,10 @@
  * trusted schema, no triggers, no views, no extensions. What was unpacked is removed with image_close or after any
  * failure.
  *
+ * An increment is a changeset. It is opened alone where the identity of its chain is given; else the full that it
+ * builds on and all increments in between are found beside it by their names, opened, proved and put together: the
+ * image is then the database as it was at the increment's generation.
+ *
  * Codes name the file and what is wrong: KC_EPASSWORD, KC_ETRUNCATED, KC_EDAMAGED, KC_EFORMAT (not a backup),
  * KC_ESIGNATURE, KC_EFOREIGN, KC_ENOSPC (with both figures).
  */
@@ -30,6 +34,8 @@ struct image_options {
 	/* … or a travel header (base64) with this machine's identity. */
 	const char *travel;
 	const struct age_identity *identity;
+	/* … or, of an increment alone, the identity of its chain (image_increments of the full). */
+	const struct age_identity *increments;
 	const struct sign_pins *pins; /* who may have signed it */
 	/* Refuse another lineage (KC_EFOREIGN) or generation (KC_ESTALE); NULL, 0: any. */
 	const char *lineage;
@@ -48,8 +54,16 @@ struct image;
 int image_open(struct image **img, const struct image_options *o);
 void image_close(struct image *img); /* removes the unpacked files; NULL is a no-op */
 
+/* The files that opening `file` takes, itself last: of an increment its full, whose header opens it all, and those in
+ * between. Heap, *n of them; end with image_files_free. KC_ENOENT: they are not beside it. */
+int image_files(char ***paths, size_t *n, const char *file);
+void image_files_free(char **paths, size_t n);
+
 const struct manifest *image_manifest(const struct image *img);
-const char *image_database(const struct image *img);			/* path of keydb.sqlite */
+const char *image_database(const struct image *img);  /* path of keydb.sqlite; NULL: an increment alone */
+const char *image_changeset(const struct image *img); /* path; NULL: no increment alone */
+/* What opens the increments that build on it; NULL: nothing does, or it is none. Borrowed. */
+const struct age_identity *image_increments(const struct image *img);
 const char *image_companion(const struct image *img, const char *name); /* path, NULL: the backup has none */
 /* A file of the manifest's tree `tree`, as it was unpacked; heap. */
 char *image_tree_file(const struct image *img, size_t tree, size_t entry);

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "backup/source_sqlite.h"
+#include "backup/changeset_sqlite.h"
 #include "base/err.h"
 
 static int differs(const char *label, const char *what)
@@ -12,7 +12,7 @@ static int differs(const char *label, const char *what)
 	return err_set(KC_EDAMAGED, "%s: the database is not what the manifest says: %s differs", label, what);
 }
 
-static int compare(sqlite3 *db, const char *label, const struct manifest_database *m)
+static int compare(sqlite3 *db, const char *label, const struct manifest_database *m, bool copy)
 {
 	char schema[SOURCE_DIGEST_LEN + 1];
 	struct source_info info;
@@ -20,7 +20,7 @@ static int compare(sqlite3 *db, const char *label, const struct manifest_databas
 
 	if (rc < 0)
 		return rc;
-	if (info.size != m->size)
+	if (copy && info.size != m->size)
 		return differs(label, "size");
 	if (info.page_size != m->page_size)
 		return differs(label, "page size");
@@ -36,7 +36,7 @@ static int compare(sqlite3 *db, const char *label, const struct manifest_databas
 	return rc;
 }
 
-int image_check_database(const char *path, const char *label, const struct manifest_database *m)
+int image_check_database(const char *path, const char *label, const struct manifest_database *m, bool copy)
 {
 	sqlite3 *db = NULL;
 	int rc = sqlite_unset_wal(path);
@@ -46,9 +46,29 @@ int image_check_database(const char *path, const char *label, const struct manif
 	if (rc == KC_OK)
 		rc = sqlite_quick_check(db, label);
 	if (rc == KC_OK)
-		rc = compare(db, label, m);
+		rc = compare(db, label, m, copy);
 	sqlite3_close(db);
 	return rc;
+}
+
+int image_apply_increment(const char *path, const char *label, const struct manifest *m, const char *changeset)
+{
+	char hex[SOURCE_DIGEST_LEN + 1];
+	struct source_sequence *sequences;
+	struct row_hash delta;
+	struct changeset c;
+	int rc = changeset_open(&c, &sequences, m, changeset);
+
+	if (rc == KC_OK)
+		rc = changeset_apply_to_file(&delta, path, label, &c);
+	changeset_close(&c, sequences);
+	if (rc < 0)
+		return rc == KC_ENEEDFULL
+			   ? err_set(KC_EDAMAGED, "%s: does not apply to its base: %s", label, err_text(rc))
+			   : rc;
+	if (!row_hash_add_to(hex, m->base_digest, &delta))
+		return err_set(KC_EFORMAT, "%s: no digest of its base", label);
+	return strcmp(hex, m->db.content_digest) == 0 ? KC_OK : differs(label, "content digest");
 }
 
 int image_check_digest(const char *path, const char *label, const struct manifest_database *m)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* manifest: the struct, its bounds, and the JSON text of it. */
+/* manifest: the struct, and the JSON text of it. */
 #include "backup/manifest.h"
 
 #include <jansson.h>
@@ -13,6 +13,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+const char *const manifest_kinds[2] = { [MANIFEST_FULL] = "full", [MANIFEST_INCREMENTAL] = "incremental" };
+
 void manifest_init(struct manifest *m)
 {
 	memset(m, 0, sizeof(*m));
@@ -22,6 +24,7 @@ void manifest_fini(struct manifest *m)
 {
 	free(m->host);
 	free(m->product);
+	free(m->files);
 	for (size_t i = 0; i < m->n_tables; i++)
 		free(m->tables[i].name);
 	for (size_t i = 0; i < m->n_sequences; i++)
@@ -75,6 +78,23 @@ char *manifest_companion_member(const struct manifest_companion *c)
 	return mem_xasprintf(ARCHIVE_FILES "%s/%s", c->name, c->file);
 }
 
+char *manifest_changes_text(char out[MANIFEST_CHANGES_TEXT], const struct manifest *m)
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < m->n_tables && n < MANIFEST_CHANGES_TEXT; i++) {
+		const struct manifest_table *t = &m->tables[i];
+
+		if (t->inserted + t->updated + t->deleted == 0)
+			continue;
+		n += (size_t)snprintf(out + n, MANIFEST_CHANGES_TEXT - n, "%s%s +%llu ~%llu -%llu", n > 0 ? ", " : "",
+		    t->name, (unsigned long long)t->inserted, (unsigned long long)t->updated,
+		    (unsigned long long)t->deleted);
+	}
+	return out;
+}
+
 static void add_member(struct archive_member *members, size_t *n, char *name, uint64_t size)
 {
 	members[*n].name = name;
@@ -100,13 +120,18 @@ static void add_tree_members(struct archive_member *members, size_t *n, const st
 struct archive_member *manifest_members(const struct manifest *m, size_t *n)
 {
 	struct archive_member *members;
-	size_t count = 1 + m->n_companions;
+	size_t count = 2 + m->n_companions;
 
 	for (size_t i = 0; i < m->n_trees; i++)
 		count += 1 + m->trees[i].n;
 	members = mem_xcalloc(count, sizeof(*members));
 	*n = 0;
-	add_member(members, n, mem_xstrdup(ARCHIVE_DATABASE), m->db.size);
+	if (m->increments[0] != '\0')
+		add_member(members, n, mem_xstrdup(ARCHIVE_INCREMENTS), MANIFEST_INCREMENTS_SIZE);
+	if (m->kind == MANIFEST_FULL)
+		add_member(members, n, mem_xstrdup(ARCHIVE_DATABASE), m->db.size);
+	else
+		add_member(members, n, mem_xstrdup(ARCHIVE_CHANGESET), m->changeset_size);
 	for (size_t i = 0; i < m->n_companions; i++)
 		add_member(members, n, manifest_companion_member(&m->companions[i]), m->companions[i].size);
 	for (size_t i = 0; i < m->n_trees; i++)
@@ -120,190 +145,6 @@ void manifest_members_free(struct archive_member *members, size_t n)
 		free(members[i].name);
 	free(members);
 }
-
-/* ---- bounds ---- */
-
-static int wrong(const char *member, const char *why)
-{
-	return err_set(KC_EFORMAT, "manifest: %s: %s", member, why);
-}
-
-static bool is_hex(const char *s, size_t len)
-{
-	return strlen(s) == len && strspn(s, "0123456789abcdef") == len;
-}
-
-static bool one_of(const char *s, const char *const *list)
-{
-	while (*list != NULL && strcmp(s, *list) != 0)
-		list++;
-	return *list != NULL;
-}
-
-static bool too_large(uint64_t v)
-{
-	return v > (uint64_t)MANIFEST_SIZE;
-}
-
-static int check_identity(const struct manifest *m)
-{
-	if (!is_hex(m->lineage, MANIFEST_LINEAGE_LEN))
-		return wrong("lineage", "not 32 hex digits");
-	if (m->ancestors.count > LINEAGE_MAX || lineage_find(&m->ancestors, m->lineage) != NULL)
-		return wrong("ancestors", "the lineage itself, or too many");
-	for (size_t i = 0; i < m->ancestors.count; i++)
-		if (!lineage_is_valid(m->ancestors.of[i].lineage) || too_large(m->ancestors.of[i].fork))
-			return wrong("ancestors", "not a lineage and a generation");
-	if (too_large(m->generation))
-		return wrong("generation", "out of range");
-	if (m->base != 0 && m->base >= m->generation)
-		return wrong("base", "not before the generation");
-	if (m->time < 0 || m->time > 253402300799LL)
-		return wrong("time", "out of range");
-	if (m->host == NULL || m->host[0] == '\0' || strlen(m->host) > 255)
-		return wrong("host", "empty or over 255 bytes");
-	if (m->product == NULL || m->product[0] == '\0' || strlen(m->product) > 255)
-		return wrong("product", "empty or over 255 bytes");
-	return KC_OK;
-}
-
-static int check_database(const struct manifest_database *db)
-{
-	static const char *const encodings[] = { "UTF-8", "UTF-16le", "UTF-16be", NULL };
-	static const char *const modes[] = { "delete", "truncate", "persist", "memory", "wal", "off", NULL };
-
-	if (too_large(db->size))
-		return wrong("database.size", "out of range");
-	if (db->page_size < 512 || db->page_size > 65536 || (db->page_size & (db->page_size - 1)) != 0)
-		return wrong("database.page_size", "not a power of two from 512 to 65536");
-	if (!one_of(db->encoding, encodings))
-		return wrong("database.encoding", "not one of SQLite's");
-	if (db->auto_vacuum < 0 || db->auto_vacuum > 2)
-		return wrong("database.auto_vacuum", "not 0, 1 or 2");
-	if (!one_of(db->journal_mode, modes))
-		return wrong("database.journal_mode", "not one of SQLite's");
-	if (!is_hex(db->schema_digest, MANIFEST_DIGEST_LEN))
-		return wrong("database.schema_digest", "not 64 hex digits");
-	if (!is_hex(db->content_digest, MANIFEST_DIGEST_LEN))
-		return wrong("database.content_digest", "not 64 hex digits");
-	return KC_OK;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* No two of n names are the same. Takes `names`, sorts it. */
-static int check_unique(const char **names, size_t n, const char *member)
-{
-	int rc = KC_OK;
-
-	qsort(names, n, sizeof(*names), compare_names);
-	for (size_t i = 1; i < n && rc == KC_OK; i++)
-		if (strcmp(names[i - 1], names[i]) == 0)
-			rc = wrong(member, "a name comes twice");
-	free(names);
-	return rc;
-}
-
-static int check_tables(const struct manifest *m)
-{
-	const char **names;
-
-	if (m->n_tables > MANIFEST_MAX_TABLES)
-		return err_set(KC_ELIMIT, "manifest: tables: %zu (limit %d)", m->n_tables, MANIFEST_MAX_TABLES);
-	if (m->n_sequences > MANIFEST_MAX_TABLES)
-		return err_set(KC_ELIMIT, "manifest: sequences: %zu (limit %d)", m->n_sequences, MANIFEST_MAX_TABLES);
-	names = mem_xcalloc(m->n_tables, sizeof(*names));
-	for (size_t i = 0; i < m->n_tables; i++) {
-		const struct manifest_table *t = &m->tables[i];
-
-		names[i] = t->name;
-		if (strlen(t->name) > MANIFEST_STRING || too_large(t->rows) || too_large(t->inserted) ||
-		    too_large(t->updated) || too_large(t->deleted)) {
-			free(names);
-			return wrong("tables", "out of range");
-		}
-	}
-	return check_unique(names, m->n_tables, "tables");
-}
-
-/* sqlite_sequence has no key: a table may come twice, and SQLite lives with it. */
-static int check_sequences(const struct manifest *m)
-{
-	for (size_t i = 0; i < m->n_sequences; i++)
-		if (strlen(m->sequences[i].table) > MANIFEST_STRING)
-			return wrong("sequences", "out of range");
-	return KC_OK;
-}
-
-static int check_companion(const struct manifest_companion *c)
-{
-	char *member;
-	int rc;
-
-	if (!tree_name_ok(c->name))
-		return wrong("companions", "a name that is no logical name");
-	if (strchr(c->file, '/') != NULL)
-		return wrong("companions", "a file with a slash");
-	if (too_large(c->size) || (c->mode & ~(mode_t)0777) != 0)
-		return wrong("companions", "size or mode out of range");
-	member = manifest_companion_member(c);
-	rc = archive_name_check(member);
-	free(member);
-	return rc < 0 ? wrong("companions", "a file that cannot be a member's name") : KC_OK;
-}
-
-static int check_companions(const struct manifest *m)
-{
-	const char **names;
-	int rc;
-
-	if (m->n_companions > MANIFEST_MAX_COMPANION)
-		return err_set(
-		    KC_ELIMIT, "manifest: companions: %zu (limit %d)", m->n_companions, MANIFEST_MAX_COMPANION);
-	for (size_t i = 0; i < m->n_companions; i++)
-		if ((rc = check_companion(&m->companions[i])) < 0)
-			return rc;
-	names = mem_xcalloc(m->n_companions + m->n_trees, sizeof(*names));
-	for (size_t i = 0; i < m->n_companions; i++)
-		names[i] = m->companions[i].name;
-	for (size_t i = 0; i < m->n_trees; i++)
-		names[m->n_companions + i] = m->trees[i].name;
-	return check_unique(names, m->n_companions + m->n_trees, "companions");
-}
-
-static int check_trees(const struct manifest *m)
-{
-	size_t entries = 0;
-	int rc = KC_OK;
-
-	if (m->n_trees > MANIFEST_MAX_TREES)
-		return err_set(KC_ELIMIT, "manifest: trees: %zu (limit %d)", m->n_trees, MANIFEST_MAX_TREES);
-	for (size_t i = 0; rc == KC_OK && i < m->n_trees; i++) {
-		entries += m->trees[i].n;
-		if (i > 0 && strcmp(m->trees[i - 1].name, m->trees[i].name) >= 0)
-			return wrong("trees", "not sorted by name");
-		rc = tree_check(&m->trees[i]);
-	}
-	if (rc == KC_OK && entries > TREE_ENTRIES_MAX)
-		rc = err_set(
-		    KC_ELIMIT, "manifest: trees: %zu files and directories (limit %d)", entries, TREE_ENTRIES_MAX);
-	return rc;
-}
-
-int manifest_check(const struct manifest *m)
-{
-	int rc;
-
-	if ((rc = check_identity(m)) < 0 || (rc = check_database(&m->db)) < 0 || (rc = check_tables(m)) < 0 ||
-	    (rc = check_sequences(m)) < 0 || (rc = check_trees(m)) < 0)
-		return rc;
-	return check_companions(m);
-}
-
-/* ---- building ---- */
 
 static json_t *text_or_null(const char *s)
 {
@@ -325,9 +166,10 @@ static json_t *build_tables(const struct manifest *m)
 	for (size_t i = 0; i < m->n_tables; i++) {
 		const struct manifest_table *t = &m->tables[i];
 
-		if (json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:I, s:I}", "name", t->name, "rows",
-						    (json_int_t)t->rows, "inserted", (json_int_t)t->inserted, "updated",
-						    (json_int_t)t->updated, "deleted", (json_int_t)t->deleted)) < 0) {
+		if (json_array_append_new(
+			list, json_pack("{s:s, s:I, s:I, s:I, s:I, s:s*}", "name", t->name, "rows", (json_int_t)t->rows,
+				  "inserted", (json_int_t)t->inserted, "updated", (json_int_t)t->updated, "deleted",
+				  (json_int_t)t->deleted, "delta", t->delta[0] != '\0' ? t->delta : NULL)) < 0) {
 			json_decref(list);
 			return NULL;
 		}
@@ -378,20 +220,42 @@ static json_t *build_trees(const struct manifest *m)
 	return list;
 }
 
+/* The first that can say it. */
+static int format_of(const struct manifest *m)
+{
+	return m->kind == MANIFEST_INCREMENTAL || m->increments[0] != '\0' ? 3 : m->n_trees > 0 ? 2 : 1;
+}
+
+static void add_chain(json_t *root, const struct manifest *m)
+{
+	if (m->increments[0] != '\0')
+		json_object_set_new(root, "increments", json_string(m->increments));
+	if (m->kind != MANIFEST_INCREMENTAL)
+		return;
+	json_object_set_new(root, "chain", json_integer((json_int_t)m->chain));
+	json_object_set_new(root, "base_digest", json_string(m->base_digest));
+	json_object_set_new(root, "changeset", json_integer((json_int_t)m->changeset_size));
+	json_object_set_new(root, "files", json_string(m->files));
+}
+
 /* json_pack takes the references that are given as 'o', also when it fails. */
 static json_t *build(const struct manifest *m)
 {
 	const struct lineage_list *a = &m->ancestors;
 	char when[CLOCK_UTC_SIZE];
+	json_t *root;
 
 	clock_utc(when, m->time);
-	return json_pack("{s:i, s:s, s:o, s:I, s:o, s:I, s:I, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o*}", "format",
-	    m->n_trees > 0 ? MANIFEST_FORMAT : 1, "lineage", m->lineage, "parent",
-	    text_or_null(a->count > 0 ? a->of[0].lineage : ""), "fork", (json_int_t)(a->count > 0 ? a->of[0].fork : 0),
-	    "ancestors", lineage_json(a), "generation", (json_int_t)m->generation, "base", (json_int_t)m->base, "kind",
-	    MANIFEST_KIND, "time", when, "host", m->host, "product", m->product, "database", build_database(&m->db),
-	    "tables", build_tables(m), "sequences", build_sequences(m), "companions", build_companions(m), "trees",
+	root = json_pack("{s:i, s:s, s:o, s:I, s:o, s:I, s:I, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o*}", "format",
+	    format_of(m), "lineage", m->lineage, "parent", text_or_null(a->count > 0 ? a->of[0].lineage : ""), "fork",
+	    (json_int_t)(a->count > 0 ? a->of[0].fork : 0), "ancestors", lineage_json(a), "generation",
+	    (json_int_t)m->generation, "base", (json_int_t)m->base, "kind", manifest_kinds[m->kind], "time", when,
+	    "host", m->host, "product", m->product, "database", build_database(&m->db), "tables", build_tables(m),
+	    "sequences", build_sequences(m), "companions", build_companions(m), "trees",
 	    m->n_trees > 0 ? build_trees(m) : NULL);
+	if (root != NULL)
+		add_chain(root, m);
+	return root;
 }
 
 static int dump_to_buf(const char *data, size_t n, void *arg)

@@ -17,9 +17,10 @@
 #include "base/buf.h"
 #include "base/lineage.h"
 
-#define MANIFEST_FORMAT	       2  /* the highest that is read; 1 is written where there are no trees */
+#define MANIFEST_FORMAT	       3  /* the highest that is read; the lowest that does is written (FORMAT.md) */
 #define MANIFEST_LINEAGE_LEN   32 /* hex digits */
 #define MANIFEST_DIGEST_LEN    64
+#define MANIFEST_RECIPIENT_LEN 62
 #define MANIFEST_MAX_TABLES    4096
 #define MANIFEST_MAX_COMPANION 256
 #define MANIFEST_MAX_TREES     32
@@ -31,6 +32,8 @@ struct manifest_table {
 	uint64_t inserted;
 	uint64_t updated;
 	uint64_t deleted;
+	/* Of an increment: what its changes add to the content digest; "": nothing. */
+	char delta[MANIFEST_DIGEST_LEN + 1];
 };
 
 /* A row of sqlite_sequence: the largest rowid that AUTOINCREMENT has given in a table. */
@@ -59,16 +62,30 @@ struct manifest_database {
 	char content_digest[MANIFEST_DIGEST_LEN + 1];
 };
 
+enum manifest_kind { MANIFEST_FULL, MANIFEST_INCREMENTAL };
+
 /* All pointers are heap and owned. manifest_init gives an empty one; fill the members in, with the adders below for
- * the lists. Database kind is always "sqlite" and kind always "full" in format 1 as this program knows it; another
- * value is refused with the value in the message. */
+ * the lists. Database kind is always "sqlite" as this program knows it; another one, or another kind of backup, is
+ * refused with the value in the message. */
 struct manifest {
+	enum manifest_kind kind;
 	char lineage[MANIFEST_LINEAGE_LEN + 1];
 	/* Nearest first: the first is the parent and the parent's generation at which the lineage began. */
 	struct lineage_list ancestors;
 	uint64_t generation; /* 0: made before the lineage's first */
-	uint64_t base;	     /* generation that the changes are counted from; 0: none */
-	int64_t time;	     /* seconds since 1970, UTC */
+	uint64_t
+	    base; /* generation that the changes are counted from; 0: none; of an increment what it is applied to */
+	/* Full: the age recipient of the increments that build on it, whose identity is the member increments.key; "":
+	 * none will. Incremental: empty. */
+	char increments[MANIFEST_RECIPIENT_LEN + 1];
+	/* Incremental: the full that its chain begins with; content digest of the base; bytes of the changeset; digests
+	 * of all companions as they are then (companions.h), heap. Where they are not what the base had, all of them
+	 * are in `trees`; else none is. */
+	uint64_t chain;
+	char base_digest[MANIFEST_DIGEST_LEN + 1];
+	uint64_t changeset_size;
+	char *files;
+	int64_t time; /* seconds since 1970, UTC */
 	char *host;
 	char *product; /* "keyclone 0.1.0" */
 	struct manifest_database db;
@@ -99,6 +116,10 @@ int manifest_build(struct buf *json, const struct manifest *m);
 
 /* Fills *m (not initialised before; on failure left empty). KC_EFORMAT names the member that is wrong. */
 int manifest_parse(struct manifest *m, const void *json, size_t n);
+
+/* "keys +10 ~2 -0, groups +1 ~0 -0": tables with rows inserted, updated, deleted since the base, as many as fit. */
+#define MANIFEST_CHANGES_TEXT 256
+char *manifest_changes_text(char out[MANIFEST_CHANGES_TEXT], const struct manifest *m);
 
 /* The tar member of a companion file, heap. */
 char *manifest_companion_member(const struct manifest_companion *c);

@@ -77,6 +77,16 @@ static const char *get_text(struct cursor c, const char *name)
 	return json_string_value(v);
 }
 
+/* The one text that may be long. */
+static const char *get_files(struct cursor c)
+{
+	const char *s = json_string_value(get(c, "files"));
+
+	if (s == NULL)
+		wrong(c, "files", "not a string");
+	return s != NULL ? s : "";
+}
+
 static void get_fixed(char *to, size_t size, struct cursor c, const char *name)
 {
 	const char *s = get_text(c, name);
@@ -175,6 +185,8 @@ static void parse_lists(struct manifest *m, struct cursor root)
 		t->inserted = get_count(c, "inserted");
 		t->updated = get_count(c, "updated");
 		t->deleted = get_count(c, "deleted");
+		if (json_object_get(c.object, "delta") != NULL)
+			get_fixed(t->delta, sizeof(t->delta), c, "delta");
 	}
 	list = get_list(root, "sequences", MANIFEST_MAX_TABLES, &n);
 	c.where = "sequences: ";
@@ -231,18 +243,38 @@ static void parse_ancestry(struct lineage_list *list, struct cursor c)
 static void parse_identity(struct manifest *m, struct cursor c)
 {
 	const char *kind;
+	size_t i;
 
 	get_fixed(m->lineage, sizeof(m->lineage), c, "lineage");
 	parse_ancestry(&m->ancestors, c);
 	m->generation = get_count(c, "generation");
 	m->base = get_count(c, "base");
 	kind = get_text(c, "kind");
-	if (*c.status == KC_OK && strcmp(kind, MANIFEST_KIND) != 0)
+	for (i = 0; i < 2 && strcmp(kind, manifest_kinds[i]) != 0; i++)
+		;
+	m->kind = i < 2 ? (enum manifest_kind)i : MANIFEST_FULL;
+	if (*c.status == KC_OK && i == 2)
 		*c.status =
 		    err_set(KC_EFORMAT, "manifest: a backup of kind \"%s\", which this version does not know", kind);
 	m->time = get_time(c, "time");
 	m->host = mem_xstrdup(get_text(c, "host"));
 	m->product = mem_xstrdup(get_text(c, "product"));
+}
+
+/* Since format 3. */
+static void parse_chain(struct manifest *m, struct cursor c)
+{
+	if (json_object_get(c.object, "increments") != NULL) {
+		get_fixed(m->increments, sizeof(m->increments), c, "increments");
+		if (m->increments[0] == '\0')
+			wrong(c, "increments", "not an age recipient");
+	}
+	if (m->kind != MANIFEST_INCREMENTAL)
+		return;
+	m->chain = get_count(c, "chain");
+	get_fixed(m->base_digest, sizeof(m->base_digest), c, "base_digest");
+	m->changeset_size = get_count(c, "changeset");
+	m->files = mem_xstrdup(get_files(c));
 }
 
 static void parse_root(struct manifest *m, struct cursor c)
@@ -258,8 +290,13 @@ static void parse_root(struct manifest *m, struct cursor c)
 	parse_database(&m->db, c);
 	if (*c.status == KC_OK)
 		parse_lists(m, c);
-	if (*c.status == KC_OK && format >= 2)
+	/* Format 2 is the one that has them; since then they may be missing. */
+	if (*c.status == KC_OK && (format == 2 || (format > 2 && json_object_get(c.object, "trees") != NULL)))
 		parse_trees(m, c);
+	if (*c.status == KC_OK && format >= 3)
+		parse_chain(m, c);
+	else if (*c.status == KC_OK && m->kind == MANIFEST_INCREMENTAL)
+		wrong(c, "kind", "an increment before format 3");
 }
 
 int manifest_parse(struct manifest *m, const void *json, size_t n)

@@ -4,13 +4,11 @@
  * application out for as long as a recount takes; under the lock it is only proved that nothing has moved since. Must
  * never write before that proof, and never report a failure after the commit.
  */
-#include "backup/restore.h"
+#include "backup/restore_int.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "backup/apply.h"
-#include "backup/restore_files.h"
 #include "backup/staging.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -18,32 +16,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 #define TRIES		5 /* for a database that others write all the time */
 #define COMPANION_LIMIT (1u << 20)
-
-enum verdict {
-	MAY,	  /* nothing is lost by the restore */
-	SAME,	  /* it is the backup already */
-	DIVERGED, /* somebody's rows would vanish */
-};
-
-struct restoring {
-	const struct restore_options *o;
-	struct restore_result *r;
-	struct image *img;
-	const struct manifest *m;
-	const char *applied; /* o->applied, where the backup goes on from it */
-	struct apply *a;
-	struct restore_files *files;
-	bool db_same;	 /* the database is the backup's already */
-	bool files_same; /* so are the companions */
-	enum restore_phase phase;
-	char now[SOURCE_DIGEST_LEN + 1];    /* digest of the live database */
-	char intent[SOURCE_DIGEST_LEN + 1]; /* the one of the intent */
-	bool intended;
-	uint64_t clock;
-};
 
 const char *restore_phase_name(enum restore_phase phase)
 {
@@ -123,6 +99,40 @@ static int judge_lineage(struct restoring *x)
 	}
 }
 
+/* What the database will be: the master's, or, where tables of its own are left alone, what the others' changes make
+ * it. */
+static void expect(struct restoring *x)
+{
+	const struct manifest *m = x->m;
+
+	if (!source_has_local(x->o->live))
+		return; /* as it is */
+	STR_COPY(x->r->own, x->applied);
+	for (size_t i = 0; i < m->n_tables; i++)
+		if (m->tables[i].delta[0] != '\0' && !source_is_local(x->o->live, m->tables[i].name))
+			(void)source_digest_add(x->r->own, x->r->own, m->tables[i].delta);
+}
+
+/* Changes lead from one generation to the next, and nowhere else. */
+static int judge_increment(struct restoring *x)
+{
+	const struct restore_options *o = x->o;
+
+	if (x->applied == NULL || o->own_lineage == NULL || strcmp(x->m->lineage, o->own_lineage) != 0 ||
+	    x->m->base != o->own_generation || o->applied_content == NULL ||
+	    strcmp(x->m->base_digest, o->applied_content) != 0)
+		return err_set(KC_ENEEDFULL, "%s: builds on generation %llu, which is not what is here", o->image.file,
+		    (unsigned long long)x->m->base);
+	expect(x);
+	manifest_changes_text(x->r->changes, x->m);
+	/* It has all companions (there may be none) or, where none has changed, none. */
+	if (x->m->n_trees == 0 && x->m->files[0] != '\0' &&
+	    strcmp(x->m->files, o->files_applied != NULL ? o->files_applied : "") != 0)
+		return err_set(
+		    KC_ENEEDFULL, "%s: the companions that it builds on are not what is here", o->image.file);
+	return KC_OK;
+}
+
 static int open_files(struct restoring *x)
 {
 	const struct restore_options *o = x->o;
@@ -136,7 +146,10 @@ static int open_files(struct restoring *x)
 
 	if (rc < 0)
 		return err_prefix(rc, "%s", o->image.file);
-	memcpy(x->r->files, restore_files_text(x->files), sizeof(x->r->files));
+	if (restore_is_increment(x))
+		STR_COPY(x->r->files, x->m->files);
+	else
+		memcpy(x->r->files, restore_files_text(x->files), sizeof(x->r->files));
 	return KC_OK;
 }
 
@@ -164,123 +177,21 @@ static int open_image(struct restoring *x)
 	memcpy(x->r->own, x->m->db.content_digest, sizeof(x->r->own));
 	x->r->generation = x->m->generation;
 	x->r->ancestors = x->m->ancestors;
+	x->r->chain = x->m->chain != 0 ? x->m->chain : image_increments(x->img) != NULL ? x->m->generation : 0;
 	for (i = 0; i < x->m->n_tables; i++)
 		x->r->rows += x->m->tables[i].rows;
 	rc = judge_lineage(x);
 	if (rc == KC_OK)
 		rc = check_companions(x);
-	if (rc == KC_OK && source_has_local(x->o->live))
+	if (rc == KC_OK && restore_is_increment(x))
+		rc = judge_increment(x);
+	else if (rc == KC_OK && source_has_local(x->o->live))
 		rc = source_expect(x->r->own, x->o->live, image_database(x->img));
+	if (rc == KC_OK && x->o->chain_key != NULL && image_increments(x->img) != NULL)
+		rc = x->o->chain_key(x->o->arg, x->m, image_increments(x->img));
 	if (rc == KC_OK)
 		rc = open_files(x);
 	return rc < 0 ? rc : report(x, RESTORE_CHECKED, 100);
-}
-
-/* ---- what is there ---- */
-
-static int read_digest(struct restoring *x)
-{
-	struct source_digest d;
-	int rc = source_known(x->now, x->o->live);
-
-	if (rc < 0 || x->now[0] != '\0')
-		return rc;
-	rc = source_digest(&d, x->o->live);
-	if (rc < 0)
-		return rc;
-	memcpy(x->now, d.content, sizeof(x->now));
-	source_digest_fini(&d);
-	return KC_OK;
-}
-
-/* Which rows are not of the lineage: seen from what was last applied, or, without that, from the new backup. */
-static int list_rows(struct restoring *x)
-{
-	struct image_options io = x->o->applied_image;
-	char *staging = NULL;
-	int rc = KC_EFAIL;
-
-	diverged_list_fini(&x->r->diverged);
-	if (io.file != NULL && staging_parent(&staging, source_path(x->o->live)) == KC_OK) {
-		io.staging = staging;
-		io.progress = NULL;
-		rc = diverged_find_backup(x->o->live, &io, true, diverged_list_add, &x->r->diverged);
-		if (rc < 0)
-			log_debug("%s", err_text(rc));
-	}
-	free(staging);
-	if (rc == KC_OK && x->r->diverged.live_only + x->r->diverged.other_only > 0)
-		return KC_OK;
-	diverged_list_fini(&x->r->diverged);
-	return diverged_find(x->o->live, image_database(x->img), true, diverged_list_add, &x->r->diverged);
-}
-
-static int judge(struct restoring *x, enum verdict *verdict)
-{
-	char schema[SOURCE_DIGEST_LEN + 1];
-	struct source *live = x->o->live;
-	int rc = read_digest(x);
-
-	if (rc == KC_OK)
-		rc = source_schema(schema, live);
-	if (rc < 0)
-		return rc;
-	*verdict = MAY;
-	if (strcmp(x->now, x->r->own) == 0) {
-		*verdict = strcmp(schema, x->m->db.schema_digest) == 0 ? SAME : MAY;
-		return KC_OK;
-	}
-	if (x->applied != NULL) {
-		if (strcmp(x->now, x->applied) == 0)
-			return KC_OK;
-		*verdict = DIVERGED;
-		return list_rows(x);
-	}
-	diverged_list_fini(&x->r->diverged);
-	rc = diverged_find(live, image_database(x->img), false, diverged_list_add, &x->r->diverged);
-	if (rc == KC_OK && x->r->diverged.live_only > 0)
-		*verdict = DIVERGED;
-	return rc;
-}
-
-/* Companions follow the same rule. */
-static int judge_files(struct restoring *x, enum verdict *verdict)
-{
-	bool diverged;
-	int rc;
-
-	if (*verdict != DIVERGED)
-		diverged_list_fini(&x->r->diverged);
-	rc = restore_files_judge(x->files, &x->files_same, &diverged, &x->r->diverged);
-	x->r->take_over = restore_files_take_over(x->files);
-	if (rc == KC_OK && diverged)
-		*verdict = DIVERGED;
-	return rc;
-}
-
-static int judge_all(struct restoring *x, enum verdict *verdict)
-{
-	int rc = judge(x, verdict);
-
-	if (rc < 0)
-		return rc;
-	x->db_same = *verdict == SAME;
-	rc = judge_files(x, verdict);
-	if (rc == KC_OK && *verdict == SAME && !x->files_same)
-		*verdict = MAY;
-	return rc;
-}
-
-static int refuse(const struct restoring *x)
-{
-	const struct diverged_list *l = &x->r->diverged;
-	uint64_t all = l->live_only + l->other_only;
-
-	if (l->n == 0)
-		return err_set(KC_EDIVERGED, "%s: is not what was last applied", source_path(x->o->live));
-	return err_set(KC_EDIVERGED, "%s: %llu row%s not as its master has %s, the first: %s %s%s",
-	    source_path(x->o->live), (unsigned long long)all, all == 1 ? " is" : "s are", all == 1 ? "it" : "them",
-	    l->rows[0].table, l->rows[0].key, l->rows[0].in_live ? "" : " (missing)");
 }
 
 /* ---- steps 2 and 3 ---- */
@@ -288,7 +199,7 @@ static int refuse(const struct restoring *x)
 static int intend(struct restoring *x)
 {
 	struct restore_intent i = { x->m->lineage, &x->m->ancestors, x->m->generation, x->now, x->m->db.content_digest,
-		x->m->db.schema_digest, x->r->files, x->r->own };
+		x->m->db.schema_digest, x->r->files, x->r->own, x->r->chain };
 	int rc = KC_OK;
 
 	if (x->intended && strcmp(x->intent, x->now) == 0)
@@ -314,7 +225,7 @@ static int lock_database(struct restoring *x, bool *locked)
 	if (rc < 0 || !*locked)
 		return rc;
 	rc = apply_lock(x->a, x->o->lock_ms);
-	return rc == KC_OK ? apply_unmoved(locked, x->a) : rc;
+	return rc == KC_OK ? apply_unmoved(locked, x->a, x->now) : rc;
 }
 
 /* One look and one try to find the same under the lock. *locked: it was, and the lock is held (where the database is to
@@ -325,11 +236,13 @@ static int try_lock(struct restoring *x, enum verdict *verdict, bool *locked)
 
 	*locked = false;
 	if (rc == KC_OK)
-		rc = judge_all(x, verdict);
+		rc = restore_judge(x, verdict);
 	if (rc < 0 || *verdict == SAME)
 		return rc;
 	if (*verdict == DIVERGED && !x->o->discard)
-		return refuse(x);
+		return restore_refuse(x);
+	if (*verdict == DIVERGED && restore_is_increment(x))
+		return err_set(KC_ENEEDFULL, "%s: what is to be discarded takes a full backup", x->o->image.file);
 	if (*verdict == DIVERGED && x->o->safety != NULL) {
 		/* It makes a backup with the same source, and minds its own waiting. */
 		rc = x->o->safety(x->o->arg);
@@ -433,7 +346,9 @@ static int restore_image(struct restoring *x)
 	enum verdict verdict = MAY;
 	int rc;
 
-	x->a = apply_new(x->o->live, image_database(x->img), &x->m->db, x->r->own);
+	x->a = restore_is_increment(x)
+		   ? apply_new_increment(x->o->live, image_changeset(x->img), x->m, x->applied, x->r->own)
+		   : apply_new(x->o->live, image_database(x->img), &x->m->db, x->r->own);
 	rc = prove(x, &verdict);
 	x->r->same = rc == KC_OK && x->db_same;
 	if (rc == KC_OK && verdict == SAME) {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * restore: a full backup into the live key database, in five steps. After a crash at any instruction the database is
+ * restore: a backup into the live key database, in five steps. After a crash at any instruction the database is
  * the old one or the new one.
  *
  *   1 open      the backup is unpacked into staging and proved (image.h)
  *   2 intent    the caller writes down durably what is about to happen, and says go
  *   3 lock      the write lock is taken (bounded), and under it the database is proved to be what was last applied
- *   4 write     the master key file, which must be there before the commit; one transaction by the backup API;
- *               checkpoint; then the other companion files, each in one step
- *   5 done      the caller writes down the result and forgets the intent
+ *   4 write     the master key file, which must be there before the commit; one transaction, by the backup API or, of
+ * an increment, row by row; checkpoint; then the other companion files, each in one step 5 done      the caller writes
+ * down the result and forgets the intent
  *
  * Readers see the old rows, then the new ones, and never reconnect (in WAL mode they are not even blocked). The live
  * file is never renamed over, and no second descriptor of it is ever closed here (that would drop SQLite's locks).
@@ -47,6 +47,7 @@ struct restore_intent {
 	const char *schema;
 	const char *files; /* what the companions will be (companions_text) */
 	const char *own;   /* the same as content, without local tables (source_set_local) */
+	uint64_t chain;	   /* the full whose increments build on it, or that it is; 0: none will */
 };
 
 struct restore_options {
@@ -57,6 +58,8 @@ struct restore_options {
 	 * contact, or by hand: rows that the backup lacks are divergence.
 	 */
 	const char *applied;
+	/* The same as its master has it: other than `applied` where there are local tables. For increments. */
+	const char *applied_content;
 	/*
 	 * What is followed here: the lineage last applied, its ancestors and the generation. A backup of another
 	 * lineage is taken by the rule of lineage.h, judged by its signed manifest: KC_EFOREIGN, KC_EFENCED; one of a
@@ -81,6 +84,9 @@ struct restore_options {
 	/* The commit is durable in the write-ahead log; bringing that into the database file can wait until somebody
 	 * has been told: the caller calls source_checkpoint() afterwards. */
 	bool defer_checkpoint;
+	/* The backup is proved: increments that build on this full are opened with that identity (borrowed). A failure
+	 * stops. May be NULL. */
+	int (*chain_key)(void *arg, const struct manifest *m, const struct age_identity *identity);
 	int lock_ms; /* longest wait for the write lock; 0 = SOURCE_BUSY_MS */
 	int (*intent)(void *arg, const struct restore_intent *i); /* step 2; failure stops; may be NULL (by hand) */
 	int (*progress)(void *arg, enum restore_phase phase, unsigned percent); /* failure before the commit cancels */
@@ -99,14 +105,19 @@ struct restore_result {
 	char
 	    own[SOURCE_DIGEST_LEN + 1]; /* the content of this database, local tables left out: `applied` of the next */
 	uint64_t rows;
-	bool take_over;		       /* with KC_EDIVERGED: of a companion that was never applied here */
-	struct diverged_list diverged; /* with KC_EDIVERGED, or what was discarded */
-	char *warning;		       /* heap or NULL: e.g. the journal mode could not be made the master's */
+	uint64_t chain;			     /* as in the intent */
+	char changes[MANIFEST_CHANGES_TEXT]; /* of an increment; "" */
+	bool take_over;			     /* with KC_EDIVERGED: of a companion that was never applied here */
+	struct diverged_list diverged;	     /* with KC_EDIVERGED, or what was discarded */
+	char *warning;			     /* heap or NULL: e.g. the journal mode could not be made the master's */
 	unsigned open_ms, lock_ms, write_ms, checkpoint_ms;
 };
 void restore_result_fini(struct restore_result *r);
 
 /*
+ * An increment (image.increments) is taken on exactly the generation that it was made from, own_generation, and only
+ * where that was applied here. KC_ENEEDFULL: it is not, or the changes do not fit; nothing was written.
+ *
  * The intent is asked for again if the database was changed by somebody else meanwhile. A failure after the intent
  * means that nothing was written, but for a disk that failed within the commit: restore_resolve tells; and for
  * companions that could not be put in their places after it (files_pending): restore_files_finish goes on.

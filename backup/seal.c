@@ -18,6 +18,7 @@
 struct seal {
 	struct seal_options o;
 	char id[33];
+	uint64_t header_size;
 	uint64_t size;
 	uint64_t reported;
 	gnutls_hash_hd_t hash;
@@ -65,14 +66,14 @@ static int sink_used(void *arg, size_t n)
 	return age_writer_used(arg, n);
 }
 
-static int begin_file(struct seal *s)
+static int begin_file(struct seal *s, const struct buf *header)
 {
-	size_t n = age_scrypt_header_size();
-	uint8_t *zeroes = mem_xalloc(n);
-	int rc = file_write_all(s->o.fd, zeroes, n, s->o.path);
+	size_t n = header != NULL ? buf_len(header) : age_scrypt_header_size();
+	uint8_t *zeroes = header == NULL ? mem_xalloc(n) : NULL;
+	int rc = file_write_all(s->o.fd, header != NULL ? buf_data(header) : zeroes, n, s->o.path);
 
 	free(zeroes);
-	s->size = n;
+	s->size = s->header_size = n;
 	return rc;
 }
 
@@ -85,7 +86,7 @@ int seal_new(struct seal **s, const struct age_key *key, const struct seal_optio
 	new->o = *o;
 	if (gnutls_hash_init(&new->hash, GNUTLS_DIG_SHA256) < 0)
 		rc = err_set(KC_EFAIL, "no SHA-256");
-	else if ((rc = begin_file(new)) == KC_OK)
+	else if ((rc = begin_file(new, o->header)) == KC_OK)
 		rc = age_writer_new(&new->age, key, put_sealed, new);
 	sink.arg = new->age;
 	if (rc < 0 || (rc = pack_writer_new(&new->pack, o->level, &sink)) < 0 ||
@@ -128,7 +129,7 @@ int seal_finish(struct seal_result *result, struct seal *s, archive_sign_fn sign
 	    (rc = age_writer_finish(s->age)) < 0 || (rc = report(s, true)) < 0)
 		return rc;
 	result->size = s->size;
-	result->header_size = age_scrypt_header_size();
+	result->header_size = s->header_size;
 	gnutls_hash_output(s->hash, result->payload_sha256);
 	memcpy(result->id, s->id, sizeof(s->id));
 	return KC_OK;

@@ -2,7 +2,7 @@
 /*
  * seal: the whole pipeline of a backup file, tar → zstd → age → descriptor, and back.
  *
- *     offset 0   recovery header, age_scrypt_header_size() bytes (zeroes until seal_put_header)
+ *     offset 0   header: the given one, or age_scrypt_header_size() bytes that are zero until seal_put_header
  *     offset H   age payload: nonce, chunks
  *
  * One pass, bounded memory (under 24 MB at level 1 in either direction), one copy between a member's bytes and the
@@ -11,6 +11,7 @@
 #ifndef KC_BACKUP_SEAL_H
 #define KC_BACKUP_SEAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,7 @@ struct seal_options {
 	const char *path;	   /* for messages; borrowed */
 	int level;		   /* zstd, 1..19 */
 	int64_t mtime;		   /* of the tar members */
+	const struct buf *header;  /* NULL: it comes last; borrowed during seal_new */
 	seal_progress_fn progress; /* NULL: none */
 	void *arg;
 };
@@ -40,7 +42,7 @@ struct seal_result {
 };
 
 struct seal;
-/* Leaves H zero bytes at the beginning and writes the nonce behind them. `key` is copied. */
+/* Writes the header, or leaves H zero bytes in its place, and the nonce behind it. `key` is copied. */
 int seal_new(struct seal **s, const struct age_key *key, const struct seal_options *o);
 void seal_free(struct seal *s); /* NULL is a no-op; leaves the file as it is */
 
@@ -60,6 +62,9 @@ int seal_put_header(int fd, const char *path, const void *header, size_t n);
  * bytes. A header region that is still all zeroes is KC_ETRUNCATED ("not finished"). */
 int unseal_header(struct age_key **key, uint64_t *offset, struct buf *header, int fd, const char *path,
     const struct age_unlock *with);
+
+/* Is it an increment, which the identity of its chain opens? All others have a password. By the header alone. */
+int unseal_is_increment(bool *increment, int fd, const char *path);
 
 /* Without opening anything: where the payload begins and its id (33 bytes), by the header at offset 0. */
 int unseal_identify(uint64_t *offset, char *id, int fd, const char *path);

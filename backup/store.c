@@ -21,7 +21,9 @@
 #define LINEAGE_LEN    8
 #define GENERATION_LEN 10
 
-static const char *const kinds[] = { [STORE_FULL] = "full", [STORE_SAFETY] = "safety", [STORE_SYSTEM] = "system" };
+static const char *const kinds[] = {
+	[STORE_FULL] = "full", [STORE_SAFETY] = "safety", [STORE_INCR] = "incr", [STORE_SYSTEM] = "system"
+};
 #define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 const char *store_kind_name(enum store_kind kind)
@@ -209,6 +211,49 @@ static void sort(struct store_entry *list, size_t count)
 	qsort(list, count, sizeof(*list), by_age);
 }
 
+static bool same_number(const struct store_entry *a, const struct store_entry *b)
+{
+	return by_lineage(a, b) == 0 && a->name.generation == b->name.generation;
+}
+
+static bool is_numbered(const struct store_entry *e)
+{
+	return e->name.kind == STORE_FULL || e->name.kind == STORE_INCR;
+}
+
+/* Sorted: of one number the older file is the generation's own, an increment always. */
+static bool is_outside(const struct store_entry *list, size_t count, size_t at)
+{
+	const struct store_entry *e = &list[at];
+
+	if (e->name.kind != STORE_FULL)
+		return false;
+	if (e->name.generation == 0)
+		return true;
+	for (size_t i = at; i > 0 && same_number(&list[i - 1], e); i--)
+		if (is_numbered(&list[i - 1]))
+			return true;
+	for (size_t i = at + 1; i < count && same_number(&list[i], e); i++)
+		if (list[i].name.kind == STORE_INCR)
+			return true;
+	return false;
+}
+
+static void find_chains(struct store_entry *list, size_t count)
+{
+	uint64_t full = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0 && by_lineage(&list[i - 1], &list[i]) != 0)
+			full = 0;
+		list[i].outside = is_outside(list, count, i);
+		if (list[i].name.kind == STORE_FULL && !list[i].outside)
+			full = list[i].name.generation;
+		if (list[i].name.kind == STORE_INCR)
+			list[i].chain = full;
+	}
+}
+
 int store_list(struct store_entry **entries, size_t *n, const char *dir)
 {
 	struct store_entry *list = NULL;
@@ -237,6 +282,7 @@ int store_list(struct store_entry **entries, size_t *n, const char *dir)
 	}
 	closedir(d);
 	sort(list, count);
+	find_chains(list, count);
 	*entries = list;
 	*n = count;
 	return KC_OK;
@@ -263,7 +309,33 @@ static bool is_kept(const struct store_prune *p, const char *file)
 	return false;
 }
 
-/* From the newest: the first `max` of a kind stay. */
+/* Does `b` build on `a`, or is it `a`? */
+static bool builds_on(const struct store_entry *b, const struct store_entry *a)
+{
+	if (by_lineage(a, b) != 0 || a->outside || b->name.kind != STORE_INCR)
+		return a == b;
+	if (a->name.kind == STORE_FULL)
+		return b->chain == a->name.generation;
+	return a->name.kind == STORE_INCR && a->chain == b->chain && a->name.generation <= b->name.generation;
+}
+
+static bool is_needed(
+    const struct store_prune *p, const struct store_entry *list, size_t n, const struct store_entry *e)
+{
+	for (size_t i = 0; i < n; i++)
+		if (is_kept(p, list[i].file) && builds_on(&list[i], e))
+			return true;
+	return false;
+}
+
+static int remove_one(const struct store_prune *p, const struct store_entry *e)
+{
+	int rc = p->removed != NULL ? p->removed(p->arg, e) : KC_OK;
+
+	return rc == KC_OK ? file_remove(e->path) : rc;
+}
+
+/* From the newest: the first `max` of a kind stay; increments go with the full that they build on. */
 static int prune(const struct store_prune *p, enum store_kind kind, size_t max)
 {
 	struct store_entry *list;
@@ -274,13 +346,12 @@ static int prune(const struct store_prune *p, enum store_kind kind, size_t max)
 		return rc;
 	for (i = n; rc == KC_OK && i > 0; i--) {
 		const struct store_entry *e = &list[i - 1];
+		bool builds = kind == STORE_FULL && e->name.kind == STORE_INCR;
 
-		if (e->name.kind != kind || ++seen <= max || is_kept(p, e->file))
+		if (builds ? seen < max : e->name.kind != kind || ++seen <= max)
 			continue;
-		if (p->removed != NULL)
-			rc = p->removed(p->arg, e);
-		if (rc == KC_OK)
-			rc = file_remove(e->path);
+		if (!is_needed(p, list, n, e))
+			rc = remove_one(p, e);
 	}
 	store_list_free(list, n);
 	return rc;

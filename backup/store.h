@@ -24,6 +24,7 @@
 enum store_kind {
 	STORE_FULL,   /* "full" */
 	STORE_SAFETY, /* "safety": made before rows were discarded; never removed by us */
+	STORE_INCR,   /* "incr": what changed since the generation before; builds on its chain's full */
 	STORE_SYSTEM, /* "system": of the master's configuration (system.h); its generation is a count of its own */
 };
 const char *store_kind_name(enum store_kind kind);
@@ -49,6 +50,10 @@ struct store_entry {
 	char *path;
 	uint64_t size;
 	int64_t lineage_time; /* newest time in the names of its lineage */
+	/* A full that is no generation's own (`backup create`), so that nothing builds on it: its number is also
+	 * another's, or 0. */
+	bool outside;
+	uint64_t chain; /* of an increment: the newest full before it that is not outside; 0: that is not here */
 };
 /* All backups in `dir`, oldest first: by generation within a lineage (clocks may be wrong). A missing folder is
  * KC_ENOENT. */
@@ -56,9 +61,11 @@ int store_list(struct store_entry **entries, size_t *n, const char *dir);
 void store_list_free(struct store_entry *entries, size_t n);
 
 /*
- * Keeps the newest `max` fulls and removes older ones, but never one in `keep` (file names: in use, the newest
- * verified) and never the newest. `removed` (may be NULL) is called for each one before it goes; its failure stops the
- * removal and is returned (an audit record that cannot be written).
+ * Keeps the newest `max` fulls with the increments that build on them and removes older ones, but never one in `keep`
+ * (file names: in use, the newest verified), nor the full and the increments that one of those builds on, and never the
+ * newest. Increments go before their full, the newest first: what is left can be opened at every instant. `removed`
+ * (may be NULL) is called for each one before it goes; its failure stops the removal and is returned (an audit record
+ * that cannot be written).
  */
 struct store_prune {
 	const char *dir;

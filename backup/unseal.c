@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backup/age_internal.h"
 #include "backup/pack.h"
 #include "backup/seal.h"
 #include "base/err.h"
@@ -90,6 +91,19 @@ int unseal_header(
 out:
 	buf_fini(&b);
 	return rc;
+}
+
+int unseal_is_increment(bool *increment, int fd, const char *path)
+{
+	static const char first[] = AGE_VERSION_LINE "-> X25519 ";
+	char begin[sizeof(first) - 1];
+	size_t got = 0;
+	int rc = pread_some(fd, begin, sizeof(begin), 0, &got);
+
+	if (rc < 0)
+		return err_prefix(rc, "%s", path);
+	*increment = got == sizeof(begin) && memcmp(begin, first, sizeof(begin)) == 0;
+	return KC_OK;
 }
 
 int unseal_identify(uint64_t *offset, char *id, int fd, const char *path)

@@ -76,12 +76,13 @@ static int on_progress(void *arg, const struct create_progress *p)
 	return worker_progress(w, j);
 }
 
-static int reserve(void *arg, uint64_t *generation)
+static int reserve(void *arg, uint64_t *generation, enum store_kind kind)
 {
 	struct worker *w = arg;
 	json_t *answer = NULL;
 	int rc = worker_ask(&answer, w, json_pack("{s:s}", "ask", "generation"));
 
+	(void)kind; /* a full: nothing else is asked for */
 	if (rc == KC_OK)
 		rc = worker_get_number(generation, answer, "generation");
 	json_decref(answer);

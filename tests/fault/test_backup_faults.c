@@ -5,6 +5,7 @@
  * the new one and sound; a backup folder has a whole backup or nothing.
  */
 #include "../unit/backup_fixture.h"
+#include "faults.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -21,104 +22,6 @@
 #include "base/log.h"
 
 static struct fixture fix;
-static int countdown = -1; /* 0: the next call fails; negative: off */
-static bool fired;
-static int error = ENOSPC;
-static const char *target; /* the call that fails */
-
-static bool hit(const char *name)
-{
-	if (countdown < 0 || strcmp(name, target) != 0)
-		return false;
-	if (countdown-- > 0)
-		return false;
-	fired = true;
-	errno = error;
-	return true;
-}
-
-/* ---- ours ---- */
-
-ssize_t __real_write(int fd, const void *data, size_t n);
-ssize_t __wrap_write(int fd, const void *data, size_t n);
-ssize_t __wrap_write(int fd, const void *data, size_t n)
-{
-	return hit("write") ? -1 : __real_write(fd, data, n);
-}
-
-ssize_t __real_pwrite(int fd, const void *data, size_t n, off_t at);
-ssize_t __wrap_pwrite(int fd, const void *data, size_t n, off_t at);
-ssize_t __wrap_pwrite(int fd, const void *data, size_t n, off_t at)
-{
-	return hit("pwrite") ? -1 : __real_pwrite(fd, data, n, at);
-}
-
-int __real_fsync(int fd);
-int __wrap_fsync(int fd);
-int __wrap_fsync(int fd)
-{
-	return hit("fsync") ? -1 : __real_fsync(fd);
-}
-
-int __real_rename(const char *from, const char *to);
-int __wrap_rename(const char *from, const char *to);
-int __wrap_rename(const char *from, const char *to)
-{
-	return hit("rename") ? -1 : __real_rename(from, to);
-}
-
-int __real_open(const char *path, int flags, ...);
-int __wrap_open(const char *path, int flags, ...);
-int __wrap_open(const char *path, int flags, ...)
-{
-	va_list ap;
-	mode_t mode = 0;
-
-	va_start(ap, flags);
-	if ((flags & O_CREAT) != 0)
-		mode = (mode_t)va_arg(ap, int);
-	va_end(ap);
-	return hit("open") ? -1 : __real_open(path, flags, mode);
-}
-
-/* ---- SQLite's ---- */
-
-static ssize_t sqlite_pwrite(int fd, const void *data, size_t n, off_t at)
-{
-	return hit("sqlite pwrite") ? -1 : __real_pwrite(fd, data, n, at);
-}
-
-static int sqlite_ftruncate(int fd, off_t size)
-{
-	return hit("sqlite ftruncate") ? -1 : ftruncate(fd, size);
-}
-
-static int sqlite_open_call(const char *path, int flags, int mode)
-{
-	return hit("sqlite open") ? -1 : __real_open(path, flags, (mode_t)mode);
-}
-
-static int sqlite_unlink(const char *path)
-{
-	return hit("sqlite unlink") ? -1 : unlink(path);
-}
-
-static void hook_sqlite(void)
-{
-	static const struct {
-		const char *name;
-		sqlite3_syscall_ptr fn;
-	} calls[] = { { "pwrite", (sqlite3_syscall_ptr)sqlite_pwrite },
-		{ "pwrite64", (sqlite3_syscall_ptr)sqlite_pwrite },
-		{ "ftruncate", (sqlite3_syscall_ptr)sqlite_ftruncate },
-		{ "open", (sqlite3_syscall_ptr)sqlite_open_call }, { "unlink", (sqlite3_syscall_ptr)sqlite_unlink } };
-	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
-	size_t i;
-
-	for (i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
-		vfs->xSetSystemCall(vfs, calls[i].name, calls[i].fn);
-}
-
 static int setup(void **state)
 {
 	(void)state;
@@ -131,18 +34,6 @@ static int teardown(void **state)
 	(void)state;
 	fix_fini(&fix);
 	return 0;
-}
-
-static void arm(const char *call, int n)
-{
-	target = call;
-	countdown = n;
-	fired = false;
-}
-
-static void disarm(void)
-{
-	countdown = -1;
 }
 
 static size_t files_in(const char *dir)
@@ -192,9 +83,9 @@ static void create__nth_call_fails__whole_backup_or_none(void **state)
 			int rc;
 
 			o.source = fix_open(fix.master, false);
-			arm(calls[i], n);
+			fault_arm(calls[i], n);
 			rc = backup_create(&r, &o);
-			disarm();
+			fault_disarm();
 			source_close(o.source);
 			if (rc == KC_OK) {
 				io.file = r.path;
@@ -206,7 +97,7 @@ static void create__nth_call_fails__whole_backup_or_none(void **state)
 			}
 			assert_int_equal(file_remove_tree(fix.backups) | file_make_dirs(fix.backups), KC_OK);
 			create_result_fini(&r);
-			if (!fired)
+			if (!fault_fired)
 				break;
 		}
 }
@@ -233,9 +124,9 @@ static void system__nth_call_fails__whole_backup_or_none(void **state)
 			struct system_result r = { 0 };
 			int rc;
 
-			arm(calls[i], n);
+			fault_arm(calls[i], n);
 			rc = system_create(&r, &c, &o);
-			disarm();
+			fault_disarm();
 			if (rc == KC_OK) {
 				ok(system_open(&back, r.path, FIX_PASSWORD, &fix.pins));
 				system_fini(&back);
@@ -244,7 +135,7 @@ static void system__nth_call_fails__whole_backup_or_none(void **state)
 				fail_msg("%s %d: something is left", calls[i], n);
 			}
 			system_result_fini(&r);
-			if (!fired)
+			if (!fault_fired)
 				break;
 		}
 	system_fini(&c);
@@ -278,9 +169,9 @@ static void restore__nth_call_fails__old_or_new(void **state)
 				fix_digest(old, fix.clone);
 				live = fix_open(fix.clone, true);
 				fix_restore_options(&fix, &o, &travel, &r, live, old);
-				arm(calls[i], n);
+				fault_arm(calls[i], n);
 				rc = backup_restore(&result, &o);
-				disarm();
+				fault_disarm();
 				restore_result_fini(&result);
 				source_close(live);
 				/* The next start. */
@@ -296,7 +187,7 @@ static void restore__nth_call_fails__old_or_new(void **state)
 				fix_restore(&fix, &r, live, old);
 				source_close(live);
 				free(travel);
-				if (!fired)
+				if (!fault_fired)
 					break;
 			}
 		create_result_fini(&r);
@@ -320,6 +211,6 @@ int main(void)
 	};
 
 	log_set_sink(quiet, NULL);
-	hook_sqlite();
+	faults_hook_sqlite();
 	return cmocka_run_group_tests_name("backup faults", tests, NULL, NULL);
 }

@@ -54,6 +54,20 @@ static int verify(void *arg, const void *sig, size_t nsig, const void *text, siz
 	return KC_OK;
 }
 
+/* What opens increments is read into memory, all else is passed over. */
+static int read_member(struct archive_reader *r, const char *name)
+{
+	struct buf b;
+	int rc = archive_reader_next(r);
+
+	if (rc < 0 || strcmp(name, ARCHIVE_INCREMENTS) != 0)
+		return rc < 0 ? rc : archive_reader_skip(r);
+	buf_init(&b, 100);
+	rc = archive_reader_load(r, &b);
+	buf_fini(&b);
+	return rc;
+}
+
 static void read_archive(struct archive_reader *r)
 {
 	struct archive_member *members;
@@ -71,8 +85,7 @@ static void read_archive(struct archive_reader *r)
 	members = manifest_members(&m, &n);
 	rc = archive_reader_expect(r, members, n);
 	for (size_t i = 0; i < n && rc == KC_OK; i++)
-		if ((rc = archive_reader_next(r)) == KC_OK)
-			rc = archive_reader_skip(r);
+		rc = read_member(r, members[i].name);
 	if (rc == KC_OK)
 		archive_reader_finish(r, verify, NULL);
 	manifest_members_free(members, n);

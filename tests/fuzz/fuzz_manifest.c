@@ -21,6 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct archive_member *members;
 	struct manifest m, again;
+	char changes[MANIFEST_CHANGES_TEXT];
 	struct buf one, two;
 	size_t n;
 
@@ -32,6 +33,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (archive_name_check(members[i].name) < 0)
 			abort();
 	manifest_members_free(members, n);
+	if (strlen(manifest_changes_text(changes, &m)) >= sizeof(changes))
+		abort();
+	if ((m.kind == MANIFEST_INCREMENTAL) != (m.files != NULL) || (m.files != NULL && m.base == 0))
+		abort();
 	manifest_fini(&m);
 	if (manifest_parse(&again, buf_data(&one), buf_len(&one)) < 0)
 		abort();

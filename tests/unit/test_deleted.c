@@ -203,9 +203,10 @@ static void find__given_up__ends(void **state)
 
 static uint64_t reserved;
 
-static int reserve(void *arg, uint64_t *generation)
+static int reserve(void *arg, uint64_t *generation, enum store_kind kind)
 {
 	(void)arg;
+	assert_int_equal(kind, STORE_FULL);
 	*generation = ++reserved;
 	return KC_OK;
 }

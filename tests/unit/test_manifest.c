@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backup/age.h"
 #include "backup/archive.h"
+#include "backup/companions.h"
 #include "backup/manifest.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -135,16 +137,17 @@ static void manifest__members__are_in_order(void **state)
 }
 
 /* Replace what is there by what is wrong, and see that the message names the member. */
-static void parse_changed(const char *was, const char *is, const char *expect)
+static void parse_changed_of(void (*make)(struct manifest *m), const char *was, const char *is, const char *expect)
 {
 	struct manifest m, n;
 	char *s, *at, *changed;
 	int rc;
 
-	fill(&m);
+	make(&m);
 	s = text_of(&m);
 	at = strstr(s, was);
-	assert_non_null(at);
+	if (at == NULL)
+		fail_msg("%s is not in %s", was, s);
 	*at = '\0';
 	changed = mem_xasprintf("%s%s%s", s, is, at + strlen(was));
 	rc = manifest_parse(&n, changed, strlen(changed));
@@ -158,10 +161,15 @@ static void parse_changed(const char *was, const char *is, const char *expect)
 	manifest_fini(&m);
 }
 
+static void parse_changed(const char *was, const char *is, const char *expect)
+{
+	parse_changed_of(fill, was, is, expect);
+}
+
 static void manifest__wrong_member__is_named(void **state)
 {
 	static const char *const cases[][3] = {
-		{ "\"format\": 1", "\"format\": 3", "format version 3" },
+		{ "\"format\": 1", "\"format\": 4", "format version 4" },
 		{ "\"format\": 1", "\"format\": \"1\"", "format: not an integer" },
 		{ "\"format\": 1", "\"format\": 1.0", "format: not an integer" },
 		{ "\"format\": 1", "\"Format\": 1", "format: missing" },
@@ -304,6 +312,273 @@ static void manifest__out_of_bounds__is_not_built(void **state)
 	manifest_fini(&m);
 }
 
+/* ---- since format 3 ---- */
+
+static void add_tree(struct manifest *m, const char *name)
+{
+	struct tree t;
+
+	tree_init(&t, name);
+	t.kind = TREE_KIND_FILE;
+	t.file = mem_xstrdup("list");
+	strcpy(tree_add(&t, "", TREE_FILE)->sha256, DIGEST);
+	assert_int_equal(tree_sum(&t), KC_OK);
+	manifest_add_tree(m, &t);
+}
+
+static void fill_increment(struct manifest *m)
+{
+	fill(m);
+	m->kind = MANIFEST_INCREMENTAL;
+	m->chain = 40;
+	strcpy(m->base_digest, DIGEST);
+	m->changeset_size = 777;
+	m->files = mem_xstrdup("Conf:" DIGEST " Other:" DIGEST);
+}
+
+static void fill_increment_with_trees(struct manifest *m)
+{
+	char text[COMPANIONS_TEXT];
+
+	fill_increment(m);
+	add_tree(m, "Conf");
+	add_tree(m, "Other");
+	free(m->files);
+	companions_text(text, m->trees, m->n_trees);
+	m->files = mem_xstrdup(text);
+}
+
+static char recipient[AGE_RECIPIENT_LEN + 1];
+
+static void fill_first_of_chain(struct manifest *m)
+{
+	fill(m);
+	m->base = 0;
+	strcpy(m->increments, recipient);
+}
+
+static void parse_back(void (*make)(struct manifest *m), struct manifest *n, const char *format)
+{
+	struct manifest m;
+	char *s, *again;
+
+	make(&m);
+	s = text_of(&m);
+	if (strstr(s, format) == NULL)
+		fail_msg("%s is not in %s", format, s);
+	if (manifest_parse(n, s, strlen(s)) < 0)
+		fail_msg("%s: %s", err_text(KC_EFORMAT), s);
+	again = text_of(n);
+	assert_string_equal(s, again);
+	free(again);
+	free(s);
+	manifest_fini(&m);
+}
+
+static void fill_with_trees(struct manifest *m)
+{
+	fill(m);
+	add_tree(m, "Conf");
+}
+
+static void fill_first_with_trees(struct manifest *m)
+{
+	fill_first_of_chain(m);
+	add_tree(m, "Conf");
+}
+
+static void manifest__format__is_the_lowest_that_says_it(void **state)
+{
+	struct manifest n;
+
+	(void)state;
+	parse_back(fill, &n, "\"format\": 1");
+	assert_string_equal(n.increments, "");
+	manifest_fini(&n);
+	parse_back(fill_with_trees, &n, "\"format\": 2");
+	assert_int_equal(n.n_trees, 1);
+	manifest_fini(&n);
+	parse_back(fill_first_of_chain, &n, "\"format\": 3");
+	assert_int_equal(n.kind, MANIFEST_FULL);
+	assert_string_equal(n.increments, recipient);
+	assert_int_equal(n.n_trees, 0);
+	manifest_fini(&n);
+	parse_back(fill_first_with_trees, &n, "\"format\": 3");
+	assert_int_equal(n.n_trees, 1);
+	manifest_fini(&n);
+}
+
+static void manifest__increment__parses_back(void **state)
+{
+	struct manifest n;
+
+	(void)state;
+	parse_back(fill_increment, &n, "\"format\": 3");
+	assert_int_equal(n.kind, MANIFEST_INCREMENTAL);
+	assert_int_equal(n.chain, 40);
+	assert_int_equal(n.base, 41);
+	assert_string_equal(n.base_digest, DIGEST);
+	assert_int_equal(n.changeset_size, 777);
+	assert_string_equal(n.files, "Conf:" DIGEST " Other:" DIGEST);
+	assert_string_equal(n.increments, "");
+	assert_int_equal(n.n_trees, 0);
+	manifest_fini(&n);
+	parse_back(fill_increment_with_trees, &n, "\"format\": 3");
+	assert_int_equal(n.n_trees, 2);
+	manifest_fini(&n);
+}
+
+static void manifest__members_of_a_chain__are_in_order(void **state)
+{
+	struct archive_member *members;
+	struct manifest m;
+	size_t n;
+
+	(void)state;
+	fill_first_of_chain(&m);
+	members = manifest_members(&m, &n);
+	assert_int_equal(n, 3);
+	assert_string_equal(members[0].name, "increments.key");
+	assert_int_equal(members[0].size, AGE_IDENTITY_LEN + 1);
+	assert_string_equal(members[1].name, "keydb.sqlite");
+	manifest_members_free(members, n);
+	manifest_fini(&m);
+	fill_increment_with_trees(&m);
+	members = manifest_members(&m, &n);
+	assert_int_equal(n, 4);
+	assert_string_equal(members[0].name, "keydb.changeset");
+	assert_int_equal(members[0].size, 777);
+	assert_string_equal(members[1].name, "files/MasterKeyFile/keydb.key");
+	assert_string_equal(members[2].name, "files/Conf/list");
+	manifest_members_free(members, n);
+	manifest_fini(&m);
+}
+
+static void manifest__wrong_member_of_an_increment__is_named(void **state)
+{
+	static const char *const cases[][3] = {
+		{ "\"format\": 3", "\"format\": 2", "trees: missing" }, /* format 2 is the one that has them */
+		{ "\"format\": 3", "\"format\": 1", "kind: an increment before format 3" },
+		{ "\"kind\": \"incremental\"", "\"kind\": \"Incremental\"", "kind \"Incremental\"" },
+		{ "\"base\": 41", "\"base\": 0", "base: an increment without one" },
+		{ "\"base\": 41", "\"base\": 42", "base: not before" },
+		{ "\"base\": 41", "\"base\": 39", "chain: not a generation up to the base" },
+		{ "\"chain\": 40", "\"chian\": 40", "chain: missing" },
+		{ "\"chain\": 40", "\"chain\": 0", "chain: not a generation" },
+		{ "\"chain\": 40", "\"chain\": 42", "chain: not a generation" },
+		{ "\"chain\": 40", "\"chain\": -1", "chain: out of range" },
+		{ "\"chain\": 40", "\"chain\": \"40\"", "chain: not an integer" },
+		{ "\"base_digest\": \"01", "\"base_digest\": \"0g", "base_digest: not 64 hex" },
+		{ "\"base_digest\": \"01", "\"base_digest\": \"1", "base_digest: not 64 hex" },
+		{ "\"base_digest\": \"01", "\"base_digest\": \"01234", "base_digest: too long" },
+		{ "\"base_digest\"", "\"base_digset\"", "base_digest: missing" },
+		{ "\"changeset\": 777", "\"x\": 777", "changeset: missing" },
+		{ "\"changeset\": 777", "\"changeset\": -7", "changeset: out of range" },
+		{ "\"changeset\": 777", "\"changeset\": 9007199254740993", "changeset: out of range" },
+		{ "\"changeset\": 777", "\"changeset\": null", "changeset: not an integer" },
+		{ "\"files\": \"", "\"file\": \"", "files: missing" },
+		{ "\"files\": \"", "\"files\": 1, \"x\": \"", "files: not a string" },
+		{ "\"files\": \"Conf", "\"files\": \" Conf", "files: a name" },
+		{ "\"files\": \"Conf", "\"files\": \"../a", "files: a name" },
+		{ "\"files\": \"Conf", "\"files\": \"Zonf", "files: a name" }, /* not sorted */
+		{ "\"files\": \"Conf", "\"files\": \"Other", "files: a name" },
+		{ "\"files\": \"Conf:01", "\"files\": \"Conf:0A", "files: not 64 hex" },
+		{ "\"files\": \"Conf:01", "\"files\": \"Conf:012", "files: not 64 hex" },
+		{ "\"files\": \"Conf:", "\"files\": \"Conf", "files: not names" }, /* up to the next colon */
+		{ " Other:", ", Other:", "files: not a blank" },
+		{ " Other:" DIGEST "\"", " \"", "files: not a blank" },
+		{ " Other:" DIGEST "\"", " Other\"", "files: not names" },
+		{ "\"host\":", "\"increments\": \"age1x\", \"host\":", "increments: nothing builds on" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		parse_changed_of(fill_increment, cases[i][0], cases[i][1], cases[i][2]);
+	/* Of the trees all are there, and they are those. */
+	parse_changed_of(fill_increment_with_trees,
+	    "\"files\": \"Conf:", "\"files\": \"Alpha:" DIGEST " Conf:", "files: not those of the trees");
+	parse_changed_of(
+	    fill_increment_with_trees, "\"files\": \"", "\"files\": \"\", \"x\": \"", "files: not those of the trees");
+	parse_changed_of(fill_increment_with_trees, "\"trees\": [", "\"trees\": 1, \"x\": [", "trees: not an array");
+}
+
+static void manifest__wrong_recipient_of_increments__is_named(void **state)
+{
+	(void)state;
+	parse_changed_of(fill_first_of_chain, "\"increments\": \"age1", "\"increments\": \"age2",
+	    "increments: not an age recipient");
+	parse_changed_of(
+	    fill_first_of_chain, "\"increments\": \"", "\"increments\": 1, \"x\": \"", "increments: not a string");
+	parse_changed_of(fill_first_of_chain, "\"increments\": \"", "\"increments\": \"\", \"x\": \"",
+	    "increments: not an age recipient");
+}
+
+/* What an older format did not have is skipped in it, as its readers do. */
+static void manifest__increments_before_format_3__is_skipped(void **state)
+{
+	struct manifest m, n;
+	char *s, *at;
+
+	(void)state;
+	fill_first_of_chain(&m);
+	s = text_of(&m);
+	at = strstr(s, "\"format\": 3");
+	assert_non_null(at);
+	at[10] = '1';
+	assert_int_equal(manifest_parse(&n, s, strlen(s)), KC_OK);
+	assert_string_equal(n.increments, "");
+	free(s);
+	manifest_fini(&m);
+	manifest_fini(&n);
+}
+
+static void manifest__increment_out_of_bounds__is_not_built(void **state)
+{
+	struct manifest m;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, ARCHIVE_MANIFEST_MAX);
+	fill_increment(&m);
+	m.chain = 42;
+	assert_int_equal(manifest_build(&b, &m), KC_EFORMAT);
+	m.chain = 41;
+	strcpy(m.increments, recipient);
+	assert_int_equal(manifest_build(&b, &m), KC_EFORMAT);
+	m.increments[0] = '\0';
+	free(m.files);
+	m.files = NULL;
+	assert_int_equal(manifest_build(&b, &m), KC_EFORMAT);
+	m.files = mem_xstrdup("");
+	assert_int_equal(manifest_build(&b, &m), KC_OK);
+	add_tree(&m, "Conf");
+	assert_int_equal(manifest_build(&b, &m), KC_EFORMAT);
+	manifest_fini(&m);
+	fill_first_of_chain(&m);
+	m.increments[5] = 'b';
+	assert_int_equal(manifest_build(&b, &m), KC_EFORMAT);
+	manifest_fini(&m);
+	buf_fini(&b);
+}
+
+static void changes__many_tables__as_many_as_fit(void **state)
+{
+	char text[MANIFEST_CHANGES_TEXT], name[64];
+	struct manifest m;
+
+	(void)state;
+	fill_increment(&m);
+	assert_string_equal(manifest_changes_text(text, &m), "keys +5 ~6 -7");
+	for (int i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), "table_with_a_long_name_%d", i);
+		manifest_add_table(&m, name, 1)->inserted = UINT32_MAX;
+	}
+	manifest_changes_text(text, &m);
+	assert_true(strlen(text) < MANIFEST_CHANGES_TEXT);
+	assert_int_equal(strncmp(text, "keys +5 ~6 -7, table_with_a_long_name_0 +4294967295 ~0 -0, ", 59), 0);
+	manifest_fini(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -315,7 +590,23 @@ int main(void)
 		cmocka_unit_test(manifest__unknown_member__is_skipped),
 		cmocka_unit_test(manifest__not_json__is_refused),
 		cmocka_unit_test(manifest__out_of_bounds__is_not_built),
+		cmocka_unit_test(manifest__format__is_the_lowest_that_says_it),
+		cmocka_unit_test(manifest__increment__parses_back),
+		cmocka_unit_test(manifest__members_of_a_chain__are_in_order),
+		cmocka_unit_test(manifest__wrong_member_of_an_increment__is_named),
+		cmocka_unit_test(manifest__wrong_recipient_of_increments__is_named),
+		cmocka_unit_test(manifest__increments_before_format_3__is_skipped),
+		cmocka_unit_test(manifest__increment_out_of_bounds__is_not_built),
+		cmocka_unit_test(changes__many_tables__as_many_as_fit),
 	};
+	struct age_identity *id;
+	struct age_recipient r;
 
-	return mem_init() == KC_OK ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
+	if (mem_init() < 0)
+		return 1;
+	id = age_identity_new();
+	age_identity_recipient(&r, id);
+	age_recipient_text(recipient, &r);
+	age_identity_free(id);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -71,6 +72,13 @@ static void name__built__parses_back(void **state)
 	assert_int_equal(store_name_parse(&p, name), KC_OK);
 	assert_int_equal(p.kind, STORE_SAFETY);
 	free(name);
+	n.kind = STORE_INCR;
+	name = store_name_build(&n);
+	assert_string_equal(name, "keyclone-key-db.main_1-0a1b2c3d-0000000042-incr-20260619T125059Z.tar.zst.age");
+	assert_int_equal(store_name_parse(&p, name), KC_OK);
+	assert_int_equal(p.kind, STORE_INCR);
+	assert_string_equal(store_kind_name(p.kind), "incr");
+	free(name);
 }
 
 static void name__foreign__is_refused(void **state)
@@ -84,6 +92,8 @@ static void name__foreign__is_refused(void **state)
 		"keyclone-a-0a1b2c3d-00000000x2-full-20260619T125059Z.tar.zst.age",
 		"keyclone-a-0a1b2c3d-0000000042-half-20260619T125059Z.tar.zst.age",
 		"keyclone-a-0a1b2c3d-0000000042-full-20260631T125059Z.tar.zst.age",
+		"keyclone-a-0a1b2c3d-0000000042-incremental-20260619T125059Z.tar.zst.age",
+		"keyclone-a-0a1b2c3d-0000000042-INCR-20260619T125059Z.tar.zst.age",
 		"keyclone-a-0a1b2c3d-0000000042-full-20260619125059Z.tar.zst.age",
 		"keyclone-a/b-0a1b2c3d-0000000042-full-20260619T125059Z.tar.zst.age" };
 	struct store_name p;
@@ -177,6 +187,203 @@ static void prune__keeps_newest_and_used_and_safety(void **state)
 	assert_false(there(N("aaaaaaaa", "04", "full", "20260104T000000Z")));
 }
 
+/* ---- chains ---- */
+
+/* "3f": the full of generation 3; i an increment, o one outside (a full later on), s a safety backup, y of the system.
+ * In the order of the list. Static memory. */
+static const char *listed(void)
+{
+	static char text[400];
+	struct store_entry *e;
+	size_t n, at = 0;
+
+	text[0] = '\0';
+	assert_int_equal(store_list(&e, &n, dir), KC_OK);
+	for (size_t i = 0; i < n; i++) {
+		char kind = "fsiy"[e[i].name.kind];
+
+		if (e[i].outside)
+			kind = 'o';
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%c%llu%c", at > 0 ? " " : "",
+		    e[i].name.lineage[0], (unsigned long long)e[i].name.generation, kind);
+		if (e[i].name.kind == STORE_INCR)
+			at += (size_t)snprintf(text + at, sizeof(text) - at, "/%llu", (unsigned long long)e[i].chain);
+	}
+	store_list_free(e, n);
+	return text;
+}
+
+#define A(generation, kind)	N("aaaaaaaa", generation, kind, "20260101T0000" generation "Z")
+#define B(generation, kind)	N("bbbbbbbb", generation, kind, "20260102T0000" generation "Z")
+#define LATER(generation, kind) N("aaaaaaaa", generation, kind, "20260101T0100" generation "Z")
+
+static void list__chains__are_told_by_names(void **state)
+{
+	(void)state;
+	touch(A("01", "full"));
+	touch(A("02", "incr"));
+	touch(A("03", "incr"));
+	touch(A("04", "full"));
+	touch(A("05", "incr"));
+	assert_string_equal(listed(), "a1f a2i/1 a3i/1 a4f a5i/4");
+	/* Another lineage has its own; without a full there is none. */
+	touch(B("02", "incr"));
+	touch(B("03", "full"));
+	touch(B("04", "incr"));
+	assert_string_equal(listed(), "a1f a2i/1 a3i/1 a4f a5i/4 b2i/0 b3f b4i/3");
+}
+
+static void list__fulls_outside__begin_no_chain(void **state)
+{
+	(void)state;
+	touch(A("01", "full"));
+	touch(LATER("01", "full"));
+	touch(A("02", "incr"));
+	touch(LATER("02", "full"));
+	touch(N("aaaaaaaa", "02", "full", "20200101T000002Z")); /* a clock that was wrong */
+	touch(A("03", "incr"));
+	touch(A("03", "safety"));
+	touch(A("00", "full"));
+	touch(A("04", "safety"));
+	touch(A("05", "incr"));
+	touch(N("aaaaaaaa", "03", "system", "20260101T000003Z"));
+	assert_string_equal(listed(), "a0o a1f a1o a2o a2i/1 a2o a3i/1 a3s a3y a4s a5i/1");
+}
+
+static char order[400];
+static int on_order(void *arg, const struct store_entry *e)
+{
+	size_t at = strlen(order);
+
+	(void)arg;
+	snprintf(order + at, sizeof(order) - at, "%s%llu%c", at > 0 ? " " : "", (unsigned long long)e->name.generation,
+	    "fsiy"[e->name.kind]);
+	return KC_OK;
+}
+
+/* Prunes to `max`; what went, in its order. */
+static const char *pruned(size_t max, const char *keep)
+{
+	struct store_prune p = { .dir = dir, .max = max, .keep = &keep, .n_keep = 1, .removed = on_order };
+
+	order[0] = '\0';
+	assert_int_equal(store_prune(&p), KC_OK);
+	return order;
+}
+
+static void touch_two_chains(void)
+{
+	touch(A("01", "full"));
+	touch(A("02", "incr"));
+	touch(A("03", "incr"));
+	touch(A("04", "full"));
+	touch(A("05", "incr"));
+	touch(A("06", "incr"));
+	touch(A("07", "full"));
+	touch(A("08", "incr"));
+}
+
+static void prune__chains__go_whole_and_the_newest_increment_first(void **state)
+{
+	(void)state;
+	touch_two_chains();
+	assert_string_equal(pruned(3, NULL), "");
+	assert_string_equal(pruned(2, NULL), "3i 2i 1f");
+	assert_string_equal(pruned(0, NULL), "6i 5i 4f");
+	assert_string_equal(listed(), "a7f a8i/7");
+	assert_string_equal(pruned(1, NULL), "");
+}
+
+static void prune__kept_increment__keeps_what_it_builds_on(void **state)
+{
+	(void)state;
+	touch_two_chains();
+	assert_string_equal(pruned(1, A("02", "incr")), "6i 5i 4f 3i");
+	assert_string_equal(listed(), "a1f a2i/1 a7f a8i/7");
+	assert_string_equal(pruned(1, A("01", "full")), "2i");
+	assert_string_equal(listed(), "a1f a7f a8i/7");
+	assert_string_equal(pruned(1, A("07", "full")), "1f");
+}
+
+/* What is open at each instant can be opened: a removal that fails leaves whole chains, or their beginnings. */
+static int refuse_second(void *arg, const struct store_entry *e)
+{
+	(void)e;
+	return ++*(int *)arg == 2 ? KC_EFAIL : KC_OK;
+}
+
+static void prune__stopped__leaves_the_beginning_of_a_chain(void **state)
+{
+	int n = 0;
+	struct store_prune p = { .dir = dir, .max = 1, .removed = refuse_second, .arg = &n };
+
+	(void)state;
+	touch_two_chains();
+	assert_int_equal(store_prune(&p), KC_EFAIL);
+	assert_string_equal(listed(), "a1f a2i/1 a3i/1 a4f a5i/4 a7f a8i/7");
+}
+
+static void prune__two_lineages__each_chain_for_itself(void **state)
+{
+	(void)state;
+	touch_two_chains();
+	touch(B("07", "full"));
+	touch(B("08", "incr"));
+	assert_string_equal(pruned(2, NULL), "6i 5i 4f 3i 2i 1f");
+	assert_string_equal(listed(), "a7f a8i/7 b7f b8i/7");
+	assert_string_equal(pruned(1, A("08", "incr")), "");
+	assert_string_equal(pruned(1, NULL), "8i 7f");
+	assert_string_equal(listed(), "b7f b8i/7");
+}
+
+static void prune__increments_without_a_full__go_with_what_is_older(void **state)
+{
+	(void)state;
+	touch(A("02", "incr"));
+	touch(A("03", "incr"));
+	assert_string_equal(pruned(1, NULL), "");
+	touch(A("04", "full"));
+	assert_string_equal(pruned(1, A("03", "incr")), "");
+	assert_string_equal(pruned(1, NULL), "3i 2i");
+	assert_string_equal(listed(), "a4f");
+}
+
+/* A full of `backup create` is nobody's base: it counts, and what the increments build on stays. */
+static void prune__fulls_outside__do_not_take_a_chain_with_them(void **state)
+{
+	(void)state;
+	touch(A("01", "full"));
+	touch(A("02", "incr"));
+	touch(A("03", "incr"));
+	touch(LATER("02", "full"));
+	touch(LATER("03", "full"));
+	assert_string_equal(pruned(3, A("03", "incr")), "");
+	assert_string_equal(pruned(2, A("03", "incr")), "");
+	assert_string_equal(pruned(1, A("03", "incr")), "2f");
+	assert_string_equal(listed(), "a1f a2i/1 a3i/1 a3o");
+	touch(A("00", "full"));
+	assert_string_equal(pruned(2, A("03", "incr")), "0f");
+}
+
+static void prune_system__leaves_chains_alone(void **state)
+{
+	struct store_prune p = { .dir = dir, .removed = on_order };
+
+	(void)state;
+	touch_two_chains();
+	for (char g = '1'; g <= '5'; g++) {
+		char *name = mem_xstrdup(N("aaaaaaaa", "0x", "system", "20260101T000000Z"));
+
+		*strchr(name + 20, 'x') = g;
+		touch(name);
+		free(name);
+	}
+	order[0] = '\0';
+	assert_int_equal(store_prune_system(&p), KC_OK);
+	assert_string_equal(order, "2y 1y");
+	assert_string_equal(pruned(1, NULL), "6i 5i 4f 3i 2i 1f");
+}
+
 static bool keep_second(void *arg, const char *name)
 {
 	(void)arg;
@@ -252,6 +459,17 @@ int main(void)
 		cmocka_unit_test(database_name__odd_path__is_a_plain_name),
 		cmocka_unit_test_setup_teardown(list__wrong_clock__orders_by_generation, setup, teardown),
 		cmocka_unit_test_setup_teardown(prune__keeps_newest_and_used_and_safety, setup, teardown),
+		cmocka_unit_test_setup_teardown(list__chains__are_told_by_names, setup, teardown),
+		cmocka_unit_test_setup_teardown(list__fulls_outside__begin_no_chain, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    prune__chains__go_whole_and_the_newest_increment_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(prune__kept_increment__keeps_what_it_builds_on, setup, teardown),
+		cmocka_unit_test_setup_teardown(prune__stopped__leaves_the_beginning_of_a_chain, setup, teardown),
+		cmocka_unit_test_setup_teardown(prune__two_lineages__each_chain_for_itself, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    prune__increments_without_a_full__go_with_what_is_older, setup, teardown),
+		cmocka_unit_test_setup_teardown(prune__fulls_outside__do_not_take_a_chain_with_them, setup, teardown),
+		cmocka_unit_test_setup_teardown(prune_system__leaves_chains_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(clean__parts__removed_but_for_the_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(clean_staging__held_folder__stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(clean_staging__link_in_its_place__is_not_followed, setup, teardown),
