@@ -3,8 +3,8 @@
  * fleet: who is due, and when to try again. See fleet.h.
  *
  * Every event changes one clone, then calls fleet_settle(): it tells the owner what changed and plans the one timer.
- * Only the timer begins attempts, so that no call into the fleet calls on_due. It must never look at wall-clock time to
- * decide.
+ * Only the timer and fleet_begin() begin attempts, so that no other call into the fleet calls on_due. It must never
+ * look at wall-clock time to decide.
  */
 #include "replication/fleet_priv.h"
 
@@ -122,6 +122,7 @@ static void begin_attempt(struct fleet_clone *c)
 	f->started = true;
 	c->attempt = true;
 	c->asked = false;
+	c->joined = false;
 	c->phase = FLEET_CONNECTING;
 	c->percent = 0;
 	c->last_try = f->last_start;
@@ -130,10 +131,8 @@ static void begin_attempt(struct fleet_clone *c)
 	f->opt.on_due(c, f->opt.arg);
 }
 
-static void on_timer(void *arg)
+void fleet_begin(struct fleet *f)
 {
-	struct fleet *f = arg;
-
 	/* on_due may end the attempt at once or remove clones: look again each time, at most once a clone. */
 	for (size_t turns = f->count; turns > 0 && f->attempts < f->opt.max_parallel; turns--) {
 		struct fleet_clone *c = next_clone(f);
@@ -143,6 +142,11 @@ static void on_timer(void *arg)
 		begin_attempt(c);
 	}
 	plan(f);
+}
+
+static void on_timer(void *arg)
+{
+	fleet_begin(arg);
 }
 
 /* --- making and keeping ----------------------------------------------------------------------------------------- */
@@ -359,6 +363,7 @@ static void ask(struct fleet_clone *c)
 	if (c->rec.held)
 		return;
 	c->asked = !c->attempt;
+	c->joined = c->attempt;
 	c->next_try = 0;
 	c->failures = 0;
 	c->hopeless = false;
@@ -377,7 +382,7 @@ void fleet_now(struct fleet *f, struct fleet_clone *c)
 void fleet_hold(struct fleet_clone *c, bool held)
 {
 	c->rec.held = held;
-	c->asked = false;
+	c->asked = c->joined = false;
 	c->next_try = 0;
 	c->failures = 0;
 	c->hopeless = false;

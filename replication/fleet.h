@@ -93,7 +93,8 @@ struct fleet_record {
 struct fleet;
 struct fleet_clone;
 
-/* An attempt begins: contact this clone. Only called from the fleet's timer, never from inside a call to the fleet. */
+/* An attempt begins: contact this clone. Called from the fleet's timer or from fleet_begin(), never from inside another
+ * call to the fleet. */
 typedef void (*fleet_due_fn)(struct fleet_clone *c, void *arg);
 /* The record, or the state shown, has changed; `from` equals `to` where only the record did. Store the record here.
  * Called from inside the calls below (not from fleet_add and fleet_restore); do not remove the clone in it. */
@@ -145,6 +146,8 @@ void fleet_set_task(struct fleet *f, bool up);
  * (fleet_hello says what they have of the new one). At start, call it for the stored generations in ascending order, so
  * that lag_seconds is exact; the last 256 are remembered. */
 void fleet_set_generation(struct fleet *f, const char *lineage, uint64_t generation, int64_t changed_at);
+/* Who is due is due in this call, not in the loop's next turn: on_due() may come from inside it. */
+void fleet_begin(struct fleet *f);
 /* Its backup failed: the one before it is the newest again. */
 void fleet_withdraw_generation(struct fleet *f, uint64_t generation);
 uint64_t fleet_generation(const struct fleet *f);
@@ -152,7 +155,8 @@ uint64_t fleet_generation(const struct fleet *f);
 void fleet_set_unreplicated(struct fleet *f, int64_t since);
 
 /* An operator asks: `c`, or every clone (NULL), is due now, even if current, even while the task is
- * down; back-off forgotten. An attempt under way is joined. For RetryMin from now a refused connection is tried again
+ * down; back-off forgotten. An attempt under way is joined; if its connection proves broken, which may have been so
+ * before anybody asked, another one follows at once. For RetryMin from now a refused connection is tried again
  * every 250 ms, and a clone that declines because it is busy (KC_EAGAIN) every second as long as it says so. */
 void fleet_now(struct fleet *f, struct fleet_clone *c);
 /* Nothing is sent to the clone, not even by fleet_now(), until it is resumed (false): then it is due at once. An

@@ -170,7 +170,9 @@ bool fleet_failed(struct fleet_clone *c, enum fleet_failure how, int code, const
 	bool refused = code == KC_EREFUSED && how == FLEET_FAIL_UNREACHABLE && now + SOON <= c->urgent_until;
 	/* At work on what it was sent before: who asked for it now goes on waiting as long as it says so. */
 	bool busy = code == KC_EAGAIN && how == FLEET_FAIL_DECLINED && now <= c->urgent_until;
-	bool soon = refused || busy;
+	/* It asked in the middle of an attempt on a connection that was dead by then, perhaps. */
+	bool stale = c->joined && (code == KC_EREFUSED || code == KC_ENET);
+	bool soon = refused || busy || stale;
 
 	end_attempt(c);
 	c->session = c->session && keep_session;

@@ -27,6 +27,7 @@ struct fleet_clone {
 	bool attempt;
 	bool session;
 	bool asked;    /* by fleet_now: due even if there is nothing to do */
+	bool joined;   /* by fleet_now: it asked in the middle of an attempt */
 	bool hopeless; /* the next try was put off to RetryMax: the next generation moves it forward */
 };
 

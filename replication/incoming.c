@@ -50,11 +50,13 @@ struct incoming {
 	uint64_t hashed;
 	gnutls_hash_hd_t hash;
 	const struct proto_end *end; /* set by incoming_finish */
+	incoming_checked_fn checked;
 	incoming_done_fn done;
 	void *arg;
 	int failure; /* found before the thread; text in error */
 	char error[256];
 	pthread_t thread;
+	bool settling; /* it is proved: the thread has started, or does in the next turn */
 	bool running;
 	int wake; /* eventfd, written by the thread at its end */
 	struct loop_fd *watch;
@@ -373,6 +375,10 @@ static void on_timer(void *arg)
 	struct incoming *in = arg;
 	int rc = KC_OK;
 
+	if (in->settling) {
+		start_thread(in);
+		return;
+	}
 	if (in->failure == KC_OK && in->hashed < in->written) {
 		rc = hash_step(in);
 		if (rc == KC_OK) {
@@ -390,15 +396,24 @@ static void on_timer(void *arg)
 		in->failure = rc;
 		snprintf(in->error, sizeof(in->error), "%s", err_text(rc));
 	}
-	if (in->failure < 0 || in->whole)
+	if (in->failure == KC_OK && !in->whole && in->checked != NULL)
+		in->failure = write_header(in);
+	if (in->failure < 0 || in->whole) {
 		report(in);
-	else
-		start_thread(in);
+		return;
+	}
+	/* The file gets its name in the next turn: what was said of it in this one is in the audit log by then. */
+	in->settling = true;
+	loop_timer_set(in->timer, 0);
+	if (in->checked != NULL)
+		in->checked(in->arg);
 }
 
-void incoming_finish(struct incoming *in, const struct proto_end *end, incoming_done_fn done, void *arg)
+void incoming_finish(
+    struct incoming *in, const struct proto_end *end, incoming_checked_fn checked, incoming_done_fn done, void *arg)
 {
 	in->end = end;
+	in->checked = checked;
 	in->done = done;
 	in->arg = arg;
 	if (end->recovery_size != in->header_size)
@@ -432,6 +447,8 @@ void incoming_free(struct incoming *in, bool remove)
 
 	if (in == NULL)
 		return;
+	if (in->settling && !in->running && in->done != NULL && !remove)
+		settle_on_disk(in); /* its thread had yet to start */
 	join(in);
 	loop_timer_free(in->timer);
 	file = in->whole ? in->path : in->part;

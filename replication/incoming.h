@@ -36,7 +36,11 @@ int incoming_write(struct incoming *in, const void *data, size_t n);
  * `done` comes once, from the loop, unless the incoming is freed before. It may free it. `end` is borrowed until then.
  */
 typedef void (*incoming_done_fn)(int rc, void *arg);
-void incoming_finish(struct incoming *in, const struct proto_end *end, incoming_done_fn done, void *arg);
+/* Before that, where it is given: the file has all of its content, header included, and its partial name; from the next
+ * turn on it is brought to disk and gets the other. Not of a file that had its name already. */
+typedef void (*incoming_checked_fn)(void *arg);
+void incoming_finish(
+    struct incoming *in, const struct proto_end *end, incoming_checked_fn checked, incoming_done_fn done, void *arg);
 
 /* Payload bytes that are written, and how many of them were there at incoming_open(). */
 uint64_t incoming_size(const struct incoming *in);
@@ -45,7 +49,7 @@ const char *incoming_path(const struct incoming *in); /* the final name */
 
 /* Keeps the file, unless `remove`: it is of no use (wrong SHA-256, also of one that had its name already: damaged on
  * this disk, it would be in the way for ever), or in the way (disk full). If the helper thread syncs right now, waits
- * for it. NULL is a no-op. */
+ * for it; what it was about to do is done here. NULL is a no-op. */
 void incoming_free(struct incoming *in, bool remove);
 
 #endif

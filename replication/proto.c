@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * proto: the table of message types and the states of a session. A frame is allowed by its row or ends the session;
- * there are no other rules anywhere. What control bodies hold is in proto_body.c.
+ * there are no other rules anywhere. What control bodies hold is in proto_members.c.
  */
 #include "proto.h"
 

@@ -38,7 +38,7 @@
 #include "base/lineage.h"
 
 #define PROTO_ALPN	  "keyclone/1"
-#define PROTO_VERSION	  2 /* since 2: report, ack, a result `postponed` */
+#define PROTO_VERSION	  3 /* since 2: report, ack, a result `postponed`; 3: increments */
 #define PROTO_HEAD_BYTES  5
 #define PROTO_CONTROL_MAX (64u * 1024)
 #define PROTO_DATA_MAX	  (256u * 1024)
@@ -127,6 +127,7 @@ struct proto_hello {
 	char applied_digest[PROTO_DIGEST];
 	char stored_lineage[PROTO_LINEAGE];
 	uint64_t stored_generation; /* 0 = none */
+	uint64_t chain;		    /* generation of the full whose increments it can open; 0 = none */
 	uint64_t free;		    /* bytes where it stores backups; required from a clone */
 	bool diverged;
 	char diverged_detail[PROTO_TEXT]; /* for people: which rows */
@@ -140,13 +141,16 @@ struct proto_hello {
 
 enum proto_kind {
 	PROTO_FULL = 1,
-	PROTO_SYSTEM = 2, /* of the master's configuration: stored, never restored; a generation of its own */
+	PROTO_SYSTEM = 2,      /* of the master's configuration: stored, never restored; a generation of its own */
+	PROTO_INCREMENTAL = 3, /* what changed since the generation `base`; since version 3 */
 };
 
 struct proto_offer {
 	char lineage[PROTO_LINEAGE];
 	uint64_t generation; /* 1… */
 	enum proto_kind kind;
+	uint64_t base;		     /* incremental: applied to this generation; else 0 */
+	uint64_t chain;		     /* incremental: the generation of the full whose key opens it; else 0 */
 	char file[PROTO_NAME];	     /* its name in the backup directory: no slash, no leading dot */
 	char file_id[PROTO_LINEAGE]; /* hex of the payload's nonce: an accept resumes only the same file */
 	uint32_t header_size;	     /* H: the payload is stored from this offset on */
@@ -171,10 +175,12 @@ enum proto_reason {
 	PROTO_R_BUSY = 6,     /* restores, verifies, or is operated on */
 	PROTO_R_STOPPED = 7,  /* the task is down */
 	PROTO_R_FAILED = 8,   /* cannot store: message says why */
+	PROTO_R_FULL = 9,     /* an increment does not help: a full is needed; since version 3 */
 };
 
 struct proto_decline {
-	enum proto_reason reason; /* "have", "stale", "no-space", "diverged", "foreign", "busy", "stopped", "failed" */
+	enum proto_reason
+	    reason; /* "have", "stale", "no-space", "diverged", "foreign", "busy", "stopped", "failed", "full" */
 	char message[PROTO_TEXT];
 	uint64_t have; /* bytes, or the generation */
 	uint64_t need;
@@ -186,7 +192,7 @@ struct proto_end {
 	uint8_t recovery[PROTO_HEADER]; /* base64 on the wire; exactly header_size bytes: the clone's file becomes
 					   identical */
 	size_t recovery_size;
-	uint8_t travel[PROTO_HEADER]; /* the header for this clone's identity; of a system backup none */
+	uint8_t travel[PROTO_HEADER]; /* of a full: the header for this clone's identity; else none */
 	size_t travel_size;
 };
 

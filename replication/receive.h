@@ -42,6 +42,7 @@ struct receive_stored {
 	uint64_t bytes;		     /* payload bytes that came over the line (without a resumed part) */
 	uint64_t duration_ms;	     /* from offer to stored */
 	const char *master;	     /* who, "10.0.0.1:40112"; the session may be gone */
+	bool keeping;		     /* on_kept will follow */
 };
 
 struct receive_failure {
@@ -70,8 +71,11 @@ struct receive_events {
 	/* It was declined, by you or by us: for the audit. */
 	void (*on_declined)(
 	    struct receive_session *s, const struct proto_offer *offer, const struct proto_decline *why, void *arg);
-	/* After on_begin exactly one of these two follows. on_stored begins a restore, which receive_result() ends. */
+	/* After on_begin exactly one of these two follows. on_stored begins a restore, which receive_result() ends. An
+	 * increment is not on disk yet, and may have its partial name still: on_kept follows, and only then
+	 * receive_result() may be called. */
 	void (*on_stored)(const struct receive_stored *stored, void *arg);
+	void (*on_kept)(const struct receive_stored *stored, int rc, void *arg);
 	void (*on_failed)(const struct receive_failure *failure, void *arg);
 	/* A greeted session ended. rc KC_OK: in good order. */
 	void (*on_session_end)(struct receive_session *s, int rc, const char *text, void *arg);

@@ -4,7 +4,7 @@
  *
  *     FREE       → TRANSFER   an offer was accepted
  *     TRANSFER   → STORING    end;              → FREE  the session broke, or the data was bad (on_failed)
- *     STORING    → RESTORING  stored;           → FREE  it could not be (on_failed)
+ *     STORING    → RESTORING  stored, or an increment was checked;   → FREE  it could not be (on_failed)
  *     RESTORING  → FREE       receive_result()
  *
  * The job outlives its session from STORING on. It must never write beyond an offer's room, and never block: what may
@@ -12,6 +12,7 @@
  */
 #include "replication/receive_priv.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#define REARM 1000 /* the stall deadline is not moved for each frame */
+#define REARM	1000 /* the stall deadline is not moved for each frame */
+#define SAY_MIN 200  /* between two progress messages: what is over before needs none */
 
 /* --- its end ------------------------------------------------------------------------------------------- */
 
@@ -29,6 +31,7 @@ static void forget_job(struct receive *r, bool remove)
 	loop_timer_clear(r->pulse);
 	incoming_free(r->in, remove);
 	r->in = NULL;
+	r->keeping = false;
 	r->from = NULL;
 	r->phase = RECEIVE_FREE;
 }
@@ -102,6 +105,7 @@ static void say_progress(struct receive *r)
 	}
 	if (rc < 0)
 		log_debug("%s: progress not sent: %s", r->master, err_text(rc));
+	r->said_at = loop_now(r->loop);
 	loop_timer_set(r->pulse, r->progress_ms);
 }
 
@@ -114,32 +118,65 @@ static void set_progress(struct receive *r, const char *phase, unsigned percent)
 {
 	snprintf(r->progress.phase, sizeof(r->progress.phase), "%s", phase);
 	r->progress.percent = percent > 100 ? 100 : percent;
-	say_progress(r);
+	if (loop_now(r->loop) - r->said_at < SAY_MIN)
+		loop_timer_set(r->pulse, r->said_at + SAY_MIN - loop_now(r->loop));
+	else
+		say_progress(r);
 }
 
-static void on_stored(int rc, void *arg)
+static struct receive_stored stored(const struct receive *r)
 {
-	struct receive *r = arg;
-	struct receive_stored st = {
+	return (struct receive_stored){
 		.offer = &r->offer,
 		.path = r->path,
 		.end = &r->end,
 		.bytes = r->fresh,
 		.duration_ms = loop_now(r->loop) - r->begun,
 		.master = r->master,
+		.keeping = r->keeping,
 	};
+}
 
-	if (rc < 0) {
+static void begin_restore(struct receive *r)
+{
+	struct receive_stored st;
+
+	r->phase = RECEIVE_RESTORING;
+	if (r->offer.kind != PROTO_SYSTEM)
+		set_progress(r, "restore", 0);
+	st = stored(r);
+	if (r->ev.on_stored != NULL)
+		r->ev.on_stored(&st, r->arg);
+}
+
+/* An increment: what it changes need not wait for the disk that keeps it. */
+static void on_checked(void *arg)
+{
+	struct receive *r = arg;
+
+	r->keeping = true;
+	begin_restore(r);
+}
+
+static void on_stored(int rc, void *arg)
+{
+	struct receive *r = arg;
+	struct receive_stored st;
+
+	if (rc < 0 && !r->keeping) {
 		fail_job(r, rc, err_text(rc));
 		return;
 	}
 	incoming_free(r->in, false);
 	r->in = NULL;
-	r->phase = RECEIVE_RESTORING;
-	if (r->offer.kind != PROTO_SYSTEM)
-		set_progress(r, "restore", 0);
-	if (r->ev.on_stored != NULL)
-		r->ev.on_stored(&st, r->arg);
+	if (!r->keeping) {
+		begin_restore(r);
+		return;
+	}
+	r->keeping = false;
+	st = stored(r);
+	if (r->ev.on_kept != NULL)
+		r->ev.on_kept(&st, rc, r->arg);
 }
 
 /* --- its beginning ------------------------------------------------------------------------------------- */
@@ -260,15 +297,16 @@ int receive_got_end(struct receive_session *s)
 
 	if (r->from != s || r->phase != RECEIVE_TRANSFER)
 		return KC_OK;
-	/* What a clone is to restore it must be able to open, and nothing else. */
-	if ((r->offer.kind == PROTO_SYSTEM) != (end->travel_size == 0))
+	/* What opens a full comes with it; an increment is opened by what came with its full, a system backup never. */
+	if ((r->offer.kind == PROTO_FULL) != (end->travel_size > 0))
 		return err_set(KC_EPROTO, "end: travel %s",
-		    end->travel_size == 0 ? "is missing" : "does not belong to a system backup");
+		    end->travel_size == 0 ? "is missing" : "belongs to a full backup only");
 	conn_deadline(s->conn, 0, "");
 	r->end = r->msg.end;
 	r->phase = RECEIVE_STORING;
+	r->said_at = loop_now(r->loop);
 	set_progress(r, "store", 0);
-	incoming_finish(r->in, &r->end, on_stored, r);
+	incoming_finish(r->in, &r->end, r->offer.kind == PROTO_INCREMENTAL ? on_checked : NULL, on_stored, r);
 	return KC_OK;
 }
 
@@ -306,6 +344,7 @@ bool receive_result(struct receive *r, const struct proto_result *result)
 
 	if (r->phase != RECEIVE_RESTORING)
 		return false;
+	assert(!r->keeping);
 	if (s != NULL) {
 		r->msg.result = *result;
 		r->msg.result.generation = r->offer.generation;

@@ -36,6 +36,7 @@ struct receive {
 	enum receive_phase phase;
 	struct receive_session *from; /* NULL: its session is gone */
 	struct incoming *in;
+	bool keeping; /* RECEIVE_RESTORING, while the file is still being brought to disk */
 	struct proto_offer offer;
 	struct proto_end end;
 	char *path;
@@ -44,6 +45,7 @@ struct receive {
 	uint64_t fresh; /* bytes that came over the line */
 	uint64_t armed; /* when the stall deadline was set */
 	struct proto_progress progress;
+	uint64_t said_at;	  /* when the progress was said last, or the work began */
 	struct loop_timer *pulse; /* says the progress again */
 };
 

@@ -304,7 +304,7 @@ static bool hears_master(void *arg)
 int clone_new(struct clone_role **out, struct daemon *d)
 {
 	struct clone_role *c = mem_xalloc(sizeof(*c));
-	struct receive_events events = { on_hello, on_offer, on_begin, on_declined, on_stored, on_failed,
+	struct receive_events events = { on_hello, on_offer, on_begin, on_declined, on_stored, NULL, on_failed,
 		on_session_end, on_refused };
 	struct receive_options o = { .backup_dir = d->conf->backup_dir };
 	int rc;

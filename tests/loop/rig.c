@@ -158,7 +158,8 @@ static void fill_end(struct rig_backup *b)
 	b->end.travel_size = 13;
 }
 
-void rig_backup_init(struct rig_backup *b, struct rig *rig, uint64_t generation, size_t payload)
+static void init_backup(
+    struct rig_backup *b, struct rig *rig, enum proto_kind kind, uint64_t generation, size_t payload)
 {
 	struct proto_offer *o = &b->file.offer;
 	uint8_t receipt[16], digest[32];
@@ -169,9 +170,9 @@ void rig_backup_init(struct rig_backup *b, struct rig *rig, uint64_t generation,
 	mem_random(b->bytes, b->size);
 	strcpy(o->lineage, RIG_LINEAGE);
 	o->generation = generation;
-	o->kind = PROTO_FULL;
-	snprintf(o->file, sizeof(o->file), "keyclone-keydb-%.8s-%010u-full-20260101T000000Z.tar.zst.age", RIG_LINEAGE,
-	    (unsigned)generation);
+	o->kind = kind;
+	snprintf(o->file, sizeof(o->file), "keyclone-keydb-%.8s-%010u-%s-20260101T000000Z.tar.zst.age", RIG_LINEAGE,
+	    (unsigned)generation, kind == PROTO_FULL ? "full" : "incr");
 	hex(o->file_id, b->bytes + RIG_HEADER, 16);
 	o->header_size = RIG_HEADER;
 	o->room = b->size + 1000;
@@ -187,6 +188,20 @@ void rig_backup_init(struct rig_backup *b, struct rig *rig, uint64_t generation,
 	assert_true(b->fd >= 0);
 	assert_int_equal(ftruncate(b->fd, RIG_HEADER), 0);
 	b->written = b->file.valid = RIG_HEADER;
+}
+
+void rig_backup_init(struct rig_backup *b, struct rig *rig, uint64_t generation, size_t payload)
+{
+	init_backup(b, rig, PROTO_FULL, generation, payload);
+}
+
+void rig_backup_init_increment(struct rig_backup *b, struct rig *rig, uint64_t base, size_t payload)
+{
+	init_backup(b, rig, PROTO_INCREMENTAL, base + 1, payload);
+	b->file.offer.base = base;
+	b->file.offer.chain = 1;
+	memset(b->end.travel, 0, sizeof(b->end.travel));
+	b->end.travel_size = 0;
 }
 
 void rig_backup_grow(struct rig_backup *b, size_t bytes)
@@ -249,8 +264,9 @@ static void on_begin(struct receive_session *s, const struct proto_offer *offer,
 {
 	struct rig_clone *c = arg;
 
-	(void)s, (void)offer;
+	(void)s;
 	c->begun++;
+	c->offer = *offer;
 	c->offset = offset;
 }
 
@@ -268,7 +284,23 @@ static void on_restored(void *arg)
 {
 	struct rig_clone *c = arg;
 
-	rig_clone_result(c, PROTO_RESTORED);
+	c->due = c->keeping;
+	if (!c->keeping)
+		rig_clone_result(c, PROTO_RESTORED);
+}
+
+static void on_kept(const struct receive_stored *stored, int rc, void *arg)
+{
+	struct rig_clone *c = arg;
+
+	assert_true(c->keeping);
+	assert_int_equal(stored->offer->kind, PROTO_INCREMENTAL);
+	c->keeping = false;
+	c->on_disk++;
+	c->disk = rc;
+	if (c->due)
+		rig_clone_result(c, PROTO_RESTORED);
+	c->due = false;
 }
 
 static void on_stored(const struct receive_stored *stored, void *arg)
@@ -276,6 +308,7 @@ static void on_stored(const struct receive_stored *stored, void *arg)
 	struct rig_clone *c = arg;
 
 	c->stored++;
+	c->keeping = stored->keeping;
 	c->bytes = stored->bytes;
 	c->travel_size = stored->end->travel_size;
 	snprintf(c->path, sizeof(c->path), "%s", stored->path);
@@ -319,6 +352,7 @@ void rig_clone_start_with(struct rig_clone *c, struct rig *rig, const char *name
 		.on_begin = on_begin,
 		.on_declined = on_declined,
 		.on_stored = on_stored,
+		.on_kept = on_kept,
 		.on_failed = on_failed,
 		.on_session_end = on_session_end,
 		.on_refused = on_refused,

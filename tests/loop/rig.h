@@ -43,6 +43,8 @@ struct rig_backup {
 };
 /* Not written yet; the header region only. */
 void rig_backup_init(struct rig_backup *b, struct rig *rig, uint64_t generation, size_t payload);
+/* An increment on that generation, of the chain of generation 1. */
+void rig_backup_init_increment(struct rig_backup *b, struct rig *rig, uint64_t base, size_t payload);
 void rig_backup_grow(struct rig_backup *b, size_t bytes); /* at most to its end */
 void rig_backup_finish(struct rig_backup *b);		  /* writes the rest, the header; renames */
 void rig_backup_fini(struct rig_backup *b);
@@ -58,8 +60,11 @@ struct rig_clone {
 	bool no_result; /* the test gives it */
 	int decline;	/* reason for on_offer, 0 = take it */
 	/* record */
-	int hellos, begun, stored, failed, declined, ended, refused;
+	int hellos, begun, stored, on_disk, failed, declined, ended, refused;
 	int failure;
+	int disk;	   /* what came of an increment on disk */
+	bool keeping, due; /* … which a restore that is over waits for */
+	struct proto_offer offer;
 	char text[512];
 	char path[512];
 	uint64_t offset, bytes, kept;

@@ -110,7 +110,7 @@ static void push__travel_header_missing_or_too_many__session_ends(void **state)
 {
 	struct rig *rig = *state;
 
-	for (int system = 0; system < 2; system++) {
+	for (int kind = PROTO_FULL; kind <= PROTO_INCREMENTAL; kind++) {
 		struct rig_clone c;
 		struct rig_master m;
 		struct rig_backup b;
@@ -119,9 +119,10 @@ static void push__travel_header_missing_or_too_many__session_ends(void **state)
 		rig_backup_init(&b, rig, 1, 5000);
 		rig_backup_grow(&b, b.size);
 		rig_backup_finish(&b);
-		b.file.offer.kind = system ? PROTO_SYSTEM : PROTO_FULL;
+		b.file.offer.kind = (enum proto_kind)kind;
+		b.file.offer.base = kind == PROTO_INCREMENTAL;
 		b.file.valid = b.size;
-		if (!system)
+		if (kind == PROTO_FULL)
 			b.end.travel_size = 0;
 		assert_int_equal(push_offer(m.push, &b.file), KC_OK);
 		assert_int_equal(push_end(m.push, &b.end), KC_OK);
@@ -130,6 +131,120 @@ static void push__travel_header_missing_or_too_many__session_ends(void **state)
 		rig_backup_fini(&b);
 		stop_pair(&c, &m);
 	}
+}
+
+/* A full, and increments on it, on one session: what opens them came with the full. */
+static void push__increments__stored_without_a_travel_header(void **state)
+{
+	struct rig *rig = *state;
+	struct rig_clone c;
+	struct rig_master m;
+	struct rig_backup b;
+
+	connect_pair(rig, &c, &m);
+	rig_backup_init(&b, rig, 1, 100000);
+	rig_backup_finish(&b);
+	push_whole(&m, &b);
+	assert_int_equal(c.travel_size, 13);
+	assert_int_equal(c.on_disk, 0);
+	rig_backup_fini(&b);
+	for (uint64_t g = 1; g < 4; g++) {
+		rig_backup_init_increment(&b, rig, g, 300 + 70000 * (g - 1));
+		rig_backup_finish(&b);
+		push_whole(&m, &b);
+		assert_int_equal(m.result.status, PROTO_RESTORED);
+		assert_int_equal(m.result.generation, g + 1);
+		assert_int_equal(c.offer.kind, PROTO_INCREMENTAL);
+		assert_int_equal(c.offer.base, g);
+		assert_int_equal(c.offer.chain, 1);
+		assert_int_equal(c.travel_size, 0);
+		assert_int_equal(c.on_disk, g);
+		assert_int_equal(c.disk, KC_OK);
+		assert_true(rig_clone_has(&c, &b)); /* its header is the file's, as it came in the end */
+		assert_int_equal(push_state(m.push), PUSH_IDLE);
+		rig_backup_fini(&b);
+	}
+	assert_int_equal(c.stored, 4);
+	assert_int_equal(m.ready, 1);
+	stop_pair(&c, &m);
+}
+
+static void push__increment_grows__clone_has_the_same_bytes(void **state)
+{
+	struct rig *rig = *state;
+	struct rig_clone c;
+	struct rig_master m;
+	struct rig_backup b;
+
+	connect_pair(rig, &c, &m);
+	rig_backup_init_increment(&b, rig, 1, MIB);
+	assert_int_equal(push_offer(m.push, &b.file), KC_OK);
+	while (b.written < b.size) {
+		rig_backup_grow(&b, 50000);
+		push_grow(m.push, b.written);
+		rig_pass(rig, 2);
+	}
+	rig_backup_finish(&b);
+	assert_int_equal(push_end(m.push, &b.end), KC_OK);
+	assert_true(rig_until(rig, &m.results));
+	assert_int_equal(m.result.status, PROTO_RESTORED);
+	assert_true(rig_clone_has(&c, &b));
+	/* The same again is there already. */
+	c.stored = 0;
+	push_whole(&m, &b);
+	assert_int_equal(c.stored, 1);
+	assert_true(rig_clone_has(&c, &b));
+	rig_backup_fini(&b);
+	stop_pair(&c, &m);
+}
+
+/* Its clone waits for a full: the reason arrives, and the session goes on with one. */
+static void push__increment_of_no_use__declined_and_a_full_follows(void **state)
+{
+	struct rig *rig = *state;
+	struct rig_clone c;
+	struct rig_master m;
+	struct rig_backup b;
+
+	connect_pair(rig, &c, &m);
+	c.decline = PROTO_R_FULL;
+	rig_backup_init_increment(&b, rig, 5, 1000);
+	rig_backup_finish(&b);
+	assert_int_equal(push_offer(m.push, &b.file), KC_OK);
+	assert_true(rig_until(rig, &m.declined));
+	assert_int_equal(m.why.reason, PROTO_R_FULL);
+	assert_string_equal(proto_reason_name(m.why.reason), "full");
+	assert_int_equal(push_state(m.push), PUSH_IDLE);
+	assert_int_equal(c.begun, 0);
+	rig_backup_fini(&b);
+	c.decline = 0;
+	rig_backup_init(&b, rig, 7, 1000);
+	rig_backup_finish(&b);
+	push_whole(&m, &b);
+	assert_true(rig_clone_has(&c, &b));
+	rig_backup_fini(&b);
+	stop_pair(&c, &m);
+}
+
+static void push__increment_with_a_wrong_sha256__failed_and_dropped(void **state)
+{
+	struct rig *rig = *state;
+	struct rig_clone c;
+	struct rig_master m;
+	struct rig_backup b;
+
+	connect_pair(rig, &c, &m);
+	rig_backup_init_increment(&b, rig, 1, 5000);
+	rig_backup_finish(&b);
+	b.end.sha256[0] = b.end.sha256[0] == 'a' ? 'b' : 'a';
+	push_whole(&m, &b);
+	assert_int_equal(m.result.status, PROTO_FAILED);
+	assert_int_equal(c.failure, KC_EDAMAGED);
+	assert_int_equal(c.stored, 0); /* nothing of it is restored */
+	assert_int_equal(c.on_disk, 0);
+	assert_false(rig_clone_has_part(&c, &b));
+	rig_backup_fini(&b);
+	stop_pair(&c, &m);
 }
 
 static void push__several_generations__one_session(void **state)
@@ -720,6 +835,10 @@ int main(void)
 		rig_test(push__system_backup__stored),
 		rig_test(push__travel_header_missing_or_too_many__session_ends),
 		rig_test(push__several_generations__one_session),
+		rig_test(push__increments__stored_without_a_travel_header),
+		rig_test(push__increment_grows__clone_has_the_same_bytes),
+		rig_test(push__increment_of_no_use__declined_and_a_full_follows),
+		rig_test(push__increment_with_a_wrong_sha256__failed_and_dropped),
 		rig_test(push__broken_at_random_offsets__resumes),
 		rig_test(push__clone_dies_in_transfer__resumes_with_the_next),
 		rig_test(push__another_file_than_the_partial_one__from_the_beginning),

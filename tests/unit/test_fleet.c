@@ -95,6 +95,14 @@ static void pass(struct world *w, uint64_t ms)
 	turn(w);
 }
 
+/* A fleet of one clone, whose first attempt is under way. */
+static struct fleet_clone *begin_one(struct world *w)
+{
+	begin(w, 1, 0);
+	turn(w);
+	return fleet_at(w->fleet, 0);
+}
+
 /* How long until the next attempt begins? In steps of `step`. */
 static uint64_t wait_due(struct world *w, uint64_t step, uint64_t most)
 {
@@ -187,9 +195,7 @@ static void applied__newest__current_and_quiet(void **state)
 	struct fleet_clone *c;
 
 	(void)state;
-	begin(&w, 1, 0);
-	c = fleet_at(w.fleet, 0);
-	turn(&w);
+	c = begin_one(&w);
 	apply(c, 1);
 	assert_int_equal(fleet_state(c), FLEET_CURRENT);
 	assert_int_equal(w.last_to, FLEET_CURRENT);
@@ -208,9 +214,7 @@ static void applied__newer_generation_meanwhile__due_again(void **state)
 	struct fleet_clone *c;
 
 	(void)state;
-	begin(&w, 1, 0);
-	c = fleet_at(w.fleet, 0);
-	turn(&w);
+	c = begin_one(&w);
 	fleet_set_generation(w.fleet, LINEAGE, 2, EPOCH + 1);
 	turn(&w);
 	assert_int_equal(w.due_count, 1);
@@ -280,9 +284,7 @@ static void failed__hopeless__waits_for_next_generation(void **state)
 	struct fleet_clone *c;
 
 	(void)state;
-	begin(&w, 1, 0);
-	c = fleet_at(w.fleet, 0);
-	turn(&w);
+	c = begin_one(&w);
 	fleet_failed(c, FLEET_FAIL_OTHER, KC_ESIGNATURE, "not signed", false);
 	assert_int_equal(fleet_state(c), FLEET_FAILED);
 	assert_string_equal(fleet_record(c)->last_error, "not signed");
@@ -324,9 +326,7 @@ static void now__back_off__due_at_once_and_refused_tried_soon(void **state)
 	struct fleet_clone *c;
 
 	(void)state;
-	begin(&w, 1, 0);
-	c = fleet_at(w.fleet, 0);
-	turn(&w);
+	c = begin_one(&w);
 	assert_false(fleet_failed(c, FLEET_FAIL_UNREACHABLE, KC_EREFUSED, "connection refused", false));
 	fleet_now(w.fleet, NULL);
 	assert_int_equal(wait_due(&w, 50, 10000), 0);
@@ -345,9 +345,7 @@ static void now__busy_clone__tried_as_long_as_it_says_so(void **state)
 	struct fleet_clone *c;
 
 	(void)state;
-	begin(&w, 1, 0);
-	c = fleet_at(w.fleet, 0);
-	turn(&w);
+	c = begin_one(&w);
 	assert_false(fleet_failed(c, FLEET_FAIL_DECLINED, KC_EAGAIN, "it restores right now", true));
 	fleet_now(w.fleet, NULL);
 	assert_int_equal(wait_due(&w, 50, 10000), 0);
@@ -358,15 +356,31 @@ static void now__busy_clone__tried_as_long_as_it_says_so(void **state)
 	end(&w);
 }
 
+static void now__attempt_under_way__tried_again_if_its_connection_was_dead(void **state)
+{
+	struct world w;
+	struct fleet_clone *c;
+
+	(void)state;
+	c = begin_one(&w);
+	assert_true(fleet_in_attempt(c));
+	fleet_now(w.fleet, c);
+	assert_true(fleet_failed(c, FLEET_FAIL_UNREACHABLE, KC_ENET, "connection lost: closed by the peer", false));
+	assert_int_equal(wait_due(&w, 50, 10000), 250);
+	assert_false(fleet_failed(c, FLEET_FAIL_UNREACHABLE, KC_ENET, "connection lost: closed by the peer", false));
+	assert_true(wait_due(&w, 50, 10000) >= 5000);
+	fleet_now(w.fleet, c);
+	assert_false(fleet_failed(c, FLEET_FAIL_OTHER, KC_EFORMAT, "not what it was", true));
+	end(&w);
+}
+
 static void now__current_clone__due(void **state)
 {
 	struct world w;
 	struct fleet_clone *c;
 
 	(void)state;
-	begin(&w, 1, 0);
-	c = fleet_at(w.fleet, 0);
-	turn(&w);
+	c = begin_one(&w);
 	apply(c, 1);
 	fleet_now(w.fleet, c);
 	turn(&w);
@@ -377,15 +391,33 @@ static void now__current_clone__due(void **state)
 	end(&w);
 }
 
+static void begin__new_generation__due_in_the_same_call(void **state)
+{
+	struct world w;
+	struct fleet_clone *c;
+
+	(void)state;
+	c = begin_one(&w);
+	apply(c, 1);
+	fleet_begin(w.fleet);
+	assert_int_equal(w.due_count, 1);
+	fleet_set_generation(w.fleet, LINEAGE, 2, EPOCH);
+	assert_int_equal(w.due_count, 1);
+	fleet_begin(w.fleet);
+	assert_int_equal(w.due_count, 2);
+	turn(&w);
+	assert_int_equal(w.due_count, 2);
+	apply(c, 2);
+	end(&w);
+}
+
 static void lost__in_good_order__reconnects_at_once(void **state)
 {
 	struct world w;
 	struct fleet_clone *c;
 
 	(void)state;
-	begin(&w, 1, 0);
-	c = fleet_at(w.fleet, 0);
-	turn(&w);
+	c = begin_one(&w);
 	apply(c, 1);
 	fleet_lost(c, KC_OK);
 	assert_int_equal(wait_due(&w, 50, 10000), 250); /* a clone that only says bye */
@@ -476,9 +508,7 @@ static void heard__unreachable_clone__due_at_once(void **state)
 	struct fleet_clone *c;
 
 	(void)state;
-	begin(&w, 1, 0);
-	c = fleet_at(w.fleet, 0);
-	turn(&w);
+	c = begin_one(&w);
 	for (unsigned i = 0; i < 8; i++) {
 		fleet_failed(c, FLEET_FAIL_UNREACHABLE, KC_ENET, "no route", false);
 		wait_due(&w, 1000, 1000000);
@@ -496,9 +526,7 @@ static void hello__clone_has_it_already__idle_is_success(void **state)
 	struct fleet_hello h = hello_of(1);
 
 	(void)state;
-	begin(&w, 1, 0);
-	c = fleet_at(w.fleet, 0);
-	turn(&w);
+	c = begin_one(&w);
 	h.clock_offset = -3;
 	h.not_after = 77;
 	fleet_hello(c, &h);
@@ -516,9 +544,7 @@ static void postponed__waits_until_next_generation(void **state)
 	struct fleet_hello h = hello_of(0);
 
 	(void)state;
-	begin(&w, 1, 0);
-	c = fleet_at(w.fleet, 0);
-	turn(&w);
+	c = begin_one(&w);
 	fleet_hello(c, &h);
 	fleet_postponed(c, 1, EPOCH + 7200);
 	assert_int_equal(fleet_state(c), FLEET_POSTPONED);
@@ -540,9 +566,7 @@ static void reported__after_the_hour__is_current_without_an_attempt(void **state
 	struct fleet_hello h = hello_of(0);
 
 	(void)state;
-	begin(&w, 1, 0);
-	c = fleet_at(w.fleet, 0);
-	turn(&w);
+	c = begin_one(&w);
 	fleet_hello(c, &h);
 	fleet_postponed(c, 1, EPOCH + 7200);
 	fleet_reported(c, 1);
@@ -570,9 +594,7 @@ static void reported__after_a_failure__ends_the_back_off(void **state)
 	struct fleet_clone *c;
 
 	(void)state;
-	begin(&w, 1, 0);
-	c = fleet_at(w.fleet, 0);
-	turn(&w);
+	c = begin_one(&w);
 	fleet_failed(c, FLEET_FAIL_DECLINED, KC_EAGAIN, "it restores right now", true);
 	assert_int_equal(fleet_state(c), FLEET_FAILED);
 	fleet_reported(c, 1);
@@ -587,9 +609,7 @@ static void lag__several_generations_behind__age_of_first_missing(void **state)
 	struct fleet_clone *c;
 
 	(void)state;
-	begin(&w, 1, 0);
-	c = fleet_at(w.fleet, 0);
-	turn(&w);
+	c = begin_one(&w);
 	apply(c, 1);
 	assert_int_equal(fleet_lag_seconds(c), 0);
 	pass(&w, 99000); /* it is now EPOCH + 100 */
@@ -613,9 +633,7 @@ static void withdraw__failed_backup__former_generation_counts(void **state)
 	struct fleet_clone *c;
 
 	(void)state;
-	begin(&w, 1, 0);
-	c = fleet_at(w.fleet, 0);
-	turn(&w);
+	c = begin_one(&w);
 	apply(c, 1);
 	fleet_set_generation(w.fleet, LINEAGE, 2, EPOCH);
 	assert_int_equal(fleet_state(c), FLEET_BEHIND);
@@ -633,9 +651,7 @@ static void lineage__another__what_clones_had_is_forgotten(void **state)
 	struct fleet_clone *c;
 
 	(void)state;
-	begin(&w, 1, 0);
-	c = fleet_at(w.fleet, 0);
-	turn(&w);
+	c = begin_one(&w);
 	apply(c, 1);
 	fleet_set_generation(w.fleet, "ffeeddccbbaa99887766554433221100", 1, EPOCH);
 	assert_int_equal(fleet_record(c)->applied, 0);
@@ -652,9 +668,7 @@ static void restore__record__comes_back_and_is_due(void **state)
 	struct fleet_clone *c;
 
 	(void)state;
-	begin(&w, 1, 0);
-	c = fleet_at(w.fleet, 0);
-	turn(&w);
+	c = begin_one(&w);
 	apply(c, 1);
 	fleet_set_generation(w.fleet, LINEAGE, 2, EPOCH + 1);
 	turn(&w);
@@ -849,7 +863,9 @@ int main(void)
 		cmocka_unit_test(failed__retryable_and_new_generation__back_off_stays),
 		cmocka_unit_test(now__back_off__due_at_once_and_refused_tried_soon),
 		cmocka_unit_test(now__busy_clone__tried_as_long_as_it_says_so),
+		cmocka_unit_test(now__attempt_under_way__tried_again_if_its_connection_was_dead),
 		cmocka_unit_test(now__current_clone__due),
+		cmocka_unit_test(begin__new_generation__due_in_the_same_call),
 		cmocka_unit_test(lost__in_good_order__reconnects_at_once),
 		cmocka_unit_test(again__session_ended_before_the_offer__due_soon_and_no_failure),
 		cmocka_unit_test(again__at_every_offer__is_a_failure_in_the_end),

@@ -136,8 +136,36 @@ static void on_done(int rc, void *arg)
 static int finish(struct scene *s)
 {
 	s->done = 0;
-	incoming_finish(s->in, &s->end, on_done, s);
+	incoming_finish(s->in, &s->end, NULL, on_done, s);
 	assert_int_equal(s->done, 0);
+	for (unsigned i = 0; i < 10000 && s->done == 0; i++)
+		loop_turn(s->loop, 10);
+	assert_int_equal(s->done, 1);
+	return s->rc;
+}
+
+/* An increment is read as soon as it is whole. */
+static int checked, checked_after;
+static void on_checked(void *arg)
+{
+	struct scene *s = arg;
+	struct buf b;
+
+	checked++;
+	checked_after = s->done;
+	assert_false(file_exists(s->path));
+	buf_init(&b, HEADER + PAYLOAD);
+	assert_int_equal(file_read(&b, s->part), KC_OK);
+	assert_int_equal(buf_len(&b), HEADER + PAYLOAD);
+	assert_memory_equal(buf_data(&b), s->end.recovery, HEADER);
+	assert_memory_equal(buf_data(&b) + HEADER, s->payload, PAYLOAD);
+	buf_fini(&b);
+}
+
+static int finish_checked(struct scene *s)
+{
+	s->done = checked = 0;
+	incoming_finish(s->in, &s->end, on_checked, on_done, s);
 	for (unsigned i = 0; i < 10000 && s->done == 0; i++)
 		loop_turn(s->loop, 10);
 	assert_int_equal(s->done, 1);
@@ -214,6 +242,73 @@ static void incoming__header_or_sync_fails__stays_part(void **state)
 	assert_true(file_exists(s->path));
 }
 
+static void incoming__checked__whole_before_it_is_on_disk(void **state)
+{
+	struct scene *s = *state;
+
+	assert_int_equal(begin(s), KC_OK);
+	assert_int_equal(incoming_write(s->in, s->payload, PAYLOAD), KC_OK);
+	assert_int_equal(finish_checked(s), KC_OK);
+	assert_int_equal(checked, 1);
+	assert_int_equal(checked_after, 0);
+	assert_true(file_exists(s->path));
+	drop(s);
+	/* One that was there already is done at once. */
+	assert_int_equal(begin(s), KC_OK);
+	assert_int_equal(finish_checked(s), KC_OK);
+	assert_int_equal(checked, 0);
+}
+
+static void incoming__checked__sync_fails_afterwards(void **state)
+{
+	struct scene *s = *state;
+
+	assert_int_equal(begin(s), KC_OK);
+	assert_int_equal(incoming_write(s->in, s->payload, PAYLOAD), KC_OK);
+	sync_errno = EIO;
+	assert_int_equal(finish_checked(s), KC_ESYS);
+	assert_int_equal(checked, 1);
+	drop(s);
+	assert_true(file_exists(s->part));
+	assert_false(file_exists(s->path));
+	sync_errno = 0;
+	assert_int_equal(begin(s), KC_OK);
+	assert_int_equal(incoming_resumed(s->in), PAYLOAD);
+	assert_int_equal(finish_checked(s), KC_OK);
+	assert_int_equal(checked, 1);
+	assert_true(file_exists(s->path));
+}
+
+static void incoming__not_what_was_sent__is_not_checked(void **state)
+{
+	struct scene *s = *state;
+	char was = s->end.sha256[0];
+
+	assert_int_equal(begin(s), KC_OK);
+	assert_int_equal(incoming_write(s->in, s->payload, PAYLOAD), KC_OK);
+	s->end.sha256[0] = was == 'a' ? 'b' : 'a';
+	assert_int_equal(finish_checked(s), KC_EDAMAGED);
+	assert_int_equal(checked, 0);
+	drop(s);
+	s->end.sha256[0] = was;
+	assert_int_equal(begin(s), KC_OK);
+	s->end.size--;
+	assert_int_equal(finish_checked(s), KC_ETRUNCATED);
+	assert_int_equal(checked, 0);
+	drop(s);
+	s->end.size++;
+	assert_int_equal(begin(s), KC_OK);
+	s->end.recovery_size--;
+	assert_int_equal(finish_checked(s), KC_EPROTO);
+	assert_int_equal(checked, 0);
+	drop(s);
+	s->end.recovery_size++;
+	assert_int_equal(begin(s), KC_OK);
+	disk_room = 0; /* its header does not fit */
+	assert_int_equal(finish_checked(s), KC_ENOSPC);
+	assert_int_equal(checked, 0);
+}
+
 static void incoming__no_room__declined_before_anything_is_sent(void **state)
 {
 	struct scene *s = *state;
@@ -270,7 +365,7 @@ static void incoming__freed_while_it_syncs__waits(void **state)
 
 	assert_int_equal(begin(s), KC_OK);
 	assert_int_equal(incoming_write(s->in, s->payload, PAYLOAD), KC_OK);
-	incoming_finish(s->in, &s->end, on_done, s);
+	incoming_finish(s->in, &s->end, NULL, on_done, s);
 	loop_turn(s->loop, 0); /* begins the thread */
 	drop(s);
 	assert_int_equal(s->done, 0);
@@ -321,6 +416,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(incoming__whole__has_its_name_and_every_byte, setup, teardown),
 		cmocka_unit_test_setup_teardown(incoming__disk_full__both_figures, setup, teardown),
 		cmocka_unit_test_setup_teardown(incoming__header_or_sync_fails__stays_part, setup, teardown),
+		cmocka_unit_test_setup_teardown(incoming__checked__whole_before_it_is_on_disk, setup, teardown),
+		cmocka_unit_test_setup_teardown(incoming__checked__sync_fails_afterwards, setup, teardown),
+		cmocka_unit_test_setup_teardown(incoming__not_what_was_sent__is_not_checked, setup, teardown),
 		cmocka_unit_test_setup_teardown(incoming__no_room__declined_before_anything_is_sent, setup, teardown),
 		cmocka_unit_test_setup_teardown(incoming__partial_file__room_for_the_rest_is_enough, setup, teardown),
 		cmocka_unit_test_setup_teardown(incoming__over_the_offer__refused, setup, teardown),

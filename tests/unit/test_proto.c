@@ -217,12 +217,14 @@ static void codec__every_message__comes_back_as_it_was(void **state)
 		.applied_digest = HEX64,
 		.stored_lineage = HEX32,
 		.stored_generation = 42,
+		.chain = 40,
 		.free = 9007199254740991u,
 		.diverged = true,
 		.warning_count = 2,
 		.warnings = { "disk nearly full", "" } };
 	round_trip(PROTO_CLONE);
 	assert_int_equal(in.hello.applied_generation, 41);
+	assert_int_equal(in.hello.chain, 40);
 	assert_int_equal(in.hello.free, 9007199254740991u);
 	assert_true(in.hello.diverged);
 	assert_int_equal(in.hello.warning_count, 2);
@@ -240,10 +242,23 @@ static void codec__every_message__comes_back_as_it_was(void **state)
 		.receipt = HEX32,
 		.restore_now = true };
 	round_trip(PROTO_MASTER);
+	assert_int_equal(in.offer.base, 0);
+	assert_int_equal(in.offer.chain, 0);
+	out.offer.kind = PROTO_INCREMENTAL;
+	out.offer.generation = 43;
+	out.offer.base = 42;
+	out.offer.chain = 40;
+	round_trip(PROTO_MASTER);
+	assert_int_equal(in.offer.kind, PROTO_INCREMENTAL);
+	assert_int_equal(in.offer.base, 42);
+	assert_int_equal(in.offer.chain, 40);
 	memset(&out, 0, sizeof(out));
 	out.type = PROTO_DECLINE;
 	out.decline = (struct proto_decline){ .reason = PROTO_R_NOSPC, .message = "no \"room\"", .have = 5, .need = 6 };
 	round_trip(PROTO_CLONE);
+	out.decline = (struct proto_decline){ .reason = PROTO_R_FULL };
+	round_trip(PROTO_CLONE);
+	assert_int_equal(in.decline.reason, PROTO_R_FULL);
 	memset(&out, 0, sizeof(out));
 	out.type = PROTO_RESULT;
 	out.result = (struct proto_result){ .status = PROTO_FAILED,
@@ -449,6 +464,47 @@ static void decode__malformed_bodies__are_refused(void **state)
 	assert_int_equal(proto_decode(&in, PROTO_CLONE, 77, "{}", 2), KC_EPROTO);
 }
 
+#define OFFER                                                                                                      \
+	"{\"lineage\":\"" HEX32 "\",\"generation\":43,\"kind\":\"incremental\",\"base\":42,\"chain\":40,\"file\":" \
+	"\"a.age\",\"file_id\":\"" HEX32 "\",\"header_size\":168,\"room\":1,\"digest\":\"" HEX64                   \
+	"\",\"receipt\":\"" HEX32 "\"}"
+
+static void decode__increment__as_the_text_has_it(void **state)
+{
+	static const struct {
+		const char *old, *new;
+	} cases[] = {
+		{ "\"base\":42", "\"base\":-1" },
+		{ "\"base\":42", "\"base\":\"42\"" },
+		{ "\"base\":42", "\"base\":9007199254740992" },
+		{ "\"base\":42", "\"base\":1,\"base\":2" },
+		{ "\"chain\":40", "\"chain\":null" },
+		{ "\"chain\":40", "\"chain\":4.5" },
+		{ "\"incremental\"", "\"increment\"" },
+		{ "\"incremental\"", "\"INCREMENTAL\"" },
+	};
+	static const char text[] = OFFER;
+
+	(void)state;
+	assert_int_equal(proto_decode(&in, PROTO_MASTER, PROTO_OFFER, text, strlen(text)), KC_OK);
+	assert_int_equal(in.offer.kind, PROTO_INCREMENTAL);
+	assert_int_equal(in.offer.base, 42);
+	assert_int_equal(in.offer.chain, 40);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *at = strstr(text, cases[i].old);
+		char *changed =
+		    mem_xasprintf("%.*s%s%s", (int)(at - text), text, cases[i].new, at + strlen(cases[i].old));
+
+		if (proto_decode(&in, PROTO_MASTER, PROTO_OFFER, changed, strlen(changed)) != KC_EPROTO)
+			fail_msg("accepted: %s", changed);
+		free(changed);
+	}
+	assert_int_equal(proto_decode(&in, PROTO_CLONE, PROTO_DECLINE, "{\"reason\":\"full\"}", 17), KC_OK);
+	assert_int_equal(in.decline.reason, PROTO_R_FULL);
+	/* Increments are what version 3 is of. */
+	assert_int_equal(PROTO_VERSION, 3);
+}
+
 static void decode__strings_over_their_bound__are_refused(void **state)
 {
 	char *text = mem_xalloc(4000), body[5000];
@@ -486,10 +542,11 @@ static void decode__bad_base64__is_refused(void **state)
 static void names__of_all_types__are_known(void **state)
 {
 	(void)state;
-	for (uint8_t t = 0; t < PROTO_TYPES; t++)
+	for (uint8_t t = 0; t <= PROTO_ACK; t++)
 		assert_string_not_equal(proto_type_name(t), "unknown");
 	assert_string_equal(proto_type_name(99), "unknown");
 	assert_string_equal(proto_reason_name(PROTO_R_NOSPC), "no-space");
+	assert_string_equal(proto_reason_name(PROTO_R_FULL), "full");
 	assert_string_equal(proto_status_name(PROTO_RESTORED), "restored");
 	assert_string_equal(proto_status_name(PROTO_POSTPONED), "postponed");
 }
@@ -507,6 +564,7 @@ int main(void)
 		cmocka_unit_test(encode__member_that_the_peer_would_refuse__is_refused_here),
 		cmocka_unit_test(decode__unknown_members__are_skipped),
 		cmocka_unit_test(decode__malformed_bodies__are_refused),
+		cmocka_unit_test(decode__increment__as_the_text_has_it),
 		cmocka_unit_test(decode__strings_over_their_bound__are_refused),
 		cmocka_unit_test(decode__bad_base64__is_refused),
 		cmocka_unit_test(names__of_all_types__are_known),
