@@ -91,8 +91,8 @@ K(on_change, BOOL, "backup.OnChange", "false", NULL, "", 0, 0, M, 0, LIVE, \
   "replicate as soon as the database changes, besides the schedule") \
 K(daily_backup, STR, "backup.DailyStartReplicationBackupTime", NULL, NULL, "HH:MM", 0, 0, M, 0, LIVE, \
   "a local time of day to look for changes, instead of every CheckFrequency") \
-L(DURATION, "backup.FullFrequency", "0", 0, 31536000, M, \
-  "how often a full backup is made; increments in between") \
+K(full_frequency_ms, DURATION, "backup.FullFrequency", "24h", NULL, "0", 0, 31536000, M, 0, LIVE, \
+  "how often a full backup is made; increments in between; 0: every backup is one") \
 K(compression_level, INT, "backup.CompressionLevel", "1", NULL, "", 1, 19, M, 0, LIVE, \
   "level of zstd") \
 K(key_derivation_work, INT, "backup.KeyDerivationWork", "17", NULL, "", 15, 20, M, 0, LIVE, \

@@ -49,7 +49,7 @@ int backup_env_open(struct backup_env *e, struct cli *c)
 void backup_env_close(struct backup_env *e)
 {
 	backup_env_show(e, NULL, 0);
-	state_stored_fini(&e->stored);
+	free(e->travel);
 	mem_secret_free(e->password);
 	free(e->file);
 	sign_pins_fini(&e->pins);
@@ -115,8 +115,8 @@ static void find_stored(struct backup_env *e)
 	struct state *s = NULL;
 
 	if (state_open(&s, e->c->conf->state_dir, false) == KC_OK &&
-	    state_find_stored(&e->stored, s, file_basename(e->file)) < 0)
-		memset(&e->stored, 0, sizeof(e->stored));
+	    state_find_travel(&e->travel, s, file_basename(e->file)) < 0)
+		e->travel = NULL;
 	state_close(s);
 }
 
@@ -151,8 +151,8 @@ int backup_env_image(struct image_options *o, struct backup_env *e)
 	o->pins = &e->pins;
 	if (cli_string(e->c, "password-file") == NULL)
 		find_stored(e);
-	if (e->stored.travel != NULL) {
-		o->travel = e->stored.travel;
+	if (e->travel != NULL) {
+		o->travel = e->travel;
 		o->identity = e->secrets.identity;
 		return KC_OK;
 	}

@@ -16,9 +16,9 @@ struct backup_env {
 	char host[256];		/* of this machine */
 	char *password;		/* secret memory; asked for or read when it was needed */
 	char *file;		/* the backup that the command names, as a path */
-	struct state_stored stored;
-	uint64_t released; /* keys that were held until a backup like this one was made */
-	const char *shown; /* phase on the terminal's progress line */
+	char *travel;		/* the header that came with the file, or with its full; NULL: none */
+	uint64_t released;	/* keys that were held until a backup like this one was made */
+	const char *shown;	/* phase on the terminal's progress line */
 };
 
 int backup_env_open(struct backup_env *e, struct cli *c);

@@ -21,7 +21,6 @@
 #include "daemon_client.h"
 
 #define COPY_SIZE 262144
-#define COPY_NAME "backup.age"
 
 static bool is_below(const char *path, const char *dir)
 {
@@ -74,8 +73,8 @@ static int copy_file(int dir, const char *name, const char *from, const char *pa
 	return rc;
 }
 
-/* *path is one that the worker can read; *st holds the copy, should one be needed. */
-static int place(char **path, struct staging *st, const struct backup_env *e)
+/* *path is one that the worker can read; *st holds the copies, should they be needed. */
+static int place(char **path, struct staging *st, const struct backup_env *e, char **files, size_t n)
 {
 	char *parent = NULL;
 	int rc;
@@ -87,18 +86,19 @@ static int place(char **path, struct staging *st, const struct backup_env *e)
 	rc = staging_parent(&parent, e->c->conf->keydb_path);
 	if (rc == KC_OK)
 		rc = staging_begin(st, parent);
-	if (rc == KC_OK)
-		rc = copy_file(st->fd, COPY_NAME, e->file, parent);
-	if (rc == KC_OK) /* the file first: in a folder of his own he could put another in its place */
+	for (size_t i = 0; rc == KC_OK && i < n; i++)
+		rc = copy_file(st->fd, file_basename(files[i]), files[i], parent);
+	if (rc == KC_OK) /* the files first: in a folder of his own he could put another in their place */
 		rc = file_give_to_owner_of(st->fd, parent);
 	if (rc == KC_OK)
-		*path = file_join(st->dir, COPY_NAME);
+		*path = file_join(st->dir, file_basename(e->file));
 	free(parent);
 	return rc;
 }
 
 /* The header that opens it for this machine's identity: it came with the file, or is made from the password. */
-static int make_travel(char **travel, const struct backup_env *e, const struct image_options *image)
+static int make_travel(
+    char **travel, const struct backup_env *e, const struct image_options *image, const char *opened_by)
 {
 	struct age_recipient own;
 	struct age_key *key = NULL;
@@ -108,7 +108,7 @@ static int make_travel(char **travel, const struct backup_env *e, const struct i
 		*travel = mem_xstrdup(image->travel);
 		return KC_OK;
 	}
-	rc = backup_file_key(&key, e->file, image->password);
+	rc = backup_file_key(&key, opened_by, image->password);
 	if (rc < 0)
 		return rc;
 	age_identity_recipient(&own, e->secrets.identity);
@@ -128,12 +128,15 @@ static void on_progress(const json_t *p, void *arg)
 int backup_order(json_t **result, struct backup_env *e, const struct image_options *image)
 {
 	struct staging st = STAGING_EMPTY;
-	char *path = NULL, *travel = NULL;
-	int rc = make_travel(&travel, e, image);
+	char *path = NULL, *travel = NULL, **files = NULL;
+	size_t n = 0;
+	int rc = image_files(&files, &n, e->file);
 
 	*result = NULL;
 	if (rc == KC_OK)
-		rc = place(&path, &st, e);
+		rc = make_travel(&travel, e, image, files[0]);
+	if (rc == KC_OK)
+		rc = place(&path, &st, e, files, n);
 	if (rc == KC_OK)
 		rc = daemon_call(result, e->c,
 		    json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:b}", "verb", "backup-restore", "path", path, "name",
@@ -142,6 +145,7 @@ int backup_order(json_t **result, struct backup_env *e, const struct image_optio
 		    on_progress, e);
 	backup_env_show(e, NULL, 0);
 	staging_end(&st);
+	image_files_free(files, n);
 	free(path);
 	free(travel);
 	return rc;

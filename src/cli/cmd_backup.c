@@ -57,7 +57,7 @@ int backup_env_create(struct create_result *result, struct backup_env *e, struct
 		.dir = conf->backup_dir,
 		.output = kind == STORE_FULL ? cli_string(e->c, "output") : NULL,
 		.lineage = e->self.lineage[0] != '\0' ? e->self.lineage : CREATE_NO_LINEAGE,
-		.generation = e->self.generation,
+		.generation = e->self.complete, /* a number that another one has: nothing builds on it */
 		.kind = kind,
 		.host = e->host,
 		.product = PACKAGE_NAME " " PACKAGE_VERSION,

@@ -21,6 +21,21 @@
 
 /* --- password --- */
 
+/* A password opens fulls: the newest one, or the one that the newest increment builds on. */
+static int newest_full(struct state_stored *st, struct state *s)
+{
+	struct state_stored newest = { 0 };
+	int rc = state_get_stored(&newest, s);
+
+	if (rc == KC_OK && newest.base != 0) {
+		rc = state_stored_of(st, s, newest.lineage, newest.chain);
+		state_stored_fini(&newest);
+	} else if (rc == KC_OK) {
+		*st = newest;
+	}
+	return rc;
+}
+
 /* Newer backups of the clones must open with what the operators know. */
 static int prove_password(const struct failover *f)
 {
@@ -31,13 +46,13 @@ static int prove_password(const struct failover *f)
 	int rc = state_open(&s, f->c->conf->state_dir, false);
 
 	if (rc == KC_OK)
-		rc = state_get_stored(&st, s);
+		rc = newest_full(&st, s);
 	if (rc == KC_OK)
 		path = file_join(f->c->conf->backup_dir, st.backup);
 	if (rc == KC_OK && file_exists(path))
 		rc = backup_file_key(&key, path, f->password);
 	if (rc == KC_EPASSWORD)
-		rc = err_set(KC_EPASSWORD, "the password does not open %s, the newest backup of the master", path);
+		rc = err_set(KC_EPASSWORD, "the password does not open %s, the newest full backup of the master", path);
 	age_key_free(key);
 	free(path);
 	state_stored_fini(&st);

@@ -37,6 +37,7 @@
 	A(ALERT_RUN_HELD, "run.held", LOG_LVL_WARN, "a replication run is held")                            \
 	A(ALERT_MASTER_SILENT, "master.silent", LOG_LVL_WARN, "the master is silent")                       \
 	A(ALERT_CERT_EXPIRING, "certificate.expiring", LOG_LVL_WARN, "the certificate of %s nears its end") \
+	A(ALERT_INCREMENT, "increment.wrong", LOG_LVL_INFO, "an increment did not hold every change")       \
 	A(ALERT_TASK_STOPPED, "task.stopped", LOG_LVL_WARN, "the replication task is down")
 
 enum alert_kind {

@@ -26,6 +26,18 @@
 
 /* --- sessions --- */
 
+/* The chain of what the next increment would build on: what waits for its hour, else what is applied. */
+static uint64_t chain_of(const struct clone_role *c, bool waits)
+{
+	const struct state_self *self = &c->d->self;
+
+	if (self->discard || self->by_hand || self->diverged)
+		return 0; /* its rows are not what an increment builds on */
+	if (waits && clone_has_stored(c))
+		return c->stored.base != 0 ? c->stored.chain : c->stored.generation;
+	return self->chain;
+}
+
 int clone_fill_hello(const struct clone_role *c, struct proto_hello *ours)
 {
 	const struct state_self *self = &c->d->self;
@@ -43,6 +55,7 @@ int clone_fill_hello(const struct clone_role *c, struct proto_hello *ours)
 	ours->stored_generation = c->stored.generation;
 	/* What is restored right now needs no offer: what comes of it is reported. */
 	ours->postponed_until = (uint64_t)(c->restoring ? time(NULL) : clone_postponed_until(c));
+	ours->chain = chain_of(c, ours->postponed_until != 0);
 	ours->stopped = self->stopped;
 	ours->diverged = self->diverged && !self->discard;
 	if (ours->diverged)
@@ -88,9 +101,10 @@ static int decline(struct proto_decline *why, enum proto_reason reason, const ch
 /* A file that the retention of backups would not know would stay for ever. */
 static bool is_backup_of(const struct proto_offer *o)
 {
+	enum store_kind kind = o->kind == PROTO_FULL ? STORE_FULL : STORE_INCR;
 	struct store_name n;
 
-	return store_name_parse(&n, o->file) == KC_OK && n.kind == STORE_FULL && n.generation == o->generation &&
+	return store_name_parse(&n, o->file) == KC_OK && n.kind == kind && n.generation == o->generation &&
 	       strncmp(n.lineage, o->lineage, strlen(n.lineage)) == 0;
 }
 
@@ -111,7 +125,10 @@ static int on_offer(struct receive_session *s, const struct proto_offer *o, stru
 	if (clone_judge_offer(why, c, receive_session_hello(s), o) < 0)
 		return KC_EFAIL;
 	if (!is_backup_of(o))
-		return decline(why, PROTO_R_FAILED, "the file's name is not that of a full backup of this generation");
+		return decline(
+		    why, PROTO_R_FAILED, "the file's name is not that of a backup of this kind and generation");
+	if (o->kind == PROTO_INCREMENTAL && clone_judge_increment(why, c, o) < 0)
+		return KC_EFAIL;
 	if (c->restoring)
 		return decline(why, PROTO_R_BUSY, "it restores right now");
 	/* What is on disk already needs no data, but the offer is as good as an order to try again now. */
@@ -141,7 +158,8 @@ static void on_begin(struct receive_session *s, const struct proto_offer *o, uin
 						    : NULL };
 
 	snprintf(detail, sizeof(detail), "goes on at byte %" PRIu64, offset);
-	daemon_audit(c->d, &r);
+	/* Of an increment, which is here in a moment, the file gets its name after the next record is on disk. */
+	(o->kind == PROTO_INCREMENTAL ? daemon_audit_lazily : daemon_audit)(c->d, &r);
 }
 
 /* A master offers again after a pause; one that offers without any must not fill log and audit with our answers. */
@@ -186,7 +204,9 @@ static void on_declined(
 		return;
 	}
 	daemon_audit(c->d, &r);
-	log_warn("generation %" PRIu64 " of %s: %s", o->generation, receive_session_name(s), detail);
+	/* A full comes in its place. */
+	(why->reason == PROTO_R_FULL ? log_info : log_warn)(
+	    "generation %" PRIu64 " of %s: %s", o->generation, receive_session_name(s), detail);
 }
 
 /* What it is, and by which receipt its outcome will be told, or neither. */
@@ -200,26 +220,54 @@ static int keep_stored(struct clone_role *c, const struct proto_offer *o)
 	if (rc == KC_OK)
 		rc = clone_expect_report(c, o);
 	if (rc == KC_OK)
+		rc = state_put_sealed(c->d->state, c->stored.backup, (int64_t)o->password_since);
+	if (rc == KC_OK && c->stored.due == 0)
+		rc = clone_intend_ahead(c);
+	if (rc == KC_OK)
 		return state_commit(c->d->state);
+	clone_forget_intent(c);
 	state_abort(c->d->state);
 	return rc;
 }
 
-static void on_stored(const struct receive_stored *st, void *arg)
+static int audit_received(struct clone_role *c, const struct receive_stored *st, int rc)
 {
-	struct clone_role *c = arg;
 	struct audit_record r = { .event = AUDIT_RECEIVE_END,
-		.outcome = AUDIT_SUCCESS,
 		.generation = st->offer->generation,
 		.lineage = st->offer->lineage,
 		.peer = st->master,
 		.backup = st->offer->file,
 		.bytes = st->bytes,
 		.duration_ms = st->duration_ms };
-	uint64_t waited = clone_postponed_until(c) != 0 ? c->stored.generation : 0;
+
+	return audit_result(c->d->audit, &r, rc);
+}
+
+/* The increment that is restored, or was, is on disk; or it cannot be kept, which is no matter to the database. */
+static void on_kept(const struct receive_stored *st, int rc, void *arg)
+{
+	struct clone_role *c = arg;
+	struct proto_result *answer = c->untold;
+
+	if (rc < 0)
+		log_warn("generation %" PRIu64 " is not kept as a file: %s", st->offer->generation, err_text(rc));
+	audit_received(c, st, rc);
+	c->keeping = false;
+	c->untold = NULL;
+	if (answer != NULL)
+		clone_tell(c, answer);
+	free(answer);
+}
+
+static void on_stored(const struct receive_stored *st, void *arg)
+{
+	struct clone_role *c = arg;
+	/* What waited is part of what an increment builds on. */
+	uint64_t waited = clone_postponed_until(c) != 0 && st->offer->base == 0 ? c->stored.generation : 0;
 	int64_t due = clone_due_of_new(c, st->offer->restore_now);
 	int rc;
 
+	audit_hurry(c->d->audit); /* whatever comes of it, its file gets its name in the next turn */
 	if (st->offer->kind == PROTO_SYSTEM) {
 		clone_system_stored(c, st);
 		clone_answer_nothing(c);
@@ -235,12 +283,13 @@ static void on_stored(const struct receive_stored *st, void *arg)
 	c->stored.travel = base64_encode(st->end->travel, st->end->travel_size);
 	c->stored.at = time(NULL);
 	c->stored.due = due;
+	c->stored.base = st->offer->base;
+	c->stored.chain = st->offer->chain;
 	STR_COPY(c->peer, st->master);
+	c->keeping = st->keeping;
 	rc = keep_stored(c, st->offer);
-	if (rc == KC_OK)
-		rc = state_put_sealed(c->d->state, c->stored.backup, (int64_t)st->offer->password_since);
-	if (rc == KC_OK)
-		rc = daemon_audit(c->d, &r);
+	if (rc == KC_OK && !st->keeping)
+		rc = audit_received(c, st, KC_OK);
 	if (rc == KC_OK && due != 0) {
 		clone_postpone(c, waited != st->offer->generation ? waited : 0);
 	} else if (rc == KC_OK) {
@@ -248,8 +297,9 @@ static void on_stored(const struct receive_stored *st, void *arg)
 	} else {
 		struct proto_result *answer = mem_xalloc(sizeof(*answer));
 
+		clone_forget_intent(c);
 		clone_fill_result(c, answer, PROTO_FAILED, rc, err_text(rc));
-		receive_result(c->receive, answer);
+		clone_tell(c, answer);
 		free(answer);
 	}
 }
@@ -271,6 +321,7 @@ static void on_failed(const struct receive_failure *f, void *arg)
 	(f->rc == KC_ECANCELED ? log_info : log_warn)("generation %" PRIu64 " of %s was not received: %s%s",
 	    f->offer->generation, f->master, why, f->kept > 0 ? "; a next try goes on where it broke off" : "");
 	audit_result(c->d->audit, &r, err_set(f->rc, "%s", why));
+	c->broken_off = true;
 	if (clone_has_stored(c))
 		loop_timer_set(c->retry, c->d->conf->retry_min_ms);
 	clone_answer_nothing(c);
@@ -281,6 +332,7 @@ static void on_session_end(struct receive_session *s, int rc, const char *text, 
 	struct clone_role *c = arg;
 
 	(void)s, (void)rc, (void)text; /* conn has logged it */
+	c->broken_off = true;
 	c->d->self.master_contact = time(NULL);
 	silence_heard(c->silence);
 }
@@ -304,12 +356,13 @@ static bool hears_master(void *arg)
 int clone_new(struct clone_role **out, struct daemon *d)
 {
 	struct clone_role *c = mem_xalloc(sizeof(*c));
-	struct receive_events events = { on_hello, on_offer, on_begin, on_declined, on_stored, NULL, on_failed,
+	struct receive_events events = { on_hello, on_offer, on_begin, on_declined, on_stored, on_kept, on_failed,
 		on_session_end, on_refused };
 	struct receive_options o = { .backup_dir = d->conf->backup_dir };
 	int rc;
 
 	c->d = d;
+	c->broken_off = true; /* who knows how the last life ended */
 	c->retry = loop_timer_new(d->loop, clone_on_retry, c);
 	c->check = loop_timer_new(d->loop, clone_on_check, c);
 	c->silence = silence_new(d, hears_master, c);
@@ -339,6 +392,8 @@ void clone_free(struct clone_role *c)
 	clone_end_telling(c);
 	receive_free(c->receive);
 	state_stored_fini(&c->stored);
+	state_stored_fini(&c->next);
+	free(c->untold);
 	loop_timer_free(c->retry);
 	loop_timer_free(c->check);
 	silence_free(c->silence);

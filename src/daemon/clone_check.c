@@ -124,8 +124,7 @@ static void on_checked(int rc, const json_t *result, void *arg)
 		log_debug("the key database was not looked at: %s", err_text(rc));
 	else if (!c->restoring)
 		judge(c, result);
-	if (c->discarding != NULL)
-		clone_diverged_go_on(c);
+	clone_diverged_go_on(c);
 }
 
 const char *clone_applied_digest(const struct clone_role *c)
@@ -139,22 +138,13 @@ void clone_add_applied(json_t *request, const struct clone_role *c)
 {
 	char tables[sizeof(c->d->self.own_tables)];
 	const struct state_self *self = &c->d->self;
-	struct state_stored st = { 0 };
-	char *path;
 
 	/* The digest was made when other tables were left out. */
 	by_hand_local_tables(tables, sizeof(tables), c->d->conf);
 	if (strcmp(tables, self->own_tables) != 0)
 		json_object_set_new(request, "count_applied", json_true());
-	if (self->backup[0] == '\0' || state_find_stored(&st, c->d->state, self->backup) < 0)
-		return;
-	path = file_join(c->d->conf->backup_dir, self->backup);
-	if (file_exists(path)) {
-		json_object_set_new(request, "applied_backup", json_string(path));
-		json_object_set_new(request, "applied_travel", json_string(st.travel));
-	}
-	free(path);
-	state_stored_fini(&st);
+	if (self->backup[0] != '\0')
+		clone_name_backup(c, request, "applied_backup", "applied_travel", self->backup);
 }
 
 void clone_check_now(struct clone_role *c)

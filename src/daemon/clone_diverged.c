@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "base/file.h"
 #include "base/ipc.h"
 #include "base/log.h"
 #include "clone_int.h"
@@ -55,13 +54,8 @@ void clone_diverged_list(struct clone_role *c, struct control_client *client)
 	control_on_gone(client, asking_gone, c);
 	request = json_pack("{s:s, s:s, s:s}", "verb", "diverged", "applied", of_stored ? "" : clone_applied_digest(c),
 	    "signer", c->signer);
-	if (st.travel != NULL) {
-		char *path = file_join(c->d->conf->backup_dir, st.backup);
-
-		json_object_set_new(request, "backup", json_string(path));
-		json_object_set_new(request, "travel", json_string(st.travel));
-		free(path);
-	}
+	if (st.travel != NULL)
+		clone_name_backup(c, request, "backup", "travel", st.backup);
 	json_object_set_new(request, "files", json_string(self->files));
 	/* Companions that what waits would have to take over. */
 	if (clone_has_stored(c))
@@ -130,18 +124,25 @@ void clone_diverged_go_on(struct clone_role *c)
 {
 	struct control_client *client = c->discarding;
 
+	if (client == NULL || c->restoring)
+		return;
 	c->discarding = NULL;
 	control_answer(client, ipc_result_new(discard(c, client)));
 }
 
 void clone_diverged_discard(struct clone_role *c, struct control_client *client)
 {
-	if (c->d->self.diverged || c->restoring || c->discarding != NULL) {
-		control_answer(client, ipc_result_new(discard(c, client)));
+	if (c->discarding != NULL) {
+		control_answer(client, ipc_result_new(err_set(KC_EBUSY, "another client waits for the same")));
 		return;
 	}
-	/* Nobody has found it yet, perhaps. */
 	c->discarding = client;
 	control_on_gone(client, discarding_gone, c);
-	clone_check_now(c);
+	/* A restore that began before it was said finds the same rows again, or it is over with them. */
+	if (c->restoring)
+		return;
+	if (c->d->self.diverged)
+		clone_diverged_go_on(c);
+	else
+		clone_check_now(c); /* nobody has found it yet, perhaps */
 }

@@ -46,7 +46,7 @@ static void keep_due(struct clone_role *c, int64_t due, int64_t since)
 int64_t clone_due_of_new(const struct clone_role *c, bool restore_now)
 {
 	/* What waits no more for its hour is late: what comes in its place is not postponed again. */
-	bool overdue = clone_has_stored(c) && c->stored.due == 0;
+	bool overdue = c->overdue != 0 || (clone_has_stored(c) && c->stored.due == 0);
 	int64_t now = time(NULL);
 
 	return restore_now || overdue || c->waiting != NULL

@@ -10,6 +10,7 @@
 #include "replication/receive.h"
 #include "replication/schedule.h"
 
+struct clone_asking;
 struct report_out;
 struct restore_wait;
 
@@ -22,24 +23,30 @@ struct clone_role {
 	bool checking;
 	struct silence *silence;
 	struct state_stored stored; /* the newest backup on disk; generation 0: none */
+	struct state_stored next;   /* the one that is being restored: that, or what leads to it */
+	struct state_intent intent; /* what is durable of the restore that begins; generation 0: nothing */
 	uint64_t wait_ms;
 	uint64_t restore_began;
 	uint64_t declined_since; /* monotonic; `declined` offers since then */
 	unsigned declined;
-	bool restoring;	   /* or finding out what an interrupted one left */
-	uint64_t applying; /* the generation that a promotion had restored, or tried to */
-	int broken;	   /* KC_OK, or how the worker of the restore that is being found out about ended */
-	bool clock_said;   /* that the master's clock is far from ours */
+	bool keeping;		     /* the increment that is restored is not on disk yet … */
+	struct proto_result *untold; /* … and its outcome is told when it is; heap */
+	bool broken_off;	     /* transfers may have left parts of files, since the folder was tidied */
+	bool restoring;		     /* or finding out what an interrupted one left */
+	uint64_t applying;	     /* the generation that a promotion had restored, or tried to */
+	int broken;		     /* KC_OK, or how the worker of the restore that is being found out about ended */
+	bool clock_said;	     /* that the master's clock is far from ours */
 	char broken_why[200];
 	char peer[300];		/* the master of the restore under way, or of the last one */
 	char signer[PROTO_KEY]; /* as the master said in its hello */
 	char phase[32];
 	unsigned percent;
 	struct control_client *asking;	   /* for the list of diverged rows */
-	struct control_client *discarding; /* waits for the look that tells whether there is something to discard */
+	struct control_client *discarding; /* waits for what tells whether there is something to discard */
 	/* clone_hour.c */
 	struct schedule_timer *hour;
 	struct restore_wait *waiting; /* who asked for a restore now */
+	uint64_t overdue;	      /* generation that was due and is forgotten: what leads there is due, too */
 	char asked_by[100];	      /* for the record of the next restore */
 	/* clone_report.c */
 	struct report_out *telling; /* a session with the master's listen port */
@@ -76,7 +83,7 @@ void clone_add_applied(json_t *request, const struct clone_role *c);
 void clone_give_up(struct clone_role *c);
 /* The same by its master's operator, as an offer says. */
 int clone_discard_offered(struct clone_role *c, const char *master);
-/* The look that `diverged discard` waited for is over. */
+/* The look or the restore that `diverged discard` waited for may be over. */
 void clone_diverged_go_on(struct clone_role *c);
 
 /* clone_lineage.c */
@@ -88,6 +95,8 @@ int clone_judge_master(struct clone_role *c, const struct proto_hello *master, c
  * again, by what is signed. */
 int clone_judge_offer(struct proto_decline *why, const struct clone_role *c, const struct proto_hello *master,
     const struct proto_offer *o);
+/* Does an increment build on what is applied, or on what is stored and waits, and can it be opened? Else *why. */
+int clone_judge_increment(struct proto_decline *why, const struct clone_role *c, const struct proto_offer *o);
 /* The fleet as the master names it is what a promotion of this machine takes over. */
 void clone_remember_fleet(struct clone_role *c, const struct proto_hello *master, const struct receive_session *s);
 /* A child lineage is followed from now on: its master is where the configured one was. Only in d->self. */
@@ -130,17 +139,26 @@ void clone_system_hello(const struct clone_role *c, const char *lineage, struct 
 int clone_system_offer(struct proto_decline *why, const struct proto_hello *master, const struct proto_offer *o);
 void clone_system_stored(struct clone_role *c, const struct receive_stored *st);
 
+/* clone_intent.c */
+/* An increment was stored, to be restored at once: what will be asked for is written ahead, with what is written
+ * anyway. Where it turns out otherwise it is written again. */
+int clone_intend_ahead(struct clone_role *c);
+int clone_intend(struct clone_role *c, const struct state_intent *i); /* durable when it returns */
+void clone_forget_intent(struct clone_role *c);
+/* Find out what a restore that a crash interrupted has written, then go on. False: there was none. */
+bool clone_resolve_intent(struct clone_role *c);
+/* Into a request: where a stored backup is, and what opens it, if it is still there. */
+void clone_name_backup(
+    const struct clone_role *c, json_t *request, const char *member, const char *travel, const char *backup);
+
 /* clone_restore.c */
 void clone_prune(struct clone_role *c);
 /* Is there a backup on disk that is not applied? */
 bool clone_has_stored(const struct clone_role *c);
-/* Into a request: where a stored backup is, and what opens it, if it is still there. */
-void clone_name_backup(
-    const struct clone_role *c, json_t *request, const char *member, const char *travel, const char *backup);
 /* Restore what is stored, by the worker; its end is told to the master's session, or to the next one. */
 void clone_start_restore(struct clone_role *c);
-/* Find out what a restore that a crash interrupted has written, then go on. False: there was none. */
-bool clone_resolve_intent(struct clone_role *c);
+/* The restore under way failed: said to everybody. */
+void clone_fail_restore(struct clone_role *c, int rc, const char *why);
 void clone_fill_result(
     struct clone_role *c, struct proto_result *r, enum proto_status status, int rc, const char *text);
 /* The retry timer: loop_timer_fn. */

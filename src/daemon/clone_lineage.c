@@ -107,6 +107,37 @@ int clone_judge_offer(struct proto_decline *why, const struct clone_role *c, con
 	}
 }
 
+/* Has it the full of that chain stored, whose key comes to light when it is restored? */
+static bool has_stored(const struct clone_role *c, uint64_t chain)
+{
+	struct state_stored st = { 0 };
+	bool has = state_stored_of(&st, c->d->state, c->stored.lineage, chain) == KC_OK;
+
+	state_stored_fini(&st);
+	return has;
+}
+
+int clone_judge_increment(struct proto_decline *why, const struct clone_role *c, const struct proto_offer *o)
+{
+	const struct state_self *self = &c->d->self;
+	bool waits = clone_has_stored(c) && strcmp(c->stored.lineage, o->lineage) == 0;
+	/* It is offered again, to be restored now, or builds on what waits; else on what is applied. */
+	bool on_stored = waits && (c->stored.generation == o->generation || c->stored.generation == o->base);
+	bool on_applied = o->base == self->generation && strcmp(self->lineage, o->lineage) == 0;
+	char text[200];
+
+	if (self->discard || self->by_hand)
+		return decline(why, PROTO_R_FULL, "what is here is no generation's");
+	if (!on_stored && !on_applied) {
+		snprintf(text, sizeof(text), "it builds on generation %" PRIu64 "; %" PRIu64 " is applied here",
+		    o->base, self->generation);
+		return decline(why, PROTO_R_FULL, text);
+	}
+	if (o->chain != self->chain && !(waits && has_stored(c, o->chain)))
+		return decline(why, PROTO_R_FULL, "the key that opens it came with a full backup that is not here");
+	return KC_OK;
+}
+
 /* What the master can be reached by, and is known by in its certificate, where that has names at all. */
 static const char *address_of(const struct proto_hello *master, const struct receive_session *s)
 {

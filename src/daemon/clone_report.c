@@ -281,9 +281,18 @@ static void keep_outcome(struct clone_role *c, struct state_report *r, const str
 
 void clone_tell(struct clone_role *c, const struct proto_result *answer)
 {
-	struct state_report *r = mem_xalloc(sizeof(*r));
-	bool said = receive_result(c->receive, answer);
+	struct state_report *r;
+	bool said;
 
+	if (c->keeping) {
+		/* The master is told when the file is on disk, too. */
+		if (c->untold == NULL)
+			c->untold = mem_xalloc(sizeof(*c->untold));
+		*c->untold = *answer;
+		return;
+	}
+	r = mem_xalloc(sizeof(*r));
+	said = receive_result(c->receive, answer);
 	if (!said)
 		receive_greet_anew(c->receive);
 	if (state_pending_report(r, c->d->state) == KC_OK) {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * clone_restore: a stored backup into the key database, by the worker. The intent is durable before the database is
- * touched; what a crash or a worker's death left is found out before anything else: it has the old digest or the new
- * one.
+ * touched.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,8 +23,6 @@
 #include "daemon/by_hand.h"
 #include "daemon/hook.h"
 
-static void restore_failed(struct clone_role *c, int rc, const char *why, struct proto_result *answer);
-
 static int timing(const json_t *result, const char *name)
 {
 	return (int)json_integer_value(json_object_get(json_object_get(result, "timings"), name));
@@ -38,161 +35,6 @@ bool clone_has_stored(const struct clone_role *c)
 	return c->stored.generation != 0 &&
 	       (strcmp(c->stored.lineage, self->lineage) != 0 || c->stored.generation > self->generation);
 }
-
-/* --- intents --- */
-
-/* It was written: the same as if the worker had lived to say so. */
-static int take_as_applied(struct clone_role *c, const struct state_intent *i)
-{
-	struct state_self *self = &c->d->self;
-	struct audit_record discarded = { .event = AUDIT_CLONE_DISCARDED,
-		.outcome = AUDIT_SUCCESS,
-		.generation = i->generation,
-		.detail = self->diverged_detail };
-	bool child = self->lineage[0] != '\0' && strcmp(self->lineage, i->lineage) != 0;
-	int rc;
-
-	if (self->discard)
-		daemon_audit(c->d, &discarded);
-	STR_COPY(self->lineage, i->lineage);
-	STR_COPY(self->ancestors, i->ancestors);
-	STR_COPY(self->digest, i->digest);
-	STR_COPY(self->schema, i->schema);
-	STR_COPY(self->files, i->files);
-	STR_COPY(self->own_digest, i->own_digest);
-	by_hand_local_tables(self->own_tables, sizeof(self->own_tables), c->d->conf);
-	STR_COPY(self->backup, i->backup);
-	self->generation = self->complete = i->generation;
-	self->applied_at = self->last_completed = time(NULL);
-	self->discard = self->diverged = self->by_hand = false;
-	self->diverged_detail[0] = '\0';
-	self->after_restore = self->generation;
-	if (child)
-		clone_take_successor(c);
-	rc = daemon_set_lineage(c->d);
-	if (rc == KC_OK)
-		rc = state_put_applied(c->d->state, self);
-	if (child)
-		clone_reloaded(c);
-	return rc;
-}
-
-/* The same for a restore that an operator had ordered. */
-static int take_by_hand(struct clone_role *c, const struct state_intent *i)
-{
-	int rc = by_hand_applied(&c->d->self, c->d->state, i, c->d->conf);
-
-	return rc < 0 ? rc : daemon_set_lineage(c->d);
-}
-
-static void audit_resolved(struct clone_role *c, const struct state_intent *i, bool written)
-{
-	struct audit_record r = { .event = AUDIT_RESTORE_END,
-		.outcome = written ? AUDIT_SUCCESS : AUDIT_FAILURE,
-		.generation = i->generation,
-		.lineage = i->lineage,
-		.backup = i->backup,
-		.code = written ? NULL : msg_code(MSG_INTERRUPTED),
-		.detail = written ? "it was complete when the daemon or its worker ended"
-				  : "interrupted before the database changed" };
-
-	daemon_audit(c->d, &r);
-	log_info("generation %" PRIu64 ": its restore was %s", i->generation,
-	    written ? "complete when it was interrupted" : "interrupted before the database changed");
-}
-
-/* The restore under way failed: say so to everybody. */
-static void give_up(struct clone_role *c, int rc, const char *why)
-{
-	struct proto_result *answer = mem_xalloc(sizeof(*answer));
-
-	restore_failed(c, rc, why, answer);
-	clone_tell(c, answer);
-	free(answer);
-}
-
-static void answer_applied(struct clone_role *c)
-{
-	struct proto_result *answer = mem_xalloc(sizeof(*answer));
-
-	clone_fill_result(c, answer, PROTO_RESTORED, KC_OK, "");
-	clone_tell(c, answer);
-	free(answer);
-}
-
-static void on_resolved(int rc, const json_t *result, void *arg)
-{
-	struct clone_role *c = arg;
-	struct state_intent i;
-	bool written = strcmp(member_text(result, "which"), "new") == 0;
-	int broken = c->broken;
-
-	c->restoring = false;
-	c->broken = KC_OK;
-	if (rc == KC_ECANCELED && c->d->ending)
-		return;
-	if (rc == KC_OK)
-		rc = state_get_intent(&i, c->d->state);
-	if (rc < 0) {
-		log_err("what the last restore left cannot be found out: %s", err_text(rc));
-		if (receive_busy(c->receive))
-			give_up(c, broken < 0 ? broken : rc, broken < 0 ? c->broken_why : err_text(rc));
-		loop_timer_set(c->retry, c->d->conf->retry_min_ms);
-		return;
-	}
-	rc = !written ? state_clear_intent(c->d->state) : i.by_hand ? take_by_hand(c, &i) : take_as_applied(c, &i);
-	if (rc < 0) {
-		log_err("state database: %s", err_text(rc));
-		daemon_end(c->d, err_exit_status(rc));
-		return;
-	}
-	receive_set_blocked(c->receive, false);
-	if (written || broken == KC_OK)
-		audit_resolved(c, &i, written);
-	if (written)
-		hook_restored(c->d, c->peer, 0);
-	if (!written && broken < 0)
-		give_up(c, broken, c->broken_why);
-	else if (clone_has_stored(c))
-		clone_go_on(c);
-	else
-		answer_applied(c);
-}
-
-void clone_name_backup(
-    const struct clone_role *c, json_t *request, const char *member, const char *travel, const char *backup)
-{
-	char *path = file_join(c->d->conf->backup_dir, backup);
-	struct state_stored st;
-
-	if (file_exists(path) && state_find_stored(&st, c->d->state, backup) == KC_OK) {
-		json_object_set_new(request, member, json_string(path));
-		json_object_set_new(request, travel, json_string(st.travel));
-		state_stored_fini(&st);
-	}
-	free(path);
-}
-
-/* True: a restore was interrupted, and what it left is being found out. Nothing may be restored before that. */
-bool clone_resolve_intent(struct clone_role *c)
-{
-	struct state_intent i;
-	json_t *request;
-
-	if (state_get_intent(&i, c->d->state) < 0)
-		return false;
-	c->restoring = true;
-	receive_set_blocked(c->receive, true);
-	request = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "verb", "resolve", "old_digest", i.old_digest, "digest",
-	    i.own_digest[0] != '\0' ? i.own_digest : i.digest, "schema", i.schema, "files", i.files, "signer",
-	    c->signer);
-	if (i.files[0] != '\0')
-		clone_name_backup(c, request, "backup", "travel", i.backup);
-	jobs_add(c->d->jobs, request, NULL, NULL, on_resolved, c);
-	return true;
-}
-
-/* --- restore --- */
 
 static void on_progress(const json_t *p, void *arg)
 {
@@ -210,12 +52,13 @@ static void on_progress(const json_t *p, void *arg)
 static json_t *on_ask(const json_t *ask, void *arg)
 {
 	struct clone_role *c = arg;
-	struct state_intent i = { 0 };
 	struct lineage_list ancestors;
+	struct state_intent i;
 	int rc;
 
 	if (strcmp(member_text(ask, "ask"), "intent") != 0)
 		return NULL;
+	memset(&i, 0, sizeof(i)); /* it is compared as a whole */
 	rc = lineage_from_json(&ancestors, json_object_get(ask, "ancestors"));
 	if (rc < 0)
 		return ipc_result_new(rc);
@@ -227,8 +70,9 @@ static json_t *on_ask(const json_t *ask, void *arg)
 	STR_COPY(i.schema, member_text(ask, "schema"));
 	STR_COPY(i.files, member_text(ask, "files"));
 	STR_COPY(i.own_digest, member_text(ask, "own_digest"));
-	STR_COPY(i.backup, c->stored.backup);
-	return ipc_result_new(state_put_intent(c->d->state, &i));
+	i.chain = member_u64(ask, "chain");
+	STR_COPY(i.backup, c->next.backup);
+	return ipc_result_new(clone_intend(c, &i));
 }
 
 void clone_fill_result(struct clone_role *c, struct proto_result *r, enum proto_status status, int rc, const char *text)
@@ -254,8 +98,10 @@ bool clone_keep_part(void *arg, const char *name)
 	const struct clone_role *c = arg;
 	struct store_name n;
 
-	if (store_name_parse(&n, name) < 0 || n.kind != STORE_FULL)
+	if (store_name_parse(&n, name) < 0 || (n.kind != STORE_FULL && n.kind != STORE_INCR))
 		return true;
+	if (c->keeping && strcmp(name, c->stored.backup) == 0)
+		return true; /* it is about to get its name */
 	return strncmp(n.lineage, c->stored.lineage, 8) != 0 || n.generation > c->stored.generation;
 }
 
@@ -263,6 +109,7 @@ void clone_prune(struct clone_role *c)
 {
 	int rc = store_clean(c->d->conf->backup_dir, clone_keep_part, c);
 
+	c->broken_off = false;
 	daemon_prune(c->d, c->stored.backup);
 	if (rc < 0)
 		log_warn("left-over partial backups stay: %s", err_text(rc));
@@ -272,12 +119,11 @@ void clone_prune(struct clone_role *c)
 static bool follow(struct clone_role *c, const json_t *result)
 {
 	struct state_self *self = &c->d->self;
-	bool child = self->lineage[0] != '\0' && strcmp(self->lineage, c->stored.lineage) != 0;
+	bool child = self->lineage[0] != '\0' && strcmp(self->lineage, c->next.lineage) != 0;
 
 	if (child)
-		log_info(
-		    "lineage %.8s is followed from now on, which began from %.8s", c->stored.lineage, self->lineage);
-	STR_COPY(self->lineage, c->stored.lineage);
+		log_info("lineage %.8s is followed from now on, which began from %.8s", c->next.lineage, self->lineage);
+	STR_COPY(self->lineage, c->next.lineage);
 	if (lineage_from_json(&c->d->ancestors, json_object_get(result, "ancestors")) == KC_OK)
 		lineage_format(self->ancestors, &c->d->ancestors);
 	if (child)
@@ -290,28 +136,30 @@ static void restored(struct clone_role *c, const json_t *result, struct proto_re
 	struct state_self *self = &c->d->self;
 	bool same = json_is_true(json_object_get(result, "same"));
 	bool child = follow(c, result);
-	const char *warning = json_string_value(json_object_get(result, "warning"));
+	const char *warning = json_string_value(json_object_get(result, "warning")),
+		   *changes = json_string_value(json_object_get(result, "changes"));
 	struct audit_record r = { .event = AUDIT_RESTORE_END,
 		.outcome = AUDIT_SUCCESS,
-		.generation = c->stored.generation,
-		.lineage = c->stored.lineage,
+		.generation = c->next.generation,
+		.lineage = c->next.lineage,
 		.peer = c->peer,
-		.backup = c->stored.backup,
+		.backup = c->next.backup,
 		.duration_ms = loop_now(c->d->loop) - c->restore_began + 1,
-		.detail = same ? "stored, not restored: the database has this content already" : NULL };
+		.detail = same ? "stored, not restored: the database has this content already" : changes };
 	struct audit_record discarded = { .event = AUDIT_CLONE_DISCARDED,
 		.outcome = AUDIT_SUCCESS,
-		.generation = c->stored.generation,
+		.generation = c->next.generation,
 		.detail = member_text(result, "diverged") };
 	int rc;
 
-	self->generation = self->complete = c->stored.generation;
+	self->generation = self->complete = c->next.generation;
+	self->chain = member_u64(result, "chain");
 	STR_COPY(self->digest, member_text(result, "digest"));
 	STR_COPY(self->schema, member_text(result, "schema"));
 	STR_COPY(self->files, member_text(result, "files"));
 	STR_COPY(self->own_digest, member_text(result, "own_digest"));
 	by_hand_local_tables(self->own_tables, sizeof(self->own_tables), c->d->conf);
-	STR_COPY(self->backup, c->stored.backup);
+	STR_COPY(self->backup, c->next.backup);
 	self->rows = (uint64_t)json_integer_value(json_object_get(result, "rows"));
 	self->applied_at = self->last_completed = time(NULL);
 	if (self->discard && member_u64(result, "only_here") + member_u64(result, "changed") > 0)
@@ -327,27 +175,30 @@ static void restored(struct clone_role *c, const json_t *result, struct proto_re
 	if (child)
 		clone_reloaded(c); /* others may push; the master that was replaced is to hear of it */
 	if (warning != NULL)
-		log_warn("generation %" PRIu64 ": %s", c->stored.generation, warning);
+		log_warn("generation %" PRIu64 ": %s", c->next.generation, warning);
 	daemon_audit(c->d, &r);
 	log_info("generation %" PRIu64 " is %s: %" PRIu64 " rows, after %" PRIu64 " ms (open %d, lock %d, write %d)",
 	    self->generation, same ? "stored; the database has its content already" : "restored", self->rows,
 	    r.duration_ms, timing(result, "open_ms"), timing(result, "lock_ms"), timing(result, "write_ms"));
 	c->wait_ms = 0;
+	if (child || self->generation >= c->overdue)
+		c->overdue = 0;
 	alert_clear(c->d, ALERT_RESTORE_FAILED, "", "restored");
 	alert_clear(c->d, ALERT_DIVERGED, "", "restored");
 	if (!same)
 		hook_restored(c->d, c->peer, r.duration_ms);
-	clone_prune(c);
+	if (c->next.base == 0 || c->broken_off) /* fulls are counted */
+		clone_prune(c);
 	clone_fill_result(c, answer, same ? PROTO_UNCHANGED : PROTO_RESTORED, KC_OK, "");
 }
 
 static void audit_failed(struct clone_role *c, int rc, const char *why)
 {
 	struct audit_record r = { .event = AUDIT_RESTORE_END,
-		.generation = c->stored.generation,
-		.lineage = c->stored.lineage,
+		.generation = c->next.generation,
+		.lineage = c->next.lineage,
 		.peer = c->peer,
-		.backup = c->stored.backup,
+		.backup = c->next.backup,
 		.duration_ms = loop_now(c->d->loop) - c->restore_began + 1 };
 
 	audit_result(c->d->audit, &r, err_set(rc, "%s", why));
@@ -363,7 +214,7 @@ static void diverged(struct clone_role *c, const json_t *result, struct proto_re
 	daemon_save(c->d);
 	audit_failed(c, KC_EDIVERGED, self->diverged_detail);
 	log_err("generation %" PRIu64 " is not restored, nothing was written: %s; see 'keyclone diverged list'",
-	    c->stored.generation, self->diverged_detail);
+	    c->next.generation, self->diverged_detail);
 	clone_fill_result(c, answer, PROTO_DIVERGED, KC_EDIVERGED, self->diverged_detail);
 }
 
@@ -372,8 +223,8 @@ static void remove_bad(struct clone_role *c, int rc)
 {
 	struct audit_record r = { .event = AUDIT_BACKUP_DELETE,
 		.outcome = AUDIT_SUCCESS,
-		.backup = c->stored.backup,
-		.generation = c->stored.generation,
+		.backup = c->next.backup,
+		.generation = c->next.generation,
 		.detail = "it cannot be restored" };
 	char *path;
 	int removed;
@@ -391,7 +242,7 @@ static void remove_bad(struct clone_role *c, int rc)
 	default:
 		return;
 	}
-	path = file_join(c->d->conf->backup_dir, c->stored.backup);
+	path = file_join(c->d->conf->backup_dir, c->next.backup);
 	removed = daemon_audit(c->d, &r);
 	if (removed == KC_OK)
 		removed = file_remove(path);
@@ -402,11 +253,13 @@ static void remove_bad(struct clone_role *c, int rc)
 
 static void restore_failed(struct clone_role *c, int rc, const char *why, struct proto_result *answer)
 {
-	log_err("generation %" PRIu64 " is not restored: %s", c->stored.generation, why);
+	bool full = rc == KC_ENEEDFULL; /* the master hears of it, and sends one */
+
+	(full ? log_info : log_err)("generation %" PRIu64 " is not restored: %s", c->next.generation, why);
 	audit_failed(c, rc, why);
 	clone_fill_result(c, answer, PROTO_FAILED, rc, why);
 	/* What may be over with the next try is not said before that. */
-	if (!err_retryable(rc) || c->wait_ms > 0)
+	if (!full && (!err_retryable(rc) || c->wait_ms > 0))
 		alert_raise(c->d, ALERT_RESTORE_FAILED, "", why);
 	c->wait_ms = daemon_back_off(c->d, c->wait_ms);
 	if (err_retryable(rc)) {
@@ -415,19 +268,24 @@ static void restore_failed(struct clone_role *c, int rc, const char *why, struct
 	}
 	/* It will not get better: forget it, so that the master's next one, or the same sent again, is taken. */
 	remove_bad(c, rc);
+	state_forget_stored(c->d->state, c->next.backup);
 	state_forget_stored(c->d->state, c->stored.backup);
 	state_stored_fini(&c->stored);
+	c->overdue = c->stored.generation;
 	c->stored.generation = 0;
+	if (full)
+		c->d->self.chain = 0;
+	daemon_save(c->d);
 }
 
-static void on_restored(int rc, const json_t *result, void *arg)
+static void take_result(struct clone_role *c, int rc, const json_t *result)
 {
-	struct clone_role *c = arg;
 	bool pending = json_is_true(json_object_get(result, "pending")); /* the database is new, companions are not */
 	struct proto_result *answer;
 	char why[600];
 
 	c->restoring = false;
+	clone_forget_intent(c);
 	STR_COPY(why, err_text(rc));
 	if ((rc == KC_EWORKER || rc == KC_ETIMEOUT || pending) && !c->d->ending) {
 		/* Whether it wrote is found out before anything else (the intent says what to look for). */
@@ -444,10 +302,62 @@ static void on_restored(int rc, const json_t *result, void *arg)
 		restore_failed(c, rc, why, answer);
 	else
 		restored(c, result, answer);
+	/* On its way to the newest: nobody has to be told. */
+	if (rc == KC_OK && clone_has_stored(c) && strcmp(c->stored.lineage, c->d->self.lineage) == 0) {
+		free(answer);
+		clone_start_restore(c);
+		return;
+	}
 	if (rc < 0 && rc != KC_EWORKER && rc != KC_ETIMEOUT && rc != KC_ECANCELED)
 		state_clear_intent(c->d->state);
 	clone_tell(c, answer);
 	free(answer);
+}
+
+static void on_restored(int rc, const json_t *result, void *arg)
+{
+	struct clone_role *c = arg;
+
+	take_result(c, rc, result);
+	clone_diverged_go_on(c);
+}
+
+void clone_fail_restore(struct clone_role *c, int rc, const char *why)
+{
+	struct proto_result *answer = mem_xalloc(sizeof(*answer));
+
+	restore_failed(c, rc, why, answer);
+	clone_tell(c, answer);
+	free(answer);
+}
+
+/* Of what is stored, the one that leads on from what is applied. */
+static int find_next(struct clone_role *c)
+{
+	const struct state_self *self = &c->d->self;
+	struct state_stored st = { 0 };
+	int rc = state_find_stored(&st, c->d->state, c->stored.backup);
+
+	while (rc == KC_OK && st.base != 0 && (st.base != self->generation || strcmp(st.lineage, self->lineage) != 0)) {
+		uint64_t base = st.base;
+		char lineage[sizeof(st.lineage)];
+
+		STR_COPY(lineage, st.lineage);
+		state_stored_fini(&st);
+		rc = base > self->generation || strcmp(lineage, self->lineage) != 0
+			 ? state_stored_of(&st, c->d->state, lineage, base)
+			 : KC_ENOENT;
+		if (rc == KC_ENOENT)
+			rc = err_set(KC_ENEEDFULL, "generation %" PRIu64 ", on which others build, is not here", base);
+	}
+	state_stored_fini(&c->next);
+	c->next = st;
+	if (rc < 0) {
+		STR_COPY(c->next.backup, c->stored.backup);
+		STR_COPY(c->next.lineage, c->stored.lineage);
+		c->next.generation = c->stored.generation;
+	}
+	return rc;
 }
 
 void clone_start_restore(struct clone_role *c)
@@ -456,29 +366,37 @@ void clone_start_restore(struct clone_role *c)
 	bool follows = self->lineage[0] != '\0' && self->digest[0] != '\0';
 	struct audit_record r = { .event = AUDIT_RESTORE_START,
 		.outcome = AUDIT_STARTED,
-		.generation = c->stored.generation,
 		.lineage = c->stored.lineage,
 		.peer = c->peer[0] != '\0' ? c->peer : NULL,
-		.backup = c->stored.backup,
 		.detail = c->asked_by[0] != '\0' ? c->asked_by : NULL };
-	char *path = file_join(c->d->conf->backup_dir, c->stored.backup);
 	json_t *request;
+	char *path;
+	int rc;
 
-	if (clone_resolve_intent(c)) {
-		free(path);
+	if (clone_resolve_intent(c))
+		return;
+	c->restore_began = loop_now(c->d->loop);
+	rc = find_next(c);
+	if (rc < 0) {
+		clone_forget_intent(c);
+		clone_fail_restore(c, rc, err_text(rc));
 		return;
 	}
+	r.generation = c->next.generation;
+	r.backup = c->next.backup;
+	path = file_join(c->d->conf->backup_dir, c->next.backup);
 	request = json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:o, s:I, s:s, s:b, s:s}", "verb", "restore", "backup",
-	    path, "travel", c->stored.travel, "lineage", c->stored.lineage, "generation",
-	    (json_int_t)c->stored.generation, "own_lineage", self->lineage, "own_ancestors",
-	    lineage_json(&c->d->ancestors), "own_generation", (json_int_t)self->generation, "applied",
-	    follows ? clone_applied_digest(c) : "", "discard", (int)self->discard, "signer", c->signer);
+	    path, "travel", c->next.travel, "lineage", c->next.lineage, "generation", (json_int_t)c->next.generation,
+	    "own_lineage", self->lineage, "own_ancestors", lineage_json(&c->d->ancestors), "own_generation",
+	    (json_int_t)self->generation, "applied", follows ? clone_applied_digest(c) : "", "discard",
+	    (int)self->discard, "signer", c->signer);
 	/* What was applied last opens the list of rows that are not from it, should there be any. */
 	if (follows)
 		clone_add_applied(request, c);
 	json_object_set_new(request, "files", json_string(follows ? self->files : ""));
+	json_object_set_new(request, "chain", json_integer((json_int_t)c->next.chain));
+	json_object_set_new(request, "applied_content", json_string(follows ? self->digest : ""));
 	c->restoring = true;
-	c->restore_began = loop_now(c->d->loop);
 	c->percent = 0;
 	STR_COPY(c->phase, "open");
 	daemon_audit(c->d, &r);

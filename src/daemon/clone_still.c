@@ -23,4 +23,5 @@ void clone_release(struct clone_role *c, bool changed)
 		receive_greet_anew(c->receive);
 	else
 		loop_timer_set(c->retry, 0);
+	clone_diverged_go_on(c);
 }

@@ -21,6 +21,7 @@
 #include "daemon/master.h"
 #include "daemon/password.h"
 
+#define AUDIT_LAZY_MS 50
 #define END_STEP_MS   20
 #define MASTER_END_MS 2000
 #define CLONE_END_MS  30000
@@ -61,12 +62,33 @@ int daemon_master_port(const struct daemon *d)
 							      : d->conf->master_listen_port;
 }
 
-int daemon_audit(struct daemon *d, const struct audit_record *r)
+static int not_written(int rc)
 {
-	int rc = audit_write(d->audit, r);
-
 	if (rc < 0)
 		log_err("the audit log cannot be written: %s", err_text(rc));
+	return rc;
+}
+
+int daemon_audit(struct daemon *d, const struct audit_record *r)
+{
+	return not_written(audit_write(d->audit, r));
+}
+
+int daemon_audit_lazily(struct daemon *d, const struct audit_record *r)
+{
+	if (!loop_timer_is_set(d->audit_due))
+		loop_timer_set(d->audit_due, AUDIT_LAZY_MS);
+	return not_written(audit_write_lazily(d->audit, r));
+}
+
+int daemon_sync_audit(struct daemon *d)
+{
+	int rc = d->audit != NULL ? audit_sync(d->audit) : KC_OK;
+
+	if (rc < 0) {
+		log_err("the audit log cannot be written: %s; the daemon ends", err_text(rc));
+		daemon_end(d, err_exit_status(rc));
+	}
 	return rc;
 }
 

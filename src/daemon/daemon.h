@@ -47,13 +47,14 @@ struct daemon {
 	struct clone_role *clone;
 	struct loop_signal *on_term, *on_int, *on_hup;
 	struct loop_timer *deadline;
-	struct task_timer *task; /* reminds of a stopped task */
-	struct loop_timer *tick; /* of the audit log */
-	json_t *database;	 /* {"kind", "path", "rows"}, as the worker found it */
-	json_t *certificate;	 /* {"alias", "sha256", "not_after", "days_left"} of the one in force */
-	json_t *trusted;	 /* changes_trusted() */
-	char *recipient;	 /* clone: its age recipient */
-	char *signer;		 /* master: public half of the signing key */
+	struct task_timer *task;      /* reminds of a stopped task */
+	struct loop_timer *tick;      /* of the audit log */
+	struct loop_timer *audit_due; /* what was written lazily waits no longer */
+	json_t *database;	      /* {"kind", "path", "rows"}, as the worker found it */
+	json_t *certificate;	      /* {"alias", "sha256", "not_after", "days_left"} of the one in force */
+	json_t *trusted;	      /* changes_trusted() */
+	char *recipient;	      /* clone: its age recipient */
+	char *signer;		      /* master: public half of the signing key */
 	char host[256];
 	int lock_fd;
 	bool checking; /* --check */
@@ -79,6 +80,12 @@ int daemon_master_port(const struct daemon *d);
 /* Write an audit record; host and role are filled in. An error is logged, and returned for operations that must not go
  * on without their record. */
 int daemon_audit(struct daemon *d, const struct audit_record *r);
+/* The same for the beginning of a small thing that leaves nothing lasting before its next record is synced: it is on
+ * disk with that one, or within 50 ms. */
+int daemon_audit_lazily(struct daemon *d, const struct audit_record *r);
+/* The records of this turn, but for those written lazily, are on disk; else the daemon ends. At the end of each turn,
+ * before anything is sent to a peer; sooner where a worker waits for the answer. */
+int daemon_sync_audit(struct daemon *d);
 
 /* A peer was refused before it was authorised: one record, or one of its minute's sum. */
 void daemon_refused(struct daemon *d, const char *address, enum peer_verdict v, int rc, const char *text);

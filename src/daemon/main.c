@@ -50,15 +50,13 @@ static void announce(const struct daemon *d)
 	    (long long)json_integer_value(json_object_get(d->certificate, "days_left")), schedule, zone);
 }
 
-static void sync_audit(void *arg)
+static void on_turn(void *arg)
 {
 	struct daemon *d = arg;
-	int rc = d->audit != NULL ? audit_sync(d->audit) : KC_OK;
 
-	if (rc < 0) {
-		log_err("the audit log cannot be written: %s; the daemon ends", err_text(rc));
-		daemon_end(d, err_exit_status(rc));
-	}
+	if (d->master != NULL)
+		master_end_turn(d->master);
+	(void)daemon_sync_audit(d);
 }
 
 static int run_daemon(const char *conf_path, bool check_only)
@@ -87,7 +85,7 @@ static int run_daemon(const char *conf_path, bool check_only)
 			       "and has the rest"
 			     : "keycloned: everything that can be checked without starting is right");
 	} else {
-		loop_set_turn_hook(d.loop, sync_audit, &d);
+		loop_set_turn_hook(d.loop, on_turn, &d);
 		proc_notify_ready();
 		loop_run(d.loop);
 		loop_set_turn_hook(d.loop, NULL, NULL);

@@ -16,7 +16,9 @@
 #include "master_int.h"
 #include "restore_order.h"
 
-#define RUN_PASSES_MS 2000  /* a change waits so long for the run before it */
+#define RUN_PASSES_MS 2000 /* a change waits so long for the run before it */
+#define COMMIT_MS     50
+#define SETTLE_MS     3
 #define MARK_MS	      60000 /* where changes are not replicated at once they are looked at so often */
 
 /* --- schedule --- */
@@ -39,7 +41,9 @@ void master_see_change(struct master *m)
 		return;
 	if (!m->d->conf->on_change) {
 		if (m->d->self.unreplicated_since == 0)
-			master_schedule_changed(m->schedule, m->marked_at > 0 ? m->marked_at + MARK_MS : now);
+			/* There is one look: the commit is over by then. */
+			master_schedule_changed(
+			    m->schedule, m->marked_at > 0 ? m->marked_at + MARK_MS : now + COMMIT_MS);
 		return;
 	}
 	/* No more than half of the time goes into looking; a run on its way is let through, but not for long. */
@@ -107,7 +111,8 @@ static void start_schedule(struct master *m)
 	}
 }
 
-/* Once a turn at most: store what changed, tell who waits, see whether the run is over. */
+/* Soon, and not in each turn: what goes to the clones goes first. Store what changed, tell who waits, see whether the
+ * run is over. */
 static void on_settle(void *arg)
 {
 	struct master *m = arg;
@@ -132,10 +137,22 @@ static void on_settle(void *arg)
 	wait_update_all(m);
 }
 
+void master_end_turn(struct master *m)
+{
+	bool given = false;
+
+	for (struct target *t = m->targets; t != NULL; t = t->next)
+		given = given || t->receipt.receipt[0] != '\0';
+	if (!given)
+		return;
+	audit_sync_ahead(m->d->audit);
+	(void)target_store_dirty(m);
+}
+
 void master_settle_soon(struct master *m)
 {
 	if (!loop_timer_is_set(m->settle))
-		loop_timer_set(m->settle, 0);
+		loop_timer_set(m->settle, SETTLE_MS);
 }
 
 /* --- start --- */
@@ -152,12 +169,16 @@ int master_new(struct master **out, struct daemon *d)
 	int rc;
 
 	m->d = d;
+	/* A daemon that was killed may have given it. */
+	if (d->self.reserved > d->self.generation)
+		d->self.generation = d->self.reserved;
 	m->knocks = (struct log_rate)LOG_RATE(10, 60000);
 	m->fleet = fleet_new(&o);
 	m->schedule =
 	    master_schedule_new(&(struct master_schedule_options){ .loop = d->loop, .look = on_look_due, .arg = m });
 	configure_schedule(m);
 	m->settle = loop_timer_new(d->loop, on_settle, m);
+	m->recount = loop_timer_new(d->loop, master_on_recount, m);
 	master_system_new(m);
 	rc = target_load_all(m);
 	if (rc == KC_OK)
@@ -180,6 +201,9 @@ void master_free(struct master *m)
 	conn_listener_free(m->listener);
 	target_free_callers(m);
 	wait_free_all(m);
+	/* It was not given. */
+	m->d->self.reserved = 0;
+	daemon_save(m->d);
 	target_store_dirty(m);
 	target_free_all(m);
 	offering_unref(m->out);
@@ -189,6 +213,7 @@ void master_free(struct master *m)
 	master_schedule_free(m->schedule);
 	watch_free(m->watch);
 	loop_timer_free(m->settle);
+	loop_timer_free(m->recount);
 	free(m);
 }
 

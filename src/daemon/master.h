@@ -19,6 +19,9 @@ struct daemon;
 struct master;
 
 int master_new(struct master **m, struct daemon *d);
+/* At the end of each turn, before anything that was queued in it leaves: what clones were offered is on disk, with what
+ * proves that they were. */
+void master_end_turn(struct master *m);
 void master_free(struct master *m);
 
 /* Listening and timers; after confinement. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* master_int: what the files of the master's role share: master.c (the whole), master_look.c (looks, backups),
- * master_run.c (runs), target.c (clones), target_push.c, target_backup.c (their sessions), target_report.c (what they
- * report), wait.c (who waits). */
+ * master_run.c (runs), master_recount.c, target.c (clones), target_push.c, target_backup.c (their sessions),
+ * target_report.c (what they report), wait.c (who waits). */
 #ifndef KC_MASTER_INT_H
 #define KC_MASTER_INT_H
 
@@ -34,10 +34,15 @@ struct target {
 	bool dirty;	  /* its record is newer than the state database's */
 	bool greet;	  /* what our hello says has changed: its session is made anew when it is idle */
 	bool offering;	  /* push.start is in the audit, push.end is not */
+	bool diverged;	  /* its session began with that, and nothing was restored since */
 	bool discard;	  /* an operator said that the rows which made it diverge may go */
+	bool needs_full;  /* an increment did not help */
+	uint64_t chain;	  /* the full whose increments it can open; 0: none */
 	bool restore_now; /* who asked for it does not wait for the clone's hour either */
 	bool offered_now; /* … and the offer under way says so */
 	uint64_t offered_at;
+	uint64_t aimed;		      /* the newest generation when it was offered what it was */
+	struct state_clone kept;      /* what the state database says of it, since it was written last */
 	struct state_receipt receipt; /* of the last offer; "": it is in the state database */
 	struct state_peer_log log;    /* the head of its audit log */
 	bool log_moved;		      /* … is newer than the state database's */
@@ -95,11 +100,13 @@ struct master {
 	uint64_t not_before;		/* monotonic; a change waits so long */
 	uint64_t marked_at;		/* monotonic; a change was looked at without replicating it */
 	int64_t changed_at;		/* wall clock, the first change that no look has seen; 0: none */
+	unsigned too_early;		/* looks in a row that found nothing of what was seen to be written */
 	int64_t look_changed;		/* changed_at when the look under way began */
 	int64_t look_daily;		/* the daily moment that the look under way is for */
 	bool started;			/* what is said of clones is news, not memory */
 	bool looking;			/* a check or backup job is queued or running */
 	bool making;			/* a generation is reserved, its backup is being made */
+	bool unkept;			/* its file is whole, and not known to be on disk */
 	bool made_anew;			/* the backup under way is the full that state_self.want_full asks for */
 	bool allow_deletes;		/* the next backup is made whatever it deletes */
 	bool allowed;			/* … the last one that was begun was so */
@@ -108,7 +115,11 @@ struct master {
 	bool marking;				   /* a job finds out whether there is something unreplicated */
 	bool still;				   /* an operator restores: no look begins */
 	char still_lineage[STATE_LINEAGE_LEN + 1]; /* the lineage when that began */
-	uint64_t look_number;			   /* of the look under way or, else, of the last one */
+	struct loop_timer *recount;		   /* master_recount.c */
+	bool counting;
+	uint64_t recounting, recounted; /* the generation that is counted, and that was found to be right */
+	uint64_t count_ms;		/* that it took last */
+	uint64_t look_number;		/* of the look under way or, else, of the last one */
 };
 
 /* master.c */
@@ -143,6 +154,11 @@ json_t *held_json(const struct master *m);	       /* null where nothing is held 
 void release_update(struct master *m);
 void release_again(struct master *m); /* perhaps keys are held that an older one has */
 
+/* master_recount.c */
+void master_on_recount(void *arg); /* loop_timer_fn of m->recount */
+/* A generation was made: is it what the key database is? */
+void master_recount_soon(struct master *m, bool increment);
+
 /* master_run.c */
 void master_run_begin(struct master *m, uint64_t generation);
 void master_run_end(struct master *m, int rc);
@@ -161,6 +177,21 @@ void master_system_child(struct master *m);
 /* A clone has one with this number, which this machine does not know to have given. */
 void master_system_overtaken(struct master *m, uint64_t generation);
 
+/* target_push.c: how an attempt goes on, or ends */
+void target_failed(struct target *t, enum fleet_failure how, int code, const char *text, bool keep);
+void target_idle(struct target *t);
+void target_postponed(struct target *t, uint64_t generation, int64_t until);
+void target_offer(struct target *t, struct offering *o); /* takes the reference */
+
+/* target_next.c */
+/* Has it a generation that this master did not make, or made with other contents? */
+bool target_is_rolled_back(char *text, size_t size, const struct target *t, const struct proto_hello *h);
+/* Nothing that there is helps it (err_text says why): another full is made, and it waits for that, unless none can be
+ * made now. */
+void target_wait_for_full(struct target *t);
+/* What it was sent is there now: restored, or stored for its hour. */
+void target_took(struct target *t, const struct offering *o);
+
 /* target_system.c */
 void target_system_due(struct target *t); /* offers it, if the session has nothing else to do */
 void target_system_hello(struct target *t, const struct proto_hello *h);
@@ -178,6 +209,7 @@ int target_reconfigure(struct master *m);
 void target_free_all(struct master *m);
 void target_changed(struct fleet_clone *c, enum fleet_state from, enum fleet_state to, void *arg); /* fleet_change_fn */
 int target_store_dirty(struct master *m);
+int target_put_dirty(struct master *m); /* in a transaction of the caller's */
 #define TARGET_DOWN "its replication task is down; run 'keyclone start' there"
 struct target *target_find(const struct master *m, const char *host_port);
 json_t *target_json(const struct target *t);

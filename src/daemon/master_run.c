@@ -87,7 +87,7 @@ void master_run_begin(struct master *m, uint64_t generation)
 	STR_COPY(m->run.phase, "backup");
 	for (struct target *t = m->targets; t != NULL; t = t->next)
 		memset(&t->share, 0, sizeof(t->share));
-	daemon_audit(m->d, &r);
+	daemon_audit_lazily(m->d, &r); /* what it is about says so, too, before any clone hears of it */
 }
 
 void master_run_completed(struct master *m)

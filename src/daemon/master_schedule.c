@@ -10,15 +10,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#define QUIET_MS     40	 /* a writer that goes on is waited for so long after each of its writes … */
-#define QUIET_MAX_MS 250 /* … and so long as a whole */
+#define SETTLE_MS 2 /* a commit is more than one write */
 
 struct master_schedule {
 	struct master_schedule_options o;
 	struct schedule_timer *timer;
 	struct loop_timer *sooner, *change;
 	uint64_t sooner_due; /* monotonic */
-	uint64_t changed_at; /* monotonic, of the first change that waits */
+	uint64_t change_due; /* monotonic */
 	uint64_t every_ms;
 	int64_t begun;
 	int daily;
@@ -145,17 +144,14 @@ void master_schedule_sooner(struct master_schedule *s, uint64_t in_ms)
 
 void master_schedule_changed(struct master_schedule *s, uint64_t not_before_ms)
 {
-	uint64_t now = loop_now(s->o.loop), due = now + QUIET_MS;
+	uint64_t now = loop_now(s->o.loop), due = now + SETTLE_MS;
 
-	if (!s->started)
-		return;
-	if (!loop_timer_is_set(s->change))
-		s->changed_at = now;
-	if (due > s->changed_at + QUIET_MAX_MS)
-		due = s->changed_at + QUIET_MAX_MS;
 	if (due < not_before_ms)
 		due = not_before_ms;
-	loop_timer_set(s->change, due > now ? due - now : 0);
+	if (!s->started || (loop_timer_is_set(s->change) && s->change_due <= due))
+		return;
+	s->change_due = due;
+	loop_timer_set(s->change, due - now);
 }
 
 int64_t master_schedule_begun(const struct master_schedule *s)

@@ -41,8 +41,8 @@ void master_schedule_stop(struct master_schedule *s);
 /* A look besides the schedule, if the schedule does not come before. */
 void master_schedule_sooner(struct master_schedule *s, uint64_t in_ms);
 
-/* The database changed. The look comes when it has been quiet for a moment, and not before `not_before_ms` (monotonic,
- * loop_now). */
+/* The database changed. The look comes at once, and not before `not_before_ms` (monotonic, loop_now); changes until
+ * then are the same look's. */
 void master_schedule_changed(struct master_schedule *s, uint64_t not_before_ms);
 
 /* The last daily moment that a look was begun for. 0 with no daily schedule. */

@@ -40,22 +40,21 @@ static void get_record(struct state_system *sys, const struct master *m)
 /* As an offering like any other; nothing of it is unpacked. */
 static int load(struct offering **out, const struct master *m)
 {
-	struct state_self *as = mem_xalloc(sizeof(*as));
+	struct state_made as = { .generation = 0 };
 	struct state_system sys;
-	int rc = KC_ENOENT;
+	struct store_name n;
 
 	get_record(&sys, m);
-	if (sys.backup[0] != '\0') {
-		as->complete = sys.generation;
-		STR_COPY(as->backup, sys.backup);
-		STR_COPY(as->file_id, sys.file_id);
-		STR_COPY(as->sha256, sys.sha256);
-		STR_COPY(as->digest, sys.sha256);
-		as->header_size = sys.header_size;
-		rc = offering_load(out, as, m->d->conf->backup_dir);
-	}
-	free(as);
-	return rc;
+	if (sys.backup[0] == '\0' || store_name_parse(&n, sys.backup) < 0)
+		return KC_ENOENT;
+	/* Not the record's: that may be of one that was begun when the daemon ended. */
+	as.generation = n.generation;
+	STR_COPY(as.backup, sys.backup);
+	STR_COPY(as.file_id, sys.file_id);
+	STR_COPY(as.sha256, sys.sha256);
+	STR_COPY(as.digest, sys.sha256);
+	as.header_size = sys.header_size;
+	return offering_of(out, &as, m->d->conf->backup_dir);
 }
 
 static int forget_digest(struct master *m, uint64_t at_least)

@@ -9,6 +9,7 @@
  *                    backups); signing.pub: its public half in signify's format
  *     safety.password  of safety backups on a machine without a backup password, random, sealed
  *     signers        pinned public keys whose backups are restored here
+ *     increments/    what opens the increments of each full that is kept, sealed (chain_key.h)
  *     recipients     pinned identities of the clones (recipients.h; master)
  *     authority.*    the own authority (issue.h; master)
  */

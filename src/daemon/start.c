@@ -195,6 +195,9 @@ static int on_audit_head(const char *hash, uint64_t seq, void *arg)
 {
 	struct daemon *d = arg;
 
+	/* What is in a transaction may yet be taken back, and the file is gone: it stays until the next rotation. */
+	if (state_in_transaction(d->state))
+		return KC_EAGAIN;
 	return state_put_audit_head(d->state, seq, hash);
 }
 
@@ -205,6 +208,13 @@ static void on_tick(void *arg)
 
 	audit_tick(d->audit, loop_now(d->loop));
 	loop_timer_set(d->tick, TICK_MS);
+}
+
+static void on_audit_due(void *arg)
+{
+	struct daemon *d = arg;
+
+	audit_hurry(d->audit);
 }
 
 static int start_audit(struct daemon *d)
@@ -224,6 +234,7 @@ static int start_audit(struct daemon *d)
 		return rc;
 	d->tick = loop_timer_new(d->loop, on_tick, d);
 	loop_timer_set(d->tick, TICK_MS);
+	d->audit_due = loop_timer_new(d->loop, on_audit_due, d);
 	return KC_OK;
 }
 
@@ -231,8 +242,10 @@ static void stop_audit(struct daemon *d)
 {
 	struct audit_record r = { .event = AUDIT_DAEMON_STOP, .outcome = AUDIT_SUCCESS };
 
-	if (!d->checking)
+	if (!d->checking) {
 		loop_timer_free(d->tick);
+		loop_timer_free(d->audit_due);
+	}
 	daemon_audit(d, &r);
 	audit_close(d->audit);
 }

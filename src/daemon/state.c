@@ -12,13 +12,12 @@
 #include "base/str.h"
 #include "state_db.h"
 
-#define DIGESTS_MAX 10000
-
 static const struct state_field self_fields[] = {
 	STATE_TEXT(state_self, lineage),
 	STATE_TEXT(state_self, ancestors),
 	STATE_TEXT(state_self, role),
 	STATE_INT(state_self, generation),
+	STATE_INT(state_self, reserved),
 	STATE_INT(state_self, replicated),
 	STATE_INT(state_self, complete),
 	STATE_TEXT(state_self, digest),
@@ -50,6 +49,11 @@ static const struct state_field self_fields[] = {
 	STATE_TEXT(state_self, master_host),
 	STATE_FLAG(state_self, master_stopped),
 	STATE_FLAG(state_self, want_full),
+	STATE_INT(state_self, chain),
+	STATE_INT(state_self, chain_since),
+	STATE_INT(state_self, chain_full),
+	STATE_INT(state_self, chain_bytes),
+	STATE_INT(state_self, chain_count),
 	STATE_INT(state_self, held_over),
 	STATE_TEXT(state_self, held_table),
 	STATE_INT(state_self, held_deleted),
@@ -74,18 +78,7 @@ static const struct state_field intent_fields[] = {
 	STATE_FLAG(state_intent, by_hand),
 	STATE_TEXT(state_intent, files),
 	STATE_TEXT(state_intent, own_digest),
-	STATE_END,
-};
-
-static const struct state_field stored_fields[] = {
-	STATE_TEXT(state_stored, backup),
-	STATE_TEXT(state_stored, lineage),
-	STATE_INT(state_stored, generation),
-	STATE_TEXT(state_stored, digest),
-	STATE_TEXT(state_stored, receipt),
-	STATE_HEAP(state_stored, travel),
-	STATE_INT(state_stored, at),
-	STATE_INT(state_stored, due),
+	STATE_INT(state_intent, chain),
 	STATE_END,
 };
 
@@ -112,19 +105,6 @@ static const struct state_field clone_fields[] = {
 	STATE_FLAG(state_clone, held),
 	STATE_FLAG(state_clone, stopped),
 	STATE_FLAG(state_clone, discard),
-	STATE_END,
-};
-
-struct made {
-	char lineage[STATE_LINEAGE_LEN + 1];
-	uint64_t generation;
-	char digest[STATE_DIGEST_LEN + 1];
-};
-
-static const struct state_field made_fields[] = {
-	STATE_TEXT(made, lineage),
-	STATE_INT(made, generation),
-	STATE_TEXT(made, digest),
 	STATE_END,
 };
 
@@ -191,9 +171,9 @@ enum {
 const struct state_table state_tables[] = {
 	[SELF_TABLE] = { "self", "one", self_fields },
 	[INTENT_TABLE] = { "intent", "one", intent_fields },
-	[STORED_TABLE] = { "stored", "backup", stored_fields },
+	[STORED_TABLE] = { "stored", "backup", state_stored_fields },
 	[CLONE_TABLE] = { "clone", "host, port", clone_fields },
-	[MADE_TABLE] = { "made", "lineage, generation", made_fields },
+	[MADE_TABLE] = { "made", "lineage, generation", state_made_fields },
 	[ALERT_TABLE] = { "alert", "kind, subject", alert_fields },
 	[SIBLINGS_TABLE] = { "siblings", "one", siblings_fields },
 	[SYSTEM_TABLE] = { "system", "one", system_fields },
@@ -207,9 +187,7 @@ const struct state_table state_tables[] = {
 
 #define SELF	 (&state_tables[SELF_TABLE])
 #define INTENT	 (&state_tables[INTENT_TABLE])
-#define STORED	 (&state_tables[STORED_TABLE])
 #define CLONE	 (&state_tables[CLONE_TABLE])
-#define MADE	 (&state_tables[MADE_TABLE])
 #define ALERT	 (&state_tables[ALERT_TABLE])
 #define SIBLINGS (&state_tables[SIBLINGS_TABLE])
 #define SYSTEM	 (&state_tables[SYSTEM_TABLE])
@@ -279,35 +257,6 @@ int64_t state_get_sealed(struct state *s, const char *backup)
 	return state_db_get(&x, s, SEALED, " WHERE backup = ?1", backup, 0) == KC_OK ? x.since : 0;
 }
 
-int state_put_digest(struct state *s, const char *lineage, uint64_t generation, const char *digest)
-{
-	struct made m = { .generation = generation };
-	char *sql;
-	int rc;
-
-	STR_COPY(m.lineage, lineage);
-	STR_COPY(m.digest, digest);
-	rc = state_db_put(s, MADE, &m);
-	if (rc < 0 || generation <= DIGESTS_MAX)
-		return rc;
-	sql = mem_xasprintf("DELETE FROM made WHERE generation < %" PRIu64, generation - DIGESTS_MAX);
-	rc = state_db_run(s, sql);
-	free(sql);
-	return rc;
-}
-
-int state_get_digest(char digest[STATE_DIGEST_LEN + 1], struct state *s, const char *lineage, uint64_t generation)
-{
-	struct made m = { .generation = 0 };
-	char *where = mem_xasprintf(" WHERE lineage = ?1 AND generation = %" PRIu64, generation);
-	int rc = state_db_get(&m, s, MADE, where, lineage, 0);
-
-	free(where);
-	if (rc == KC_OK)
-		memcpy(digest, m.digest, sizeof(m.digest));
-	return rc;
-}
-
 int state_put_intent(struct state *s, const struct state_intent *i)
 {
 	return state_db_put(s, INTENT, i);
@@ -337,34 +286,6 @@ int state_put_applied(struct state *s, const struct state_self *self)
 	if (rc < 0)
 		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	return rc;
-}
-
-int state_put_stored(struct state *s, const struct state_stored *st)
-{
-	return state_db_put(s, STORED, st);
-}
-
-int state_get_stored(struct state_stored *st, struct state *s)
-{
-	return state_db_get(st, s, STORED, " ORDER BY rowid DESC LIMIT 1", NULL, 0);
-}
-
-int state_find_stored(struct state_stored *st, struct state *s, const char *backup)
-{
-	return state_db_get(st, s, STORED, " WHERE backup = ?1", backup, 0);
-}
-
-int state_forget_stored(struct state *s, const char *backup)
-{
-	int rc = state_db_delete(s, "DELETE FROM stored WHERE backup = ?1", backup, 0);
-
-	return rc < 0 ? rc : state_db_delete(s, "DELETE FROM sealed WHERE backup = ?1", backup, 0);
-}
-
-void state_stored_fini(struct state_stored *st)
-{
-	free(st->travel);
-	st->travel = NULL;
 }
 
 int state_put_clone(struct state *s, const struct state_clone *c)
@@ -411,6 +332,11 @@ int state_each_alert(struct state *s, int (*each)(void *alert, void *arg), void 
 int state_begin(struct state *s)
 {
 	return state_db_run(s, "BEGIN IMMEDIATE");
+}
+
+bool state_in_transaction(const struct state *s)
+{
+	return sqlite3_get_autocommit(s->db) == 0;
 }
 
 int state_commit(struct state *s)

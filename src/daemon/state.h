@@ -30,9 +30,12 @@ void state_close(struct state *s);
  */
 struct state_self {
 	char lineage[STATE_LINEAGE_LEN + 1];
-	char ancestors[LINEAGE_TEXT];	   /* of the lineage (lineage_parse); "": none */
-	char role[8];			   /* "master", "clone": what this state is of; "": not known yet */
-	uint64_t generation;		   /* master: last one reserved; clone: last one applied */
+	char ancestors[LINEAGE_TEXT]; /* of the lineage (lineage_parse); "": none */
+	char role[8];		      /* "master", "clone": what this state is of; "": not known yet */
+	uint64_t generation;	      /* master: last one reserved; clone: last one applied */
+	/* Master: the number that the next backup will have, durable ahead of time; one that a daemon ended with may
+	 * have been given. 0, or `generation`: none is ready. */
+	uint64_t reserved;
 	uint64_t replicated;		   /* master: last one that every clone has */
 	uint64_t complete;		   /* master: last one whose backup is whole */
 	char digest[STATE_DIGEST_LEN + 1]; /* content digest of `complete` (master) or of the applied one (clone) */
@@ -68,7 +71,14 @@ struct state_self {
 	int64_t master_contact;	     /* clone: when the master was last heard, and who it was */
 	int64_t master_clock_offset; /* clone: the master's clock minus ours, seconds, at its last hello */
 	char master_host[256];
-	bool master_stopped;   /* clone: its task was down when it was last heard */
+	bool master_stopped; /* clone: its task was down when it was last heard */
+	/* The full that the newest generation (master) or what is applied (clone) builds on, or is; 0: none, or what
+	 * opens its increments is not here. Master: when that full was made, bytes of it and of its increments, and
+	 * their number.
+	 */
+	uint64_t chain;
+	int64_t chain_since;
+	uint64_t chain_full, chain_bytes, chain_count;
 	bool want_full;	       /* master: the next backup is a full with a new key, whatever has changed */
 	uint64_t held_over;    /* master: the run after this generation is held; 0: none is */
 	char held_table[128];  /* … for what it would delete of this table */
@@ -110,6 +120,7 @@ struct state_intent {
 	bool by_hand;			       /* an operator's: by_hand_applied (by_hand.h) ends it */
 	char files[COMPANIONS_TEXT];	       /* companions; they may be anywhere between the old and the new ones */
 	char own_digest[STATE_DIGEST_LEN + 1]; /* what is looked for after a crash; "": `digest` */
+	uint64_t chain;			       /* as in state_self, once it is applied */
 };
 int state_put_intent(struct state *s, const struct state_intent *i);
 /* KC_ENOENT where there is none. */
@@ -127,13 +138,19 @@ struct state_stored {
 	char receipt[65];
 	char *travel; /* heap; the header that opens the payload with this clone's identity */
 	int64_t at;
-	int64_t due; /* when it is to be restored; 0: at once */
+	int64_t due;	/* when it is to be restored; 0: at once */
+	uint64_t base;	/* an increment: what it is applied to; 0: a full */
+	uint64_t chain; /* an increment: the full that it builds on */
 };
 int state_put_stored(struct state *s, const struct state_stored *st);
 /* The one that was put last; KC_ENOENT where there is none. Free with state_stored_fini. */
 int state_get_stored(struct state_stored *st, struct state *s);
+/* The one of a generation: the newest file of it. */
+int state_stored_of(struct state_stored *st, struct state *s, const char *lineage, uint64_t generation);
 /* The one of a file. */
 int state_find_stored(struct state_stored *st, struct state *s, const char *backup);
+/* The header that opens it; of an increment, its full's. *travel is heap. */
+int state_find_travel(char **travel, struct state *s, const char *backup);
 int state_forget_stored(struct state *s, const char *backup);
 void state_stored_fini(struct state_stored *st);
 
@@ -212,11 +229,24 @@ int state_put_clone(struct state *s, const struct state_clone *c);
 int state_get_clone(struct state_clone *c, struct state *s, const char *host, uint16_t port); /* KC_ENOENT */
 int state_forget_clone(struct state *s, const char *host, uint16_t port);		      /* all of it */
 
-/* Master: the content digest of each generation it made, of the last ten thousand. A clone that has applied one of them
- * with other contents has it from this master as it was before it was rolled back. */
-int state_put_digest(struct state *s, const char *lineage, uint64_t generation, const char *digest);
-int state_get_digest(
-    char digest[STATE_DIGEST_LEN + 1], struct state *s, const char *lineage, uint64_t generation); /* KC_ENOENT */
+/* Master: each generation it made, of the last ten thousand, with its file, for clones that catch up. A clone that has
+ * applied one of them with other contents has it from this master as it was before it was rolled back. */
+struct state_made {
+	char lineage[STATE_LINEAGE_LEN + 1];
+	uint64_t generation;
+	char digest[STATE_DIGEST_LEN + 1]; /* of the content */
+	uint64_t base;			   /* an increment: what it is applied to; 0: a full */
+	uint64_t chain;			   /* the full whose key opens it, or that it is; 0: nothing builds on it */
+	char backup[256];		   /* file name; "": made by an older version, which did not say */
+	char file_id[33];
+	char sha256[STATE_DIGEST_LEN + 1]; /* of its payload */
+	uint64_t header_size;
+	uint64_t database_size; /* what a clone unpacks */
+};
+int state_put_made(struct state *s, const struct state_made *m);
+int state_get_made(struct state_made *m, struct state *s, const char *lineage, uint64_t generation); /* KC_ENOENT */
+/* The increment of a chain that is applied to `base`. */
+int state_get_made_on(struct state_made *m, struct state *s, const char *lineage, uint64_t chain, uint64_t base);
 
 /* What needs a person (alert.h); kind and subject identify it. */
 struct state_alert {
@@ -272,6 +302,7 @@ int64_t state_get_sealed(struct state *s, const char *backup);
 
 /* Several setters in one transaction (one sync). Not nested. */
 int state_begin(struct state *s);
+bool state_in_transaction(const struct state *s);
 int state_commit(struct state *s); /* on failure nothing was kept */
 void state_abort(struct state *s);
 

@@ -15,6 +15,15 @@
 #define STATE_VERSION 3 /* also in prepare_schema() */
 #define BUSY_MS	      10000
 
+const struct state_table *state_db_table(const char *name)
+{
+	const struct state_table *t = state_tables;
+
+	while (strcmp(t->name, name) != 0)
+		t++;
+	return t;
+}
+
 int state_db_error(struct state *s)
 {
 	int code = sqlite3_errcode(s->db);

@@ -60,10 +60,12 @@ struct state_table {
 };
 
 extern const struct state_field state_report_fields[], state_receipt_fields[],
-    state_peer_log_fields[]; /* state_report.c */
+    state_peer_log_fields[];						    /* state_report.c */
+extern const struct state_field state_stored_fields[], state_made_fields[]; /* state_backup.c */
 
 /* Every table of the database, in state.c. Ends with a row without a name. */
 extern const struct state_table state_tables[];
+const struct state_table *state_db_table(const char *name); /* one of them */
 
 /* KC_ENOSPC, KC_EBUSY, KC_EDAMAGED or KC_ESYS, with SQLite's text. */
 int state_db_error(struct state *s);

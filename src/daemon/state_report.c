@@ -46,33 +46,24 @@ const struct state_field state_peer_log_fields[] = {
 	STATE_END,
 };
 
-static const struct state_table *table(const char *name)
-{
-	const struct state_table *t = state_tables;
-
-	while (strcmp(t->name, name) != 0)
-		t++;
-	return t;
-}
-
 int state_put_report(struct state *s, const struct state_report *r)
 {
-	return state_db_put(s, table("report"), r);
+	return state_db_put(s, state_db_table("report"), r);
 }
 
 int state_next_report(struct state_report *r, struct state *s)
 {
-	return state_db_get(r, s, table("report"), " WHERE status != 0 ORDER BY rowid LIMIT 1", NULL, 0);
+	return state_db_get(r, s, state_db_table("report"), " WHERE status != 0 ORDER BY rowid LIMIT 1", NULL, 0);
 }
 
 int state_pending_report(struct state_report *r, struct state *s)
 {
-	return state_db_get(r, s, table("report"), " WHERE last = 0 ORDER BY rowid DESC LIMIT 1", NULL, 0);
+	return state_db_get(r, s, state_db_table("report"), " WHERE last = 0 ORDER BY rowid DESC LIMIT 1", NULL, 0);
 }
 
 int state_get_report(struct state_report *r, struct state *s, const char *receipt)
 {
-	return state_db_get(r, s, table("report"), " WHERE receipt = ?1", receipt, 0);
+	return state_db_get(r, s, state_db_table("report"), " WHERE receipt = ?1", receipt, 0);
 }
 
 int state_forget_report(struct state *s, const char *receipt)
@@ -94,7 +85,7 @@ int state_supersede_reports(struct state *s)
 
 int state_put_receipt(struct state *s, const struct state_receipt *r)
 {
-	int rc = state_db_put(s, table("receipt"), r);
+	int rc = state_db_put(s, state_db_table("receipt"), r);
 
 	if (rc < 0)
 		return rc;
@@ -106,16 +97,16 @@ int state_put_receipt(struct state *s, const struct state_receipt *r)
 
 int state_get_receipt(struct state_receipt *r, struct state *s, const char *receipt)
 {
-	return state_db_get(r, s, table("receipt"), " WHERE receipt = ?1", receipt, 0);
+	return state_db_get(r, s, state_db_table("receipt"), " WHERE receipt = ?1", receipt, 0);
 }
 
 int state_put_peer_log(struct state *s, const struct state_peer_log *p)
 {
-	return state_db_put(s, table("peer_log"), p);
+	return state_db_put(s, state_db_table("peer_log"), p);
 }
 
 int state_get_peer_log(struct state_peer_log *p, struct state *s, const char *host, uint16_t port)
 {
 	/* The second parameter is bound only where it is not 0. */
-	return state_db_get(p, s, table("peer_log"), " WHERE host = ?1 AND port = ifnull(?2, 0)", host, port);
+	return state_db_get(p, s, state_db_table("peer_log"), " WHERE host = ?1 AND port = ifnull(?2, 0)", host, port);
 }

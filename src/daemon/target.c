@@ -75,23 +75,27 @@ static void from_state(struct target *t, const struct state_clone *s)
 	fleet_restore(t->clone, &r);
 }
 
-int target_store_dirty(struct master *m)
+/* Has it come to anything that the state database does not say? */
+static bool has_moved(struct state_clone *now, struct target *t)
 {
-	bool any = false;
+	if (!t->dirty)
+		return false;
+	to_state(now, t);
+	t->dirty = t->log_moved || t->receipt.receipt[0] != '\0' || memcmp(now, &t->kept, sizeof(*now)) != 0;
+	return t->dirty;
+}
+
+int target_put_dirty(struct master *m)
+{
 	int rc = KC_OK;
 
-	for (struct target *t = m->targets; t != NULL; t = t->next)
-		any = any || t->dirty;
-	if (!any)
-		return KC_OK;
-	rc = state_begin(m->d->state);
 	for (struct target *t = m->targets; rc == KC_OK && t != NULL; t = t->next) {
 		struct state_clone s;
 
-		if (!t->dirty)
+		if (!has_moved(&s, t))
 			continue;
-		to_state(&s, t);
 		rc = state_put_clone(m->d->state, &s);
+		t->kept = s;
 		if (rc == KC_OK && t->receipt.receipt[0] != '\0')
 			rc = state_put_receipt(m->d->state, &t->receipt);
 		t->receipt.receipt[0] = '\0';
@@ -100,6 +104,21 @@ int target_store_dirty(struct master *m)
 		t->log_moved = false;
 		t->dirty = rc < 0;
 	}
+	return rc;
+}
+
+int target_store_dirty(struct master *m)
+{
+	bool any = false;
+	int rc;
+
+	for (struct target *t = m->targets; t != NULL; t = t->next)
+		any = any || t->dirty;
+	if (!any)
+		return KC_OK;
+	rc = state_begin(m->d->state);
+	if (rc == KC_OK)
+		rc = target_put_dirty(m);
 	if (rc == KC_OK)
 		rc = state_commit(m->d->state);
 	if (rc < 0) {

@@ -40,13 +40,15 @@ static bool lacks_end(const struct target *t)
 	       push_needs_end(t->push);
 }
 
+/* `travel` NULL: an increment, which is opened by what came with its full. */
 static void end_one(struct target *t, const char *travel)
 {
 	struct proto_end *end = mem_xalloc(sizeof(*end));
-	int rc;
+	int rc = KC_OK;
 
 	*end = t->sent->end;
-	rc = base64_decode(end->travel, &end->travel_size, sizeof(end->travel), travel, strlen(travel));
+	if (travel != NULL)
+		rc = base64_decode(end->travel, &end->travel_size, sizeof(end->travel), travel, strlen(travel));
 	if (rc == KC_OK)
 		rc = push_end(t->push, end);
 	if (rc < 0)
@@ -81,11 +83,15 @@ static void on_wrapped(int rc, const json_t *result, void *arg)
 		target_end_all(m); /* who came while the job ran */
 }
 
-/* One job for all clones that are sent the same file; for another file when that is done. */
+/* Of fulls one job for all clones that are sent the same file; for another file when that is done. */
 void target_end_all(struct master *m)
 {
 	json_t *clones = json_array();
 	struct offering *file = NULL;
+
+	for (struct target *t = m->targets; t != NULL; t = t->next)
+		if (lacks_end(t) && t->sent->kind == PROTO_INCREMENTAL)
+			end_one(t, NULL);
 
 	for (struct target *t = m->targets; m->wrapping == NULL && t != NULL; t = t->next) {
 		if (!lacks_end(t) || (file != NULL && t->sent != file))

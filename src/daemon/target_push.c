@@ -55,11 +55,11 @@ static void answered(struct target *t)
 	t->awaited = t->restore_now = false;
 }
 
-static void failed(struct target *t, enum fleet_failure how, int code, const char *text, bool keep)
+void target_failed(struct target *t, enum fleet_failure how, int code, const char *text, bool keep)
 {
 	struct master *m = t->master;
 	/* Somebody asked for a newer backup in the middle of this attempt: its failure says nothing about that one. */
-	bool overtaken = t->awaited && t->sent != NULL && m->out != NULL && t->sent != m->out;
+	bool overtaken = t->awaited && t->sent != NULL && m->out != NULL && t->aimed != m->out->generation;
 	bool again;
 
 	target_over(t, code, text);
@@ -71,17 +71,23 @@ static void failed(struct target *t, enum fleet_failure how, int code, const cha
 	master_settle_soon(m);
 }
 
-static void idle(struct target *t)
+void target_idle(struct target *t)
 {
 	answered(t);
 	fleet_idle(t->clone);
 	master_settle_soon(t->master);
 }
 
-/* It has it stored, and waits for its hour: that is the end of an attempt, unless somebody asked for more meanwhile. */
-static void postponed(struct target *t, uint64_t generation, int64_t until)
+/* On its way to the newest generation it has come to another one: who asked for it goes on waiting. */
+static bool is_on_its_way(const struct target *t, uint64_t generation)
 {
-	bool more = t->restore_now && t->awaited;
+	return t->awaited && t->master->out != NULL && generation < t->master->out->generation;
+}
+
+/* It has it stored, and waits for its hour: that is the end of an attempt, unless somebody asked for more meanwhile. */
+void target_postponed(struct target *t, uint64_t generation, int64_t until)
+{
+	bool more = (t->restore_now && t->awaited) || is_on_its_way(t, generation);
 
 	if (!more)
 		answered(t);
@@ -91,10 +97,22 @@ static void postponed(struct target *t, uint64_t generation, int64_t until)
 	master_settle_soon(t->master);
 }
 
-static void offer(struct target *t)
+static void applied(struct target *t, uint64_t generation)
+{
+	bool more = is_on_its_way(t, generation);
+
+	if (!more)
+		answered(t);
+	fleet_applied(t->clone, generation);
+	if (more)
+		fleet_now(t->master->fleet, t->clone);
+	master_settle_soon(t->master);
+}
+
+/* Sends `o`, whose reference it takes. */
+void target_offer(struct target *t, struct offering *o)
 {
 	struct master *m = t->master;
-	const struct offering *o = m->out;
 	struct push_file f = { .path = o->part != NULL ? o->part : o->path, .valid = o->valid };
 	struct audit_record r = { .event = AUDIT_PUSH_START,
 		.outcome = AUDIT_STARTED,
@@ -106,10 +124,9 @@ static void offer(struct target *t)
 
 	/* A push outside a run (a clone that answers again, somebody asked again) is one of its own: the record of the
 	 * run's end that is in the audit was true when it was written. */
-	master_run_begin(m, o->generation);
+	master_run_begin(m, m->out->generation);
 	STR_COPY(f.offer.lineage, m->d->self.lineage);
 	offering_describe(&f.offer, o);
-	f.offer.kind = PROTO_FULL;
 	f.offer.password_since = (uint64_t)password_since(m->d, o->name, !o->complete);
 	/* The file may be as large as the database, which is unpacked beside it. */
 	f.offer.room =
@@ -118,7 +135,8 @@ static void offer(struct target *t)
 	f.offer.discard = t->discard;
 	f.offer.restore_now = t->offered_now = t->restore_now;
 	rc = daemon_audit(m->d, &r);
-	t->sent = offering_ref(m->out);
+	t->sent = o;
+	t->aimed = m->out->generation;
 	t->offering = rc == KC_OK;
 	t->offered_at = loop_now(m->d->loop);
 	if (rc == KC_OK)
@@ -136,7 +154,7 @@ static void offer(struct target *t)
 	if (rc == KC_ENET)
 		return; /* it was ending already: on_closed says how, and the attempt goes on from there */
 	if (rc < 0) {
-		failed(t, FLEET_FAIL_OTHER, rc, err_text(rc), true);
+		target_failed(t, FLEET_FAIL_OTHER, rc, err_text(rc), true);
 		return;
 	}
 	target_note_receipt(t, &f.offer);
@@ -144,86 +162,6 @@ static void offer(struct target *t)
 	fleet_phase(t->clone, FLEET_PUSHING, 0);
 	if (o->complete)
 		target_end_all(m);
-}
-
-/* Has it a generation that this master did not make, or made with other contents? */
-static bool is_from_before_a_roll_back(char *text, size_t size, const struct target *t, const struct proto_hello *h)
-{
-	const struct state_self *self = &t->master->d->self;
-	uint64_t applied = h->applied_generation;
-	char made[STATE_DIGEST_LEN + 1];
-
-	if (strcmp(h->applied_lineage, self->lineage) != 0)
-		return false;
-	/* A number that is reserved only is not made: no clone can have it from here. */
-	if (applied > self->complete) {
-		snprintf(text, size,
-		    "it has applied generation %" PRIu64 ", this master made %" PRIu64
-		    " at most: was this machine rolled back?",
-		    applied, self->complete);
-		return true;
-	}
-	if (h->applied_digest[0] == '\0' || state_get_digest(made, t->master->d->state, self->lineage, applied) < 0 ||
-	    strcmp(made, h->applied_digest) == 0)
-		return false;
-	snprintf(text, size,
-	    "it has applied generation %" PRIu64
-	    " with other contents than this master made: was this machine rolled back?",
-	    applied);
-	return true;
-}
-
-/* Has it the newest one stored, and need not be told to hurry? Whoever waits for what it restores right now goes on. */
-static bool is_postponed(const struct target *t)
-{
-	const struct fleet_record *r = fleet_record(t->clone);
-
-	return r->postponed_until != 0 && r->stored >= t->master->out->generation && !t->restore_now &&
-	       !(t->awaited && r->postponed_until <= time(NULL));
-}
-
-/* A session is there and the clone is due: what does it lack? */
-void target_decide(struct target *t)
-{
-	struct master *m = t->master;
-	const struct proto_hello *h = push_peer_hello(t->push);
-	const struct fleet_record *r = fleet_record(t->clone);
-	struct age_recipient parsed;
-	char text[400];
-
-	if (age_recipient_parse(&parsed, h->recipient) < 0) {
-		snprintf(text, sizeof(text), "it shows no identity that backups can be encrypted for: %.250s",
-		    err_text(KC_EFORMAT));
-		failed(t, FLEET_FAIL_REFUSED, KC_EFORMAT, text, true);
-	} else if (t->recipient[0] != '\0' && strcmp(t->recipient, h->recipient) != 0) {
-		failed(t, FLEET_FAIL_REFUSED, KC_EPERM,
-		    "it shows another identity than the one pinned at first contact; if it was set up anew: "
-		    "keyclone clone remove, then clone add",
-		    true);
-	} else if (h->diverged && !t->discard) {
-		failed(t, FLEET_FAIL_DIVERGED, KC_EDIVERGED,
-		    h->diverged_detail[0] != '\0'
-			? h->diverged_detail
-			: "it has rows that are not from this master; run 'keyclone diverged list' there",
-		    true);
-	} else if (is_from_before_a_roll_back(text, sizeof(text), t, h)) {
-		failed(t, FLEET_FAIL_OTHER, KC_ESTALE, text, true);
-	} else if (h->stopped && (m->out == NULL || r->applied < m->out->generation)) {
-		failed(t, FLEET_FAIL_DECLINED, KC_EBUSY, TARGET_DOWN, true);
-	} else if (m->d->self.stopped && !t->awaited) {
-		idle(t);
-	} else if (m->out == NULL && m->making) {
-		t->waiting = true;
-	} else if (m->out == NULL || (r->applied >= m->out->generation && !(h->diverged && t->discard))) {
-		STR_COPY(t->recipient, h->recipient);
-		idle(t);
-	} else if (is_postponed(t)) {
-		postponed(t, r->stored, r->postponed_until);
-	} else {
-		STR_COPY(t->recipient, h->recipient);
-		t->dirty = true;
-		offer(t);
-	}
 }
 
 static void on_ready(struct push *p, const struct proto_hello *h, void *arg)
@@ -234,7 +172,7 @@ static void on_ready(struct push *p, const struct proto_hello *h, void *arg)
 	const struct cert_info *cert = push_cert(p);
 	char text[400];
 	/* What it has of another history, of whatever number, is not what this master makes under that number. */
-	bool rolled_back = is_from_before_a_roll_back(text, sizeof(text), t, h);
+	bool rolled_back = target_is_rolled_back(text, sizeof(text), t, h);
 	struct fleet_hello f = { .applied = ours && !rolled_back ? h->applied_generation : 0,
 		.stored = stored ? h->stored_generation : 0,
 		.postponed_until = stored ? (int64_t)h->postponed_until : 0,
@@ -242,8 +180,10 @@ static void on_ready(struct push *p, const struct proto_hello *h, void *arg)
 		.clock_offset = push_clock_offset(p),
 		.stopped = h->stopped };
 
+	t->diverged = h->diverged;
 	daemon_say_clock(&t->clock_said, t->name, push_clock_offset(p));
 	STR_COPY(t->digest, h->applied_digest);
+	t->chain = (ours && !rolled_back) || f.postponed_until != 0 ? h->chain : 0;
 	target_system_hello(t, h);
 	fleet_hello(t->clone, &f);
 	target_decide(t);
@@ -277,12 +217,17 @@ static void on_declined(struct push *p, const struct proto_decline *d, void *arg
 		go_on(t);
 		return;
 	}
+	if (d->reason == PROTO_R_FULL) {
+		t->needs_full = true;
+		err_set(KC_ENEEDFULL, "%.250s", d->message);
+		target_wait_for_full(t);
+		return;
+	}
 	if (d->reason == PROTO_R_HAVE) {
 		had = t->sent->generation;
 		STR_COPY(t->share.result, "had it");
 		target_over(t, KC_OK, NULL);
-		answered(t);
-		fleet_applied(t->clone, had);
+		applied(t, had);
 		return;
 	}
 	if (d->reason == PROTO_R_NOSPC)
@@ -293,22 +238,22 @@ static void on_declined(struct push *p, const struct proto_decline *d, void *arg
 		    text, sizeof(text), "%.300s", d->message[0] != '\0' ? d->message : proto_reason_name(d->reason));
 	switch (d->reason) {
 	case PROTO_R_DIVERGED:
-		failed(t, FLEET_FAIL_DIVERGED, KC_EDIVERGED, text, true);
+		target_failed(t, FLEET_FAIL_DIVERGED, KC_EDIVERGED, text, true);
 		break;
 	case PROTO_R_NOSPC:
-		failed(t, FLEET_FAIL_DECLINED, KC_ENOSPC, text, true);
+		target_failed(t, FLEET_FAIL_DECLINED, KC_ENOSPC, text, true);
 		break;
 	case PROTO_R_FOREIGN:
-		failed(t, FLEET_FAIL_REFUSED, KC_EFOREIGN, text, true);
+		target_failed(t, FLEET_FAIL_REFUSED, KC_EFOREIGN, text, true);
 		break;
 	case PROTO_R_STALE:
-		failed(t, FLEET_FAIL_DECLINED, KC_ESTALE, text, true);
+		target_failed(t, FLEET_FAIL_DECLINED, KC_ESTALE, text, true);
 		break;
 	case PROTO_R_BUSY:
-		failed(t, FLEET_FAIL_DECLINED, KC_EAGAIN, text, true);
+		target_failed(t, FLEET_FAIL_DECLINED, KC_EAGAIN, text, true);
 		break;
 	default:
-		failed(t, FLEET_FAIL_DECLINED, KC_EBUSY, text, true);
+		target_failed(t, FLEET_FAIL_DECLINED, KC_EBUSY, text, true);
 	}
 }
 
@@ -357,26 +302,33 @@ static void on_result(struct push *p, const struct proto_result *r, void *arg)
 	switch (r->status) {
 	case PROTO_RESTORED:
 	case PROTO_UNCHANGED:
+		target_took(t, t->sent);
 		STR_COPY(t->digest, r->digest);
 		target_over(t, KC_OK, NULL);
-		answered(t);
-		t->discard = false;
+		t->discard = t->diverged = false;
 		fleet_stored(t->clone, r->generation);
-		fleet_applied(t->clone, r->generation);
+		applied(t, r->generation);
 		break;
 	case PROTO_STORED:
 	case PROTO_POSTPONED:
 		t->restore_now = t->restore_now && !t->offered_now;
+		target_took(t, t->sent);
 		target_over(t, KC_OK, NULL);
 		fleet_stored(t->clone, r->generation);
-		postponed(t, r->generation, (int64_t)r->until);
+		target_postponed(t, r->generation, (int64_t)r->until);
 		break;
 	case PROTO_DIVERGED:
-		failed(t, FLEET_FAIL_DIVERGED, KC_EDIVERGED, r->message, true);
+		target_failed(t, FLEET_FAIL_DIVERGED, KC_EDIVERGED, r->message, true);
 		break;
 	default:
 		code = err_from_name(r->error);
-		failed(t, FLEET_FAIL_OTHER, code == KC_OK ? KC_EFAIL : code, r->message, true);
+		if (code == KC_ENEEDFULL) {
+			t->needs_full = true;
+			err_set(code, "%.250s", r->message);
+			target_wait_for_full(t);
+			break;
+		}
+		target_failed(t, FLEET_FAIL_OTHER, code == KC_OK ? KC_EFAIL : code, r->message, true);
 	}
 	master_settle_soon(t->master);
 }
@@ -397,9 +349,10 @@ static void on_closed(struct push *p, enum push_ending how, int rc, const char *
 		/* It was due while the session was ending, or waited for a backup to grow, or the clone left first. */
 		target_over(t, KC_EAGAIN, "the session ended before the offer was answered");
 		if (!fleet_again(t->clone))
-			failed(t, FLEET_FAIL_OTHER, KC_ENET, "it ends its sessions when it is offered a backup", false);
+			target_failed(
+			    t, FLEET_FAIL_OTHER, KC_ENET, "it ends its sessions when it is offered a backup", false);
 	} else {
-		failed(t,
+		target_failed(t,
 		    how == PUSH_UNREACHABLE ? FLEET_FAIL_UNREACHABLE
 		    : refused		    ? FLEET_FAIL_REFUSED
 					    : FLEET_FAIL_OTHER,

@@ -40,7 +40,7 @@ void target_note_receipt(struct target *t, const struct proto_offer *o)
 	t->receipt.port = fleet_record(t->clone)->port;
 	STR_COPY(t->receipt.lineage, o->lineage);
 	t->receipt.generation = o->generation;
-	t->dirty = true; /* it is kept with the record, long before the clone can have stored the backup */
+	t->dirty = true; /* it is kept before the offer leaves: master_end_turn() */
 }
 
 void target_see_log(struct target *t, uint64_t seq, const char *hash)
@@ -125,6 +125,9 @@ static void take(struct target *t, const struct proto_report *r)
 		if (r->generation >= fleet_record(t->clone)->applied)
 			STR_COPY(t->digest, r->digest);
 		fleet_reported(t->clone, r->generation);
+		/* What it could not take before, it can now. */
+		if (!fleet_in_attempt(t->clone) && r->generation < fleet_generation(t->master->fleet))
+			fleet_now(t->master->fleet, t->clone);
 		break;
 	case PROTO_POSTPONED:
 		if (!fleet_in_attempt(t->clone))
@@ -135,6 +138,12 @@ static void take(struct target *t, const struct proto_report *r)
 			fleet_failed(t->clone, FLEET_FAIL_DIVERGED, KC_EDIVERGED, r->message, t->push != NULL);
 		break;
 	default:
+		if (!fleet_in_attempt(t->clone) && code == KC_ENEEDFULL) {
+			/* Nothing is wrong with it: it gets one. */
+			t->needs_full = true;
+			fleet_now(t->master->fleet, t->clone);
+			break;
+		}
 		if (!fleet_in_attempt(t->clone))
 			fleet_failed(
 			    t->clone, FLEET_FAIL_OTHER, code == KC_OK ? KC_EFAIL : code, r->message, t->push != NULL);

@@ -28,8 +28,10 @@
 
 #define WORKER_FD 3
 /* Without a request for so long, there is time for what can wait. */
-#define CHECKPOINT_IDLE_MS 200
+#define CHECKPOINT_IDLE_MS 5000
+#define CHECKPOINT_LONG_MS 200 /* the write-ahead log is long */
 #define PREPARE_IDLE_MS	   1000
+#define PRUNE_IDLE_MS	   300 /* the daemon has written down by then what was made */
 
 int worker_progress(struct worker *w, json_t *progress)
 {
@@ -252,6 +254,7 @@ static const struct verb {
 	{ "open", false, BOTH, job_open },
 	{ "ready", false, BOTH, job_ready },
 	{ "check", true, MASTER, worker_job_check },
+	{ "recount", true, MASTER, worker_job_recount },
 	{ "backup", true, MASTER, worker_job_backup },
 	{ "wrap", true, MASTER, worker_job_wrap },
 	{ "release", true, MASTER, worker_job_release },
@@ -313,10 +316,14 @@ static void work_when_idle(struct worker *w)
 {
 	int rc;
 
-	if (w->checkpoint_due && idle_for(w, CHECKPOINT_IDLE_MS)) {
+	if (w->checkpoint_due && idle_for(w, source_log_is_long(w->source) ? CHECKPOINT_LONG_MS : CHECKPOINT_IDLE_MS)) {
 		source_set_alive(w->source, NULL, NULL);
 		source_checkpoint(w->source);
 		w->checkpoint_due = false;
+	}
+	if (w->prune_due && idle_for(w, PRUNE_IDLE_MS)) {
+		worker_base_prune(w);
+		w->prune_due = false;
 	}
 	if (w->opened && w->conf->role == CONF_MASTER && w->prepared == NULL && idle_for(w, PREPARE_IDLE_MS)) {
 		rc = backup_prepare(&w->prepared, w->password, w->conf->key_derivation_work);
@@ -358,6 +365,8 @@ static void worker_fini(struct worker *w)
 	companion_paths_fini(&w->companions);
 	create_prepared_free(w->prepared);
 	age_key_free(w->key);
+	age_identity_free(w->chain_key);
+	worker_base_forget(w);
 	free(w->key_path);
 	mem_secret_free(w->password);
 	secrets_fini(&w->secrets);

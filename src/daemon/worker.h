@@ -13,11 +13,17 @@
  * master:
  *   check     digest, schema, files of the newest backup   moved: has anybody written since the newest backup?
  *             (or none of them: no comparison)             changed: … and is it another content?
+ *   recount   digest, schema of the newest backup          counted: nobody has written since it was made; then same:
+ *                                                          the database is that, to the row; count_ms
  *   backup    lineage, ancestors, host, digest, schema,    unchanged, digest, schema, files, rows; unless unchanged:
- *             files of the newest backup (none: make one); path, name, generation, size, header_size, sha256, file_id,
- *             asks {"ask": "generation"} for its number    database_size, timings
- *             progress: phase, percent; while it grows: path, name, bytes, header_size, file_id, digest, generation,
- *             database_size
+ *             files of the newest backup (none: make one), path, name, generation, size, header_size, sha256, file_id,
+ *             base {generation, digest}, base_files,       database_size (an increment: of its changes), base (0: a
+ *             chain (none or 0: a full); asks              full), chain, changes (text), why_full (text), timings
+ *             {"ask": "generation", "increment": bool}
+ *             for its number; and, of an increment that is complete and neither on disk nor named yet,
+ *             {"ask": "whole", "whole": the result}: may it be kept?
+ *             progress: phase, percent; while it grows (an increment: from 256 KiB): path, name, bytes, header_size,
+ *             file_id, digest, generation, base, chain, database_size
  *   wrap      backup (path), clones [{clone, recipient}]   headers {clone: base64}, refused {clone: {rc, error}}
  *             (a recipient is pinned when it is first seen: recipients.h)
  *   system    lineage, ancestors, host, keys (newest        unchanged, password_bytes; unless unchanged: generation,
@@ -31,7 +37,9 @@
  *   by-hand   backup (path), name, travel, lineage,        as by_hand_run; asks {"ask": "intent", …} as `restore` does
  *             ancestors, generation, merge, discard, force
  * clone:
- *   restore   backup (path), travel, lineage, generation,  same, lineage, generation, digest, schema, rows, warning,
+ *   restore   backup (path), travel, chain (of an          changes (text), chain;
+ *             increment; 0: a full), applied_content,
+ *             lineage, generation,                         same, lineage, generation, digest, schema, rows, warning,
  *             own_lineage, own_ancestors, own_generation,  timings, ancestors; and, if rows differ, those of
  *             applied (digest, "": first contact),         `diverged`
  *             applied_backup, applied_travel, discard,

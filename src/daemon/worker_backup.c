@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backup/base.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/ipc.h"
@@ -11,8 +11,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/member.h"
+#include "base/str.h"
 #include "companion.h"
-#include "daemon/recipients.h"
 #include "worker_int.h"
 
 /* It has moved; has its content, too? */
@@ -57,13 +57,43 @@ int worker_job_check(json_t *result, struct worker *w, const json_t *request)
 	return rc;
 }
 
-/* Told once before the first byte is readable, then with each growth. */
+/* Is the database, to the row, what the newest backup says? Only where nobody has written since that was made. */
+int worker_job_recount(json_t *result, struct worker *w, const json_t *request)
+{
+	struct source_digest d = { 0 };
+	uint64_t version = 0, clock = clock_ms();
+	bool same = false;
+	int rc;
+
+	source_set_alive(w->source, worker_alive, w);
+	rc = source_version(&version, w->source);
+	if (rc < 0 || !w->version_known || version != w->version)
+		return rc;
+	rc = source_digest(&d, w->source);
+	if (rc == KC_OK)
+		rc = source_version(&version, w->source);
+	if (rc < 0)
+		return rc;
+	same = strcmp(d.content, member_text(request, "digest")) == 0 &&
+	       strcmp(d.schema, member_text(request, "schema")) == 0;
+	source_digest_fini(&d);
+	json_object_set_new(result, "counted", json_boolean(version == w->version));
+	json_object_set_new(result, "same", json_boolean(same));
+	json_object_set_new(result, "count_ms", json_integer((json_int_t)clock_lap(&clock)));
+	if (version == w->version && !same)
+		worker_base_forget(w);
+	return KC_OK;
+}
+
+#define SHORT_INCREMENT (256u * 1024)
+
+/* Told once before the first byte is readable, then with each growth; of a short increment only when it is whole. */
 static int on_progress(void *arg, const struct create_progress *p)
 {
 	struct worker *w = arg;
 	json_t *j = json_pack("{s:s, s:i}", "phase", create_phase_name(p->phase), "percent", (int)p->percent);
 
-	if (p->path != NULL) {
+	if (p->path != NULL && (p->base == 0 || p->bytes >= SHORT_INCREMENT)) {
 		json_object_set_new(j, "path", json_string(p->path));
 		json_object_set_new(j, "name", json_string(p->name));
 		json_object_set_new(j, "bytes", json_integer((json_int_t)p->bytes));
@@ -71,6 +101,8 @@ static int on_progress(void *arg, const struct create_progress *p)
 		json_object_set_new(j, "file_id", json_string(p->file_id));
 		json_object_set_new(j, "digest", json_string(p->content));
 		json_object_set_new(j, "generation", json_integer((json_int_t)p->generation));
+		json_object_set_new(j, "base", json_integer((json_int_t)p->base));
+		json_object_set_new(j, "chain", json_integer((json_int_t)p->chain));
 		json_object_set_new(j, "database_size", json_integer((json_int_t)p->database_size));
 	}
 	return worker_progress(w, j);
@@ -80,13 +112,24 @@ static int reserve(void *arg, uint64_t *generation, enum store_kind kind)
 {
 	struct worker *w = arg;
 	json_t *answer = NULL;
-	int rc = worker_ask(&answer, w, json_pack("{s:s}", "ask", "generation"));
+	int rc = worker_ask(
+	    &answer, w, json_pack("{s:s, s:b}", "ask", "generation", "increment", (int)(kind == STORE_INCR)));
 
-	(void)kind; /* a full: nothing else is asked for */
 	if (rc == KC_OK)
 		rc = worker_get_number(generation, answer, "generation");
 	json_decref(answer);
 	return rc;
+}
+
+static void set_chain(json_t *j, const struct create_result *r)
+{
+	bool increment = r->kind == STORE_INCR;
+	uint64_t chain = increment ? r->chain : r->increments[0] != '\0' ? r->generation : 0;
+
+	json_object_set_new(j, "base", json_integer((json_int_t)r->base));
+	json_object_set_new(j, "chain", json_integer((json_int_t)chain));
+	json_object_set_new(j, "changes", json_string(r->changed));
+	json_object_set_new(j, "why_full", json_string(r->why_full));
 }
 
 static void set_result(json_t *j, const struct create_result *r)
@@ -110,7 +153,8 @@ static void set_result(json_t *j, const struct create_result *r)
 	json_object_set_new(j, "header_size", json_integer((json_int_t)r->header_size));
 	json_object_set_new(j, "sha256", json_string(r->payload_sha256));
 	json_object_set_new(j, "file_id", json_string(r->file_id));
-	json_object_set_new(j, "database_size", json_integer((json_int_t)r->database_size));
+	json_object_set_new(j, "database_size",
+	    json_integer((json_int_t)(r->kind == STORE_INCR ? r->changeset_size : r->database_size)));
 	json_object_set_new(j, "timings",
 	    json_pack("{s:i, s:i, s:i, s:i}", "snapshot_ms", (int)r->snapshot_ms, "digest_ms", (int)r->digest_ms,
 		"write_ms", (int)r->write_ms, "finish_ms", (int)r->finish_ms));
@@ -132,22 +176,68 @@ static void on_made(void *arg, const char *snapshot, uint64_t generation)
 	worker_keys_made(w, snapshot, w->lineage, generation);
 }
 
-/* Only the base of the newest generation stays. What the daemon says is held is held until the base says otherwise. */
+/* An increment can be sent to its end, before it is on disk. */
+static int on_whole(void *arg, const struct create_result *r)
+{
+	struct worker *w = arg;
+	json_t *whole = json_object(), *answer = NULL;
+	char *part = mem_xasprintf("%s" STORE_PART, r->path);
+	int rc;
+
+	set_result(whole, r);
+	set_chain(whole, r);
+	json_object_set_new(whole, "path", json_string(part));
+	free(part);
+	rc = worker_ask(&answer, w, json_pack("{s:s, s:o}", "ask", "whole", "whole", whole));
+	json_decref(answer);
+	return rc;
+}
+
+/* A key for the increments of this full, kept before anything is encrypted for it. */
+static int begin_chain(void *arg, const struct age_identity **identity, uint64_t generation)
+{
+	struct worker *w = arg;
+	int rc;
+
+	age_identity_free(w->chain_key);
+	w->chain_key = age_identity_new();
+	rc = chain_key_save(&w->secrets, w->lineage, generation, w->chain_key);
+	if (rc == KC_OK)
+		*identity = w->chain_key;
+	return rc;
+}
+
+/* What the daemon says is held is held until the base says otherwise. */
 static void use_base(struct create_options *o, const struct worker *w, const json_t *request)
 {
 	const json_t *base = json_object_get(request, "base");
-	char *path;
 
-	o->keep_base = w->conf->max_delete_percent > 0;
+	o->keep_base = w->conf->max_delete_percent > 0 || w->conf->full_frequency_ms > 0;
 	o->base_generation = member_u64(base, "generation");
-	path = base_path(w->conf->keydb_path, o->lineage, o->base_generation);
-	base_prune(w->conf->keydb_path, o->keep_base ? path : NULL);
-	free(path);
-	if (w->base_good != o->base_generation)
+	if (w->base.generation != o->base_generation || strcmp(w->base.lineage, o->lineage) != 0)
 		o->base_digest = member_text(base, "digest");
 	o->was_held = json_is_true(json_object_get(request, "held"));
 	o->max_delete_percent =
 	    json_is_true(json_object_get(request, "allow_deletes")) ? 0 : (unsigned)w->conf->max_delete_percent;
+	if (w->conf->full_frequency_ms > 0)
+		o->begin_chain = begin_chain;
+}
+
+/* What is there now. */
+static void backup_made(json_t *result, struct worker *w, struct create_result *r, const struct create_options *o)
+{
+	w->version = r->version;
+	w->version_known = !w->unmarked;
+	memcpy(w->files_stamp, r->held ? "" : r->files_stamp, r->held ? 1 : sizeof(w->files_stamp));
+	set_result(result, r);
+	if (!r->unchanged && !r->held) {
+		set_chain(result, r);
+		keep_key(w, r);
+	}
+	if (!r->unchanged && !r->held && r->kind == STORE_FULL)
+		chain_key_prune(&w->secrets, w->conf->backup_dir, o->lineage, r->generation);
+	worker_base_take(w, r, o);
+	w->prune_due = true;
 }
 
 int worker_job_backup(json_t *result, struct worker *w, const json_t *request)
@@ -165,8 +255,12 @@ int worker_job_backup(json_t *result, struct worker *w, const json_t *request)
 		.key = w->secrets.signing,
 		.reserve = reserve,
 		.progress = on_progress,
+		.whole = on_whole,
 		.arg = w };
 	struct lineage_list ancestors = { 0 };
+	struct create_increment increment = { 0 };
+	struct age_recipient recipient;
+	char why[256] = "";
 	int rc = worker_get_string(&lineage, request, "lineage");
 
 	if (rc == KC_OK)
@@ -186,9 +280,14 @@ int worker_job_backup(json_t *result, struct worker *w, const json_t *request)
 	}
 	o.companions = w->companions;
 	use_base(&o, w, request);
+	if (worker_base_increment(&increment, &recipient, why, w, request, lineage)) {
+		o.increment = &increment;
+		o.base_digest = NULL; /* it is known now */
+	}
 	w->lineage = lineage;
 	w->unmarked = false;
-	o.made = on_made;
+	if (c->release_keys)
+		o.made = on_made;
 	o.prepared = &w->prepared;
 	source_set_alive(w->source, worker_alive, w);
 	rc = companion_master_key(&o.master_key_file, c, w->source);
@@ -196,75 +295,11 @@ int worker_job_backup(json_t *result, struct worker *w, const json_t *request)
 		rc = backup_create(&r, &o);
 	if (rc < 0)
 		return rc;
-	w->version = r.version;
-	w->version_known = !w->unmarked;
-	memcpy(w->files_stamp, r.held ? "" : r.files_stamp, r.held ? 1 : sizeof(w->files_stamp));
-	set_result(result, &r);
-	w->base_good = !r.base_good ? 0 : r.unchanged || r.held ? o.base_generation : r.generation;
-	if (!r.unchanged && !r.held)
-		keep_key(w, &r);
+	if (r.why_full[0] == '\0')
+		STR_COPY(r.why_full, why);
+	backup_made(result, w, &r, &o);
 	create_result_fini(&r);
 	return KC_OK;
-}
-
-/* The file key of the backup at `path`: remembered from making it, else opened with the password. */
-static int file_key(struct worker *w, const char *path)
-{
-	struct age_key *key = NULL;
-	int rc;
-
-	if (w->key != NULL && w->key_path != NULL && strcmp(file_basename(w->key_path), file_basename(path)) == 0)
-		return KC_OK;
-	rc = backup_file_key(&key, path, w->password);
-	if (rc < 0)
-		return rc;
-	age_key_free(w->key);
-	free(w->key_path);
-	w->key = key;
-	w->key_path = mem_xstrdup(path);
-	return KC_OK;
-}
-
-/* *travel stays NULL for one that cannot or must not be served: the others shall not wait for it. */
-static int wrap_one(char **travel, struct worker *w, const json_t *who)
-{
-	const char *clone, *text;
-	struct age_recipient r;
-	int rc = worker_get_string(&clone, who, "clone");
-
-	if (rc == KC_OK)
-		rc = worker_get_string(&text, who, "recipient");
-	if (rc == KC_OK)
-		rc = recipients_check(w->conf, clone, text);
-	if (rc == KC_OK)
-		rc = age_recipient_parse(&r, text);
-	return rc == KC_OK ? backup_wrap(travel, w->key, &r, 1) : rc;
-}
-
-int worker_job_wrap(json_t *result, struct worker *w, const json_t *request)
-{
-	const json_t *list = json_object_get(request, "clones");
-	json_t *headers = json_object(), *refused = json_object();
-	const char *path;
-	int rc = worker_get_string(&path, request, "backup");
-
-	if (rc == KC_OK)
-		rc = file_key(w, path);
-	for (size_t i = 0; rc == KC_OK && i < json_array_size(list); i++) {
-		const json_t *who = json_array_get(list, i);
-		const char *clone = json_string_value(json_object_get(who, "clone"));
-		char *travel = NULL;
-		int one = wrap_one(&travel, w, who);
-
-		if (one == KC_OK)
-			json_object_set_new(headers, clone, json_string(travel));
-		else if (clone != NULL)
-			json_object_set_new(refused, clone, ipc_result_new(one));
-		free(travel);
-	}
-	json_object_set_new(result, "headers", headers);
-	json_object_set_new(result, "refused", refused);
-	return rc;
 }
 
 int worker_safety_backup(char **path, struct worker *w, const struct worker_history *h)

@@ -62,6 +62,7 @@ static int run(json_t *result, struct by_hand *b, struct worker *w, const json_t
 	if (rc == KC_OK)
 		rc = by_hand_run(result, b);
 	w->version_known = false; /* our own commits do not move it */
+	worker_base_unlogged(w);
 	return rc;
 }
 

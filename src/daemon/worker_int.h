@@ -8,8 +8,18 @@
 #include "backup/diverged.h"
 #include "backup/image.h"
 #include "backup/source.h"
+#include "daemon/chain_key.h"
 #include "daemon/secrets.h"
 #include "daemon/worker.h"
+
+/* The base of the newest generation, as it was made or read in this life; generation 0: not known. */
+struct worker_base {
+	uint64_t generation;
+	char lineage[MANIFEST_LINEAGE_LEN + 1];
+	struct source_digest digest;
+	char master_key_sum[SOURCE_DIGEST_LEN + 1]; /* "": not known */
+	struct changelog_mark mark;		    /* of the built-in key database's change log */
+};
 
 struct worker {
 	const char *conf_path;
@@ -25,12 +35,14 @@ struct worker {
 	struct create_prepared *prepared; /* for the next backup */
 	uint64_t version;		  /* of the source, when it was last seen to be in the newest backup */
 	bool version_known;
-	struct age_key *key; /* file key of the backup `key_path` */
+	struct age_identity *chain_key; /* of the full that is made, or was made last */
+	struct age_key *key;		/* file key of the backup `key_path` */
 	char *key_path;
 	const char *lineage; /* of the backup that is made */
 	bool unmarked;	     /* held keys of the newest backup are not marked as being in it */
-	uint64_t base_good;  /* the generation whose base was made or read in this life */
-	uint64_t alive_at;   /* last sign of life, monotonic ms */
+	struct worker_base base;
+	bool prune_due;	   /* older bases are there still */
+	uint64_t alive_at; /* last sign of life, monotonic ms */
 	int fd;
 	bool opened;
 	bool checkpoint_due; /* a restore is in the write-ahead log only */
@@ -54,12 +66,29 @@ int worker_seal_password(bool *sealed, const struct conf *c);
 int worker_take_password(struct worker *w, const struct conf *c);
 
 int worker_job_check(json_t *result, struct worker *w, const json_t *request);
+int worker_job_recount(json_t *result, struct worker *w, const json_t *request);
 int worker_job_backup(json_t *result, struct worker *w, const json_t *request);
 int worker_job_wrap(json_t *result, struct worker *w, const json_t *request);
 int worker_job_system(json_t *result, struct worker *w, const json_t *request);
 int worker_job_restore(json_t *result, struct worker *w, const json_t *request);
 int worker_job_resolve(json_t *result, struct worker *w, const json_t *request);
 int worker_job_diverged(json_t *result, struct worker *w, const json_t *request);
+
+/* worker_base.c */
+/* What an increment on the newest generation is made from; filled in from the request, as far as that is possible: its
+ * chain's key and its base are here. `recipient` is for *i to point to. */
+bool worker_base_increment(struct create_increment *i, struct age_recipient *recipient, char why[256], struct worker *w,
+    const json_t *request, const char *lineage);
+/* A backup was made, or nothing had changed: what there is now. Moves the result's digest. */
+void worker_base_take(struct worker *w, struct create_result *r, const struct create_options *o);
+void worker_base_forget(struct worker *w);
+/* Only the base of the newest generation stays. */
+void worker_base_prune(struct worker *w);
+/* Rows were written past the change log. */
+void worker_base_unlogged(struct worker *w);
+/* The change log of the built-in key database, made where it is missing; NULL: it is another database, or its held keys
+ * have to be looked for in a snapshot. */
+const struct changelog *worker_base_log(struct worker *w);
 
 /* worker_keys.c */
 /* Says where backup.ReleaseKeysOnSuccessfulBackup has no effect. */

@@ -6,8 +6,10 @@
 #include "backup/restore.h"
 #include "backup/restore_files.h"
 #include "backup/staging.h"
+#include "backup/store.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/member.h"
 #include "by_hand.h"
@@ -17,15 +19,20 @@ struct restoring {
 	struct worker *worker;
 	struct sign_pins pins;
 	int last_percent;
+	uint64_t said_at; /* monotonic; or when it began */
 };
+
+#define SAY_MIN 200 /* ms */
 
 static int on_progress(void *arg, enum restore_phase phase, unsigned percent)
 {
 	struct restoring *r = arg;
 
-	/* One message for each phase and each five percent; in between a sign of life. */
-	if ((int)(phase * 1000 + percent / 5) == r->last_percent)
+	/* One message for each phase and each five percent, none for what is over in an instant; in between a sign of
+	 * life. */
+	if ((int)(phase * 1000 + percent / 5) == r->last_percent || clock_ms() - r->said_at < SAY_MIN)
 		return worker_alive(r->worker);
+	r->said_at = clock_ms();
 	r->last_percent = (int)(phase * 1000 + percent / 5);
 	return worker_progress(
 	    r->worker, json_pack("{s:s, s:i}", "phase", restore_phase_name(phase), "percent", (int)percent));
@@ -52,10 +59,10 @@ static int on_intent(void *arg, const struct restore_intent *i)
 
 	if (rc == KC_OK)
 		rc = worker_ask(&answer, r->worker,
-		    json_pack("{s:s, s:s, s:o, s:I, s:s, s:s, s:s, s:s, s:s}", "ask", "intent", "lineage", i->lineage,
-			"ancestors", lineage_json(i->ancestors), "generation", (json_int_t)i->generation, "old_digest",
-			i->old_content, "digest", i->content, "schema", i->schema, "files", i->files, "own_digest",
-			i->own));
+		    json_pack("{s:s, s:s, s:I, s:o, s:I, s:s, s:s, s:s, s:s, s:s}", "ask", "intent", "lineage",
+			i->lineage, "chain", (json_int_t)i->chain, "ancestors", lineage_json(i->ancestors),
+			"generation", (json_int_t)i->generation, "old_digest", i->old_content, "digest", i->content,
+			"schema", i->schema, "files", i->files, "own_digest", i->own));
 	json_decref(answer);
 	return rc;
 }
@@ -66,6 +73,27 @@ static int on_safety(void *arg)
 	struct restoring *r = arg;
 
 	return worker_safety_backup(NULL, r->worker, NULL);
+}
+
+/* A full that is proved: what opens the increments that will follow it is kept before it is restored. */
+static int on_chain_key(void *arg, const struct manifest *m, const struct age_identity *identity)
+{
+	struct restoring *r = arg;
+	struct worker *w = r->worker;
+	int rc = chain_key_save(&w->secrets, m->lineage, m->generation, identity);
+
+	if (rc == KC_OK)
+		chain_key_prune(&w->secrets, w->conf->backup_dir, m->lineage, m->generation);
+	return rc;
+}
+
+/* Of an increment: what its full has brought. */
+static int open_chain(struct age_identity **key, struct restoring *r, const json_t *request, const char *lineage)
+{
+	uint64_t chain = member_u64(request, "chain");
+	int rc = chain != 0 ? chain_key_load(key, &r->worker->secrets, lineage, chain) : KC_OK;
+
+	return rc == KC_ENOENT ? err_set(KC_ENEEDFULL, "the key that opens it is not here") : rc;
 }
 
 static int open_pins(struct restoring *r, const json_t *request)
@@ -121,6 +149,9 @@ static void set_result(json_t *result, const struct restore_result *r)
 	json_object_set_new(result, "files", json_string(r->files));
 	json_object_set_new(result, "own_digest", json_string(r->own));
 	json_object_set_new(result, "rows", json_integer((json_int_t)r->rows));
+	json_object_set_new(result, "chain", json_integer((json_int_t)r->chain));
+	if (r->changes[0] != '\0')
+		json_object_set_new(result, "changes", json_string(r->changes));
 	if (r->warning != NULL)
 		json_object_set_new(result, "warning", json_string(r->warning));
 	json_object_set_new(result, "timings",
@@ -164,12 +195,31 @@ static int get_own(struct restore_options *o, struct lineage_list *ancestors, co
 	return rc;
 }
 
+/* What is still being brought to disk may have its partial name, and get the other at any moment. */
+static int restore_file(struct restore_result *res, struct restore_options *o, const char *file)
+{
+	char *part = mem_xasprintf("%s" STORE_PART, file);
+	int rc;
+
+	o->image.file = file_exists(file) ? file : part;
+	rc = backup_restore(res, o);
+	if (rc == KC_ENOENT && o->image.file == part && file_exists(file)) {
+		restore_result_fini(res);
+		o->image.file = file;
+		rc = backup_restore(res, o);
+	}
+	o->image.file = file;
+	free(part);
+	return rc;
+}
+
 int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
 {
-	struct restoring r = { .worker = w, .last_percent = -1 };
+	struct restoring r = { .worker = w, .last_percent = -1, .said_at = clock_ms() };
 	struct restore_options o = { .live = w->source,
 		.safety = on_safety,
 		.intent = on_intent,
+		.chain_key = on_chain_key,
 		.progress = on_progress,
 		.arg = &r,
 		.master_key_file = w->conf->master_key_file,
@@ -178,6 +228,7 @@ int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
 	struct lineage_list ancestors = { 0 };
 	const char *file, *travel, *lineage, *applied, *applied_file;
 	char counted[SOURCE_DIGEST_LEN + 1];
+	struct age_identity *chain_key = NULL;
 	int rc = worker_get_string(&file, request, "backup");
 
 	if (rc == KC_OK)
@@ -190,10 +241,14 @@ int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
 		rc = get_own(&o, &ancestors, request);
 	if (rc == KC_OK)
 		rc = open_pins(&r, request);
+	if (rc == KC_OK)
+		rc = open_chain(&chain_key, &r, request, lineage);
 	if (rc < 0)
 		goto out;
 	set_image(&o.image, &r, file, travel);
+	o.image.increments = chain_key;
 	o.image.lineage = lineage;
+	o.applied_content = member_text(request, "applied_content");
 	applied = json_string_value(json_object_get(request, "applied"));
 	o.applied = applied != NULL && applied[0] != '\0' ? applied : NULL;
 	if (o.applied != NULL && json_is_true(json_object_get(request, "count_applied"))) {
@@ -210,11 +265,11 @@ int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
 	source_set_alive(w->source, worker_alive, w);
 	rc = source_refresh(w->source);
 	/* Restores back to back must not let the write-ahead log grow without end. */
-	if (rc == KC_OK && w->checkpoint_due)
+	if (rc == KC_OK && w->checkpoint_due && source_log_is_long(w->source))
 		source_checkpoint(w->source);
 	if (rc == KC_OK)
-		rc = backup_restore(&res, &o);
-	w->checkpoint_due = rc == KC_OK && !res.same;
+		rc = restore_file(&res, &o, file);
+	w->checkpoint_due = (rc == KC_OK && !res.same) || w->checkpoint_due;
 	w->files_stamp[0] = '\0';
 	json_object_set_new(result, "pending", json_boolean(res.files_pending));
 	json_object_set_new(result, "take_over", json_boolean(res.take_over));
@@ -228,6 +283,7 @@ int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
 		set_diverged(result, &res.diverged);
 	restore_result_fini(&res);
 out:
+	age_identity_free(chain_key);
 	sign_pins_fini(&r.pins);
 	return rc;
 }

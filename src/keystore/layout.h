@@ -12,6 +12,7 @@
 #define LAYOUT_SIGNING_PUB     "signing.pub"  /* its public part */
 #define LAYOUT_SAFETY_PASSWORD "safety.password" /* sealed for SECRET_BACKUP_PASSWORD; see secrets.h */
 #define LAYOUT_SIGNERS	       "signers"	 /* sign_pins: whose backups are restored here */
+#define LAYOUT_CHAIN_KEYS      "increments"	 /* folder; see chain_key.h */
 #define LAYOUT_RECIPIENTS      "recipients"	 /* pinned identities of the clones; see recipients.h */
 
 #endif

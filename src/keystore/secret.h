@@ -16,6 +16,7 @@
 #define SECRET_BACKUP_PASSWORD "backup-password"
 #define SECRET_AGE_IDENTITY    "age-identity"
 #define SECRET_SIGNING_KEY     "signing-key"
+#define SECRET_CHAIN_KEY       "increments-key"
 
 #define SECRET_VALUE_MAX 65536 /* bytes that can be sealed */
 

@@ -8,6 +8,7 @@ for tool in age age-keygen zstd tar sha256sum python3; do
 done
 signify=$(command -v signify-openbsd || command -v signify || true)
 tool=${TOP_BUILDDIR:-.}/tests/interop/seal_tool
+on_tty=$(realpath "${TOP_SRCDIR:-.}/tests/interop/on_tty.py")
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
@@ -27,30 +28,7 @@ fails_with() { # status, text in the message, command...
 	[ $got -eq "$status" ] && grep -q -- "$text" err || { echo "status $got: $(cat err)"; return 1; }
 }
 
-# age asks for passphrases on a terminal only: give it one.
-cat >on_tty.py <<'SCRIPT'
-import os, pty, sys, select
-password, argv = sys.argv[1], sys.argv[2:]
-pid, fd = pty.fork()
-if pid == 0:
-    os.execvp(argv[0], argv)
-asked = 0
-seen = b""
-while True:
-    try:
-        data = os.read(fd, 4096)
-    except OSError:
-        break
-    if not data:
-        break
-    seen += data
-    while seen.count(b":") > asked and asked < 2:
-        if b"assphrase" in seen:
-            os.write(fd, password.encode() + b"\n")
-        asked += 1
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-SCRIPT
-with_tty() { python3 on_tty.py "$@"; }
+with_tty() { python3 "$on_tty" "$@"; }
 
 password='correct horse battery'
 printf '%s\n' "$password" >pw

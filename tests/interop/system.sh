@@ -14,22 +14,7 @@ wait_for 20 "a system backup" there
 stop_daemon m
 file=$(echo m/backups/keyclone-system-*.age)
 
-# age asks for passphrases on a terminal only: give it one.
-cat >on_tty.py <<'SCRIPT'
-import os, pty, sys
-pid, fd = pty.fork()
-if pid == 0:
-    os.execvp(sys.argv[2], sys.argv[2:])
-os.write(fd, sys.argv[1].encode() + b"\n")
-while True:
-    try:
-        if not os.read(fd, 4096):
-            break
-    except OSError:
-        break
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-SCRIPT
-python3 on_tty.py "$(cat pw)" age -d -o system.tar.zst "$file"
+python3 "$TOP_SRCDIR/tests/interop/on_tty.py" "$(cat pw)" age -d -o system.tar.zst "$file"
 mkdir tree
 zstd -qd <system.tar.zst | tar x -C tree
 cd tree

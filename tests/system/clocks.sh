@@ -9,7 +9,7 @@ for lib in /usr/lib/*/faketime/libfaketime.so.1; do
 done
 [ -n "$FAKETIME_LIB" ] || skip "libfaketime is not installed"
 # Sanitizers want to be loaded first.
-ldd "$TOP_BUILDDIR/keycloned" | grep -q -e libasan -e libtsan && skip "libfaketime does not go with a sanitizer"
+is_sanitized && skip "libfaketime does not go with a sanitizer"
 
 make_master m >/dev/null
 make_clone c1 >/dev/null

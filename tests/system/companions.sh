@@ -142,22 +142,8 @@ say "public tools recover them"
 newest=$(kc m --json backup list | jq -r '[.[] | select(.kind == "full")] | max_by(.generation) | .path')
 kc m backup verify "$newest" >out
 grep -q 'companion files' out || fail "verify does not say it: $(cat out)"
-cat >on_tty.py <<'SCRIPT'
-import os, pty, sys
-pid, fd = pty.fork()
-if pid == 0:
-    os.execvp(sys.argv[2], sys.argv[2:])
-try:
-    while True:
-        said = os.read(fd, 1024)
-        if b'assphrase' in said:
-            os.write(fd, sys.argv[1].encode() + b'\n')
-except OSError:
-    pass
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-SCRIPT
 mkdir tar
-python3 on_tty.py 'correct horse battery' age -d -o tar/x.zst "$newest"
+python3 "$TOP_SRCDIR/tests/interop/on_tty.py" 'correct horse battery' age -d -o tar/x.zst "$newest"
 (cd tar && zstd -q -d x.zst -o x.tar && tar xf x.tar && sha256sum --quiet --strict -c SHA256SUMS)
 equal "$(listing tar/files/tokens)" "$(listing tokens)" "what tar unpacked"
 equal "$(cat tar/files/P12/store.p12)" "$(cat store.p12)" "the keystore"

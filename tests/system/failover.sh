@@ -68,7 +68,7 @@ for name in c1 c2 c3; do
 done
 kc m --json status | jq -r '.clones[].last_error' >errors || true
 grep -q "lineage ${old:0:8} was replaced by ${new:0:8}.*demote --master .*:$new_port" errors || fail "$(cat errors)"
-expect 0 kc m audit --json | grep -q KC0221E || fail "no record at the old master"
+expect 0 kc m audit --json | grep KC0221E >/dev/null || fail "no record at the old master"
 grep -q KC0221E c2/log/replication_audit.log || fail "no record at the clone"
 equal "$(rows c2)" 50
 

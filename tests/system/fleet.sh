@@ -13,7 +13,6 @@ replicas()
 	for ((i = 1; i <= $1; i++)); do
 		make_clone "c$i" >/dev/null
 	done
-	configure m backup.KeyDerivationWork=15
 	for name in m $(for ((i = 1; i <= $1; i++)); do printf 'c%d ' "$i"; done); do
 		configure "$name" keydb.Path=keys.sqlite replication.RetryMin=1s replication.RetryMax=2s
 	done
@@ -59,7 +58,7 @@ address_of()
 # field CLONE NAME: of the master's status
 field()
 {
-	kc m --json status | jq -r --arg a "$(address_of "$1")" --arg f "$2" \
+	{ kc m --json status || true; } | jq -r --arg a "$(address_of "$1")" --arg f "$2" \
 		'.clones[] | select("\(.host):\(.port)" == $a) | .[$f]'
 }
 
@@ -79,7 +78,7 @@ becomes()
 # current CLONE: has the newest generation
 is_current()
 {
-	kc m --json status | jq -e --arg a "$(address_of "$1")" \
+	{ kc m --json status || true; } | jq -e --arg a "$(address_of "$1")" \
 		'.generation as $g | .clones[] | select("\(.host):\(.port)" == $a) | .state == "current" and .applied == $g' \
 		>/dev/null
 }
@@ -104,7 +103,7 @@ worker_of()
 audited()
 {
 	jq -r --arg e "$2" --arg o "$3" 'select(.event == $e and .outcome == $o) | "\(.code) \(.detail)"' \
-		"$1/log/replication_audit.log" | grep -q -E -- "$4"
+		"$1/log/replication_audit.log" | grep -E -- "$4" >/dev/null
 }
 
 integrity()

@@ -27,6 +27,7 @@ grep -q "$(lineage_of m | cut -c1-8).*$(lineage_of m2 | cut -c1-8)" detail || fa
 
 say "a master that was rolled back finds that its clones are ahead"
 stop_daemon m
+with_twenty=$(basename "$(find m/backups -name 'keyclone-keydb-*.age' | sort | tail -n 1)")
 cp -a m m.old
 start_daemon m
 expect 0 kc m key generate --count 7 >/dev/null
@@ -44,7 +45,7 @@ equal "$(rows c1) $(rows c2)" "27 27"
 stop_daemon m
 
 say "an old backup in an emptied database: the clones are ahead, and keep what they have"
-old_backup=$(find m.lost/backups -name 'keyclone-keydb-*-full-*' | sort | tail -n 2 | head -n 1)
+old_backup=m.lost/backups/$with_twenty
 rm -rf m
 cp -a m.lost m
 rm -f m/keydb.sqlite*

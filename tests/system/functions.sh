@@ -133,6 +133,12 @@ finish()
 	say "passed"
 }
 
+# Were the programs built with a sanitizer? Then everything takes several times as long.
+is_sanitized()
+{
+	grep -q '^#define KC_WITH_SANITIZER' "$TOP_BUILDDIR/config.h"
+}
+
 # Tests that run side by side take ports from blocks of their own, below the range that the kernel gives to clients. A
 # block is taken as long as descriptor 8 is open.
 PORT_NEXT= PORT_END=
@@ -166,15 +172,23 @@ free_port()
 	fail "no free port"
 }
 
+# pause N: before the N-th look (from 0): short at first, then half a second. Looking costs more than what is looked at.
+pause()
+{
+	local pauses=(0.05 0.05 0.1 0.1 0.2 0.2 0.3 0.3)
+
+	sleep "${pauses[$1]:-0.5}"
+}
+
 # wait_for SECONDS WHAT COMMAND…: until the command succeeds.
 wait_for()
 {
-	local deadline=$((SECONDS + $1)) what=$2
+	local deadline=$((SECONDS + $1)) what=$2 n=0
 
 	shift 2
 	until "$@" >/dev/null 2>&1; do
 		[ "$SECONDS" -lt "$deadline" ] || fail "waited in vain: $what"
-		sleep 0.05
+		pause $((n++))
 	done
 }
 
@@ -248,8 +262,8 @@ make_master()
 	free_port
 	MASTER_PORT=$PORT
 	keyclone init master --dir "$1" --port "$PORT" --password-file pw
-	# The test says when.
-	kc "$1" config set backup.OnChange=false
+	# The test says when; and a password need not be hard to guess here.
+	kc "$1" config set backup.OnChange=false backup.KeyDerivationWork=15
 	kc "$1" cert export --alias ssl_cert --format p12 --p12-password-file p12pw --output site.p12
 }
 
@@ -276,10 +290,11 @@ make_fleet()
 	start_daemon m
 }
 
-# What a key database says: schema and rows, in an order of their own.
+# What a key database says: schema and rows, in an order of their own; not the change log, which is a machine's own.
 dump()
 {
-	sqlite3 -readonly -cmd '.timeout 10000' "$1/keydb.sqlite" .schema
+	sqlite3 -readonly -cmd '.timeout 10000' "$1/keydb.sqlite" \
+		"SELECT sql FROM sqlite_master WHERE name NOT GLOB 'keyclone_log*' ORDER BY type, name"
 	sqlite3 -readonly -quote -cmd '.timeout 10000' "$1/keydb.sqlite" 'SELECT * FROM keys ORDER BY uuid'
 }
 

@@ -13,6 +13,7 @@ import socket
 import ssl
 import struct
 import sys
+import threading
 import time
 
 (ALIVE, HELLO, OFFER, ACCEPT, DECLINE, DATA, END, PROGRESS, RESULT, BYE, ERROR) = range(11)
@@ -147,22 +148,21 @@ CLONES = {f.__name__.replace("_", "-"): f
           for f in (silent, leaves, garbage_recipient, low_order, ugly, liar, swaps, slow)}
 
 
+def serve(tls, sock, how):
+    try:
+        with tls.wrap_socket(sock, server_side=True) as session:
+            CLONES[how](Session(session))
+    except (OSError, ValueError) as e:
+        print(e, flush=True)
+
+
 def clone(cert, key, port, how):
     tls = context(ssl.PROTOCOL_TLS_SERVER, cert, key)
     server = socket.create_server(("127.0.0.1", int(port)))
-    sessions = 0
     while True:
         sock, _ = server.accept()
-        if os.fork() == 0:
-            try:
-                CLONES[how](Session(tls.wrap_socket(sock, server_side=True)))
-            except (OSError, ValueError) as e:
-                print(e, flush=True)
-            os._exit(0)
-        sock.close()
-        sessions += 1
-        while os.waitpid(-1, os.WNOHANG)[0] if sessions else False:
-            sessions -= 1
+        # They end with the process.
+        threading.Thread(target=serve, args=(tls, sock, how), daemon=True).start()
 
 
 # --- masters ---

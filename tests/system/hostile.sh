@@ -8,6 +8,7 @@ begin hostile sqlite3 python3 jq openssl
 
 allow_log 'clone 127.0.0.1:[0-9]+: (unreachable|failed|refused|diverged): '
 allow_log 'generation [0-9]+ (is not restored|of 127.0.0.1:[0-9]+)'
+allow_log 'clone 127.0.0.1:[0-9]+ warns: '
 allow_log 'the recipient of'
 
 HOSTILE="$TOP_SRCDIR/tests/system/hostile.py"
@@ -133,7 +134,7 @@ evil_master greedy 'decline|error|closed'
 contents c1 >after
 cmp before after || fail "the tables changed"
 equal "$(find "$T" -newer before -name 'escaped*' -o -name '.ssh')" "" "files that a master placed"
-equal "$(find c1/backups -type f ! -name 'keyclone-*-full-*.tar.zst.age' ! -name 'keyclone-system-*.tar.zst.age' ! -name '*.part')" "" "strange files"
+equal "$(find c1/backups -type f ! -name 'keyclone-*-full-*.tar.zst.age' ! -name 'keyclone-*-incr-*.tar.zst.age' ! -name 'keyclone-system-*.tar.zst.age' ! -name '*.part')" "" "strange files"
 [ "$(kc c1 audit --json --event receive.end | wc -l)" -lt 100 ] || fail "a master filled the audit log"
 kc c1 audit --verify >/dev/null
 kc c1 audit >audit.out

@@ -134,7 +134,7 @@ say "the newest backup is deleted by hand"
 stop_daemon c2
 change 80
 expect 1 kc m replicate-now >/dev/null 2>&1
-rm m/backups/*"$(kc m --json status | jq -r '"-\(.generation + 10000000000)-"' | sed 's/-1/-/')"full-*
+rm m/backups/*"$(kc m --json status | jq -r '"-\(.generation + 10000000000)-"' | sed 's/-1/-/')"*
 start_daemon c2
 catches_up c2
 
@@ -146,7 +146,7 @@ if [ "$(id -u)" = 0 ] && mkdir small && mount -t tmpfs -o size=40m,mode=700 tmpf
 	start_daemon c2
 	dd if=/dev/zero of=small/ballast bs=1M count=30 status=none
 	change 90
-	expect 1 kc m replicate-now >/dev/null 2>&1
+	expect 1 kc m replicate-now --full >/dev/null 2>&1
 	same c1 c3
 	becomes c2 failed '[0-9]+ bytes are free, [0-9]+ are needed'
 	audited c2 receive.end failure '[0-9]+ bytes are free, [0-9]+ are needed' || fail "no audit record"
@@ -168,7 +168,7 @@ if [ "$(id -u)" = 0 ] && mkdir small && mount -t tmpfs -o size=40m,mode=700 tmpf
 	# The line is slow, and while some of it comes through somebody else fills the disk.
 	touch slow
 	change 91
-	expect 0 kc m replicate-now --no-wait >/dev/null
+	expect 0 kc m replicate-now --full --no-wait >/dev/null
 	wait_for 30 "a part" eval '[ "$(cat small/*.part | wc -c)" -gt 100000 ]'
 	dd if=/dev/zero of=small/ballast bs=64k status=none 2>/dev/null || true
 	wait_for 60 "c1 says that there is no room" field_is c1 last_error 'are free'
@@ -187,7 +187,7 @@ if [ "$(id -u)" = 0 ] && mkdir small && mount -t tmpfs -o size=40m,mode=700 tmpf
 	dd if=/dev/zero of=small/ballast bs=1M count=38 status=none
 	start_daemon m
 	change 92
-	expect 1 kc m replicate-now >full.out 2>&1
+	expect 1 kc m replicate-now --full >full.out 2>&1
 	grep -q 'are free' full.out || fail "it does not say that the disk is full: $(cat full.out)"
 	equal "$(find small -name '*.part')" "" "left behind"
 	rm small/ballast

@@ -9,7 +9,7 @@ make_fleet 1
 kc m config set backup.OnChange=false >/dev/null
 kc m reload >/dev/null
 kc m key generate --count 3
-kc m replicate-now
+kc m replicate-now --full
 printf 'a second password\n' >pw2
 printf 'a third password, from a file\n' >pw3
 mkdir credentials
@@ -46,6 +46,12 @@ sealed=$(sed -n 's/^backup.ObfuscatedEncryptionPassword=//p' m/keyclone.properti
 
 say "a changed plain password replaces the sealed one with reload, and a full is made under it"
 records=$(audits m)
+began=$(date +%s)
+later()
+{
+	[ "$(date +%s)" -gt "$began" ]
+}
+wait_for 5 "another second, by which passwords are told apart" later
 write_plain m 'a second password'
 kc m reload >out
 grep -q 'backup.EncryptionPassword' out || fail "reload says: $(cat out)"

@@ -37,9 +37,9 @@ audited c1 restore.postpone success "until .* \($later"
 audited m replication.end success '2 of 2 clones have it, 1 of them stored for its hour'
 master_is '.last_completed == null' || fail "completed before every clone has restored"
 
-say "replicate-now keeps the hour; a newer one takes the place of what waits"
+say "replicate-now keeps the hour; a newer full takes the place of what waits"
 change 2
-expect 0 kc m replicate-now >out
+expect 0 kc m replicate-now --full >out
 grep -q "postponed, restores at $later" out || fail "replicate-now does not say that it is postponed: $(cat out)"
 field_is c1 stored '^2$' && field_is c1 state '^postponed$'
 audited c1 restore.postpone success 'generation 1, which waited before, is forgotten'

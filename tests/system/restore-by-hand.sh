@@ -20,7 +20,7 @@ newest()
 audited()
 {
 	jq -r --arg e "$2" --arg o "$3" 'select(.event == $e and .outcome == $o) | "\(.code) \(.detail)"' \
-		"$1/log/replication_audit.log" | grep -q -E -- "$4"
+		"$1/log/replication_audit.log" | grep -E -- "$4" >/dev/null
 }
 
 count()
@@ -49,7 +49,7 @@ give_up()
 make_fleet 1
 kc m config set backup.CheckFrequency=30d
 kc m key generate --count 10
-expect 0 kc m replicate-now >/dev/null
+expect 0 kc m replicate-now --full >/dev/null
 old=$(newest m full)
 generation=$((10#$(basename "$old" | cut -d- -f4)))
 cp "$old" old.age

@@ -5,7 +5,7 @@
 begin secrets python3 openssl sqlite3
 
 # the sanitizers trace themselves, and keep what was freed
-sanitized=$(grep -c '^#define KC_WITH_SANITIZER' "$TOP_BUILDDIR/config.h" || true)
+is_sanitized && sanitized=1 || sanitized=0
 FIND="$TOP_SRCDIR/tests/system/find_secrets.py"
 mkdir tmp hidden
 export TMPDIR="$T/tmp"

@@ -83,7 +83,7 @@ for ((i = 1; i <= CLONES; i++)); do
 done
 
 # A sanitizer keeps what was freed. Apart from that: scrypt's 32 MiB may be there or not.
-if ! ldd "$TOP_BUILDDIR/keycloned" | grep -q -e libasan -e libtsan; then
+if ! is_sanitized; then
 	say "memory"
 	for name in "${!early[@]}"; do
 		now=$(memory "$name")

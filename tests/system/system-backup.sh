@@ -117,7 +117,8 @@ grep -q "backup restore FILE" out || fail "no next step: $(cat out)"
 equal "$(find m elsewhere -type d ! -perm 700)$(find m elsewhere -type f ! -perm 600)" "" "modes"
 [ ! -e m/secrets/identity.age ] || fail "it carried an identity"
 [ ! -e m/keystore/keydb.key ] || fail "it carried the key database's master key file"
-kc m backup restore "$full" >out
+last=$(find "$T/c1/backups" -name 'keyclone-keydb-*' | sort | tail -n 1)
+kc m backup restore "$last" >out
 equal "$(dump m | sha256sum)" "$(cat keys.sum)" "the keys"
 equal "$(openssl x509 -in elsewhere/keys/ssl_cert.crt -outform der | sha256sum)" "$fingerprint" "the certificate"
 allow_log "clone 127.0.0.1:[0-9]*: unreachable: connection refused"

@@ -168,18 +168,18 @@ T(names__duplicate__is_refused_with_both_lines)
 
 T(names__later_features__warn_once_each)
 {
-	struct conf *c = good("tls.CRLFile=x.crl\nbackup.FullFrequency=0\ntls.ExternalCertDir=/etc/certs\n"
+	struct conf *c = good("tls.CRLFile=x.crl\ntls.ExternalCertDir=/etc/certs\n"
 			      "rest.ListenPort=9443\n");
 
-	assert_int_equal(problems.warnings.count, 4);
-	assert_int_equal(c->warnings.count, 4);
+	assert_int_equal(problems.warnings.count, 3);
+	assert_int_equal(c->warnings.count, 3);
 	warned("1: tls.CRLFile: has no effect yet");
-	warned("2: backup.FullFrequency: has no effect yet");
-	warned("4: rest.ListenPort: has no effect yet");
+	warned("2: tls.ExternalCertDir: has no effect yet");
+	warned("3: rest.ListenPort: has no effect yet");
 	conf_free(c);
 }
 
-T(names__later_features__are_still_checked)
+T(values__full_frequency__takes_a_unit)
 {
 	bad("backup.FullFrequency=24\n", "1: backup.FullFrequency: '24' needs a unit: 24s, 24m, 24h or 24d");
 }
@@ -317,7 +317,7 @@ int main(void)
 		cmocka_unit_test(names__unknown__suggest_the_nearest),
 		cmocka_unit_test(names__duplicate__is_refused_with_both_lines),
 		cmocka_unit_test(names__later_features__warn_once_each),
-		cmocka_unit_test(names__later_features__are_still_checked),
+		cmocka_unit_test(values__full_frequency__takes_a_unit),
 		cmocka_unit_test(values__schedule__are_checked),
 		cmocka_unit_test(names__companion__needs_a_plain_name),
 		cmocka_unit_test(names__companion__is_a_list_by_name),

@@ -345,7 +345,7 @@ T(get__values__are_as_written_and_secrets_are_not_given)
 	assert_null(v);
 	assert_int_equal(conf_get(&v, c, "backup.EncryptionPassword"), KC_EPERM);
 	assert_int_equal(conf_get(&v, c, "backup.Timeout"), KC_EUSAGE);
-	assert_int_equal(conf_get(&v, c, "backup.FullFrequency"), KC_ENOENT);
+	assert_int_equal(conf_get(&v, c, "rest.ListenPort"), KC_ENOENT);
 	conf_free(c);
 }
 

@@ -440,7 +440,7 @@ static void change(const char *sql)
 static void open__older_tables__get_what_they_lack(void **state)
 {
 	struct state_self self = { .generation = 7, .complete = 6 };
-	char digest[STATE_DIGEST_LEN + 1];
+	struct state_made made;
 
 	(void)state;
 	STR_COPY(self.schema, "lost");
@@ -454,7 +454,7 @@ static void open__older_tables__get_what_they_lack(void **state)
 	assert_int_equal(self.complete, 0);
 	assert_string_equal(self.schema, "");
 	assert_string_equal(self.digest, "kept");
-	assert_int_equal(state_get_digest(digest, w.s, "l", 1), KC_ENOENT);
+	assert_int_equal(state_get_made(&made, w.s, "l", 1), KC_ENOENT);
 }
 
 static void open__newer_version__is_refused(void **state)
@@ -486,6 +486,218 @@ static void demote__what_it_stored_as_a_clone__is_forgotten(void **state)
 	assert_string_equal(self.role, "clone");
 }
 
+/* ---- chains ---- */
+
+#define LINEAGE	 "00112233445566778899aabbccddeeff"
+#define LINEAGE2 "ffeeddccbbaa99887766554433221100"
+
+static void put_made(const char *lineage, uint64_t generation, uint64_t base, uint64_t chain)
+{
+	struct state_made m = { .generation = generation, .base = base, .chain = chain, .header_size = 168 };
+
+	STR_COPY(m.lineage, lineage);
+	snprintf(m.backup, sizeof(m.backup), "%.4s-%u", lineage, (unsigned)generation);
+	assert_int_equal(state_put_made(w.s, &m), KC_OK);
+}
+
+static void made__chain__comes_back(void **state)
+{
+	struct state_made m;
+
+	(void)state;
+	put_made(LINEAGE, 1, 0, 1);
+	put_made(LINEAGE, 2, 1, 1);
+	reopen();
+	assert_int_equal(state_get_made(&m, w.s, LINEAGE, 2), KC_OK);
+	assert_int_equal(m.base, 1);
+	assert_int_equal(m.chain, 1);
+	assert_int_equal(m.header_size, 168);
+	assert_string_equal(m.backup, "0011-2");
+	assert_int_equal(state_get_made(&m, w.s, LINEAGE, 1), KC_OK);
+	assert_int_equal(m.base, 0);
+	assert_int_equal(state_get_made(&m, w.s, LINEAGE, 3), KC_ENOENT);
+	assert_int_equal(state_get_made(&m, w.s, LINEAGE2, 1), KC_ENOENT);
+}
+
+static void made_on__base_of_a_chain__is_the_increment(void **state)
+{
+	struct state_made m;
+
+	(void)state;
+	put_made(LINEAGE, 1, 0, 1);
+	put_made(LINEAGE, 2, 1, 1);
+	put_made(LINEAGE, 3, 2, 1);
+	put_made(LINEAGE, 4, 2, 1); /* 3 was lost before anybody heard of it, and made again */
+	put_made(LINEAGE, 5, 0, 5);
+	put_made(LINEAGE, 6, 5, 5);
+	put_made(LINEAGE2, 2, 1, 1);
+	assert_int_equal(state_get_made_on(&m, w.s, LINEAGE, 1, 1), KC_OK);
+	assert_int_equal(m.generation, 2);
+	assert_string_equal(m.backup, "0011-2");
+	assert_int_equal(state_get_made_on(&m, w.s, LINEAGE, 1, 2), KC_OK);
+	assert_int_equal(m.generation, 4);
+	assert_int_equal(state_get_made_on(&m, w.s, LINEAGE, 5, 5), KC_OK);
+	assert_int_equal(m.generation, 6);
+	assert_int_equal(state_get_made_on(&m, w.s, LINEAGE2, 1, 1), KC_OK);
+	assert_string_equal(m.backup, "ffee-2");
+	/* Another chain's, one that is not there, and never a full. */
+	assert_int_equal(state_get_made_on(&m, w.s, LINEAGE, 1, 5), KC_ENOENT);
+	assert_int_equal(state_get_made_on(&m, w.s, LINEAGE, 1, 4), KC_ENOENT);
+	assert_int_equal(state_get_made_on(&m, w.s, LINEAGE, 5, 0), KC_ENOENT);
+	assert_int_equal(state_get_made_on(&m, w.s, LINEAGE, 0, 0), KC_ENOENT);
+	assert_int_equal(m.generation, 2); /* untouched where nothing is found */
+}
+
+static void put_stored_of(const char *backup, uint64_t generation, uint64_t base, uint64_t chain, const char *travel)
+{
+	struct state_stored st = {
+		.generation = generation, .base = base, .chain = chain, .travel = mem_xstrdup(travel)
+	};
+
+	STR_COPY(st.backup, backup);
+	STR_COPY(st.lineage, LINEAGE);
+	assert_int_equal(state_put_stored(w.s, &st), KC_OK);
+	state_stored_fini(&st);
+}
+
+static void stored__of_a_generation__is_the_newest_file(void **state)
+{
+	struct state_stored st = { .travel = NULL };
+
+	(void)state;
+	put_stored_of("old", 3, 0, 0, "t1");
+	put_stored_of("new", 3, 2, 1, "");
+	put_stored_of("other", 4, 3, 1, "");
+	reopen();
+	assert_int_equal(state_stored_of(&st, w.s, LINEAGE, 3), KC_OK);
+	assert_string_equal(st.backup, "new");
+	assert_int_equal(st.base, 2);
+	assert_int_equal(st.chain, 1);
+	state_stored_fini(&st);
+	assert_int_equal(state_stored_of(&st, w.s, LINEAGE, 5), KC_ENOENT);
+	assert_int_equal(state_stored_of(&st, w.s, LINEAGE2, 3), KC_ENOENT);
+	assert_null(st.travel);
+}
+
+static void travel__of_an_increment__is_its_fulls(void **state)
+{
+	char *travel = NULL;
+
+	(void)state;
+	put_stored_of("full", 1, 0, 0, "of the full");
+	put_stored_of("two", 2, 1, 1, "");
+	put_stored_of("three", 3, 2, 1, "");
+	put_stored_of("lost", 9, 8, 7, "");
+	assert_int_equal(state_find_travel(&travel, w.s, "full"), KC_OK);
+	assert_string_equal(travel, "of the full");
+	free(travel);
+	assert_int_equal(state_find_travel(&travel, w.s, "three"), KC_OK);
+	assert_string_equal(travel, "of the full");
+	free(travel);
+	assert_int_equal(state_find_travel(&travel, w.s, "lost"), KC_ENOENT);
+	assert_int_equal(state_find_travel(&travel, w.s, "none"), KC_ENOENT);
+	assert_int_equal(state_forget_stored(w.s, "full"), KC_OK);
+	assert_int_equal(state_find_travel(&travel, w.s, "two"), KC_ENOENT);
+}
+
+static void self_and_intent__chain__comes_back(void **state)
+{
+	struct state_self self = { .role = "master",
+		.chain = 5,
+		.chain_since = 1000,
+		.chain_full = 70000,
+		.chain_bytes = 800,
+		.chain_count = 3,
+		.want_full = true };
+	struct state_intent i = { .generation = 6, .chain = 5 };
+
+	(void)state;
+	assert_int_equal(state_put_self(w.s, &self), KC_OK);
+	assert_int_equal(state_put_intent(w.s, &i), KC_OK);
+	memset(&self, 0, sizeof(self));
+	memset(&i, 0, sizeof(i));
+	reopen();
+	assert_int_equal(state_get_self(&self, w.s), KC_OK);
+	assert_int_equal(self.chain, 5);
+	assert_int_equal(self.chain_since, 1000);
+	assert_int_equal(self.chain_full, 70000);
+	assert_int_equal(self.chain_bytes, 800);
+	assert_int_equal(self.chain_count, 3);
+	assert_true(self.want_full);
+	assert_int_equal(state_get_intent(&i, w.s), KC_OK);
+	assert_int_equal(i.chain, 5);
+	/* Nothing of it goes over into a lineage that begins. */
+	STR_COPY(self.lineage, LINEAGE);
+	assert_int_equal(state_put_self(w.s, &self), KC_OK);
+	assert_int_equal(state_new_child(w.s, LINEAGE, 6), KC_OK);
+	assert_int_equal(state_get_self(&self, w.s), KC_OK);
+	assert_int_equal(self.chain, 0);
+	assert_false(self.want_full);
+	self.chain = 7;
+	assert_int_equal(state_put_self(w.s, &self), KC_OK);
+	assert_int_equal(state_demote(w.s), KC_OK);
+	assert_int_equal(state_get_self(&self, w.s), KC_OK);
+	assert_int_equal(self.chain, 0);
+}
+
+/* As it was before increments: whatever is there is a full that nothing builds on. */
+static void open__tables_without_chains__are_of_fulls(void **state)
+{
+	struct state_stored st = { .travel = NULL };
+	struct state_made m;
+	struct state_self self;
+	struct state_intent i;
+	char *travel = NULL;
+
+	(void)state;
+	self = (struct state_self){ .generation = 4, .chain = 1 };
+	assert_int_equal(state_put_self(w.s, &self), KC_OK);
+	i = (struct state_intent){ .generation = 4, .chain = 1 };
+	assert_int_equal(state_put_intent(w.s, &i), KC_OK);
+	put_made(LINEAGE, 4, 3, 1);
+	put_stored_of("four", 4, 3, 1, "its own");
+	change("ALTER TABLE made DROP COLUMN base; ALTER TABLE made DROP COLUMN chain; ALTER TABLE made DROP COLUMN "
+	       "backup;"
+	       "ALTER TABLE made DROP COLUMN file_id; ALTER TABLE made DROP COLUMN sha256;"
+	       "ALTER TABLE made DROP COLUMN header_size; ALTER TABLE made DROP COLUMN database_size;"
+	       "ALTER TABLE stored DROP COLUMN base; ALTER TABLE stored DROP COLUMN chain;"
+	       "ALTER TABLE self DROP COLUMN chain; ALTER TABLE self DROP COLUMN chain_since; ALTER TABLE self DROP "
+	       "COLUMN "
+	       "want_full; ALTER TABLE intent DROP COLUMN chain");
+	reopen();
+	assert_int_equal(state_get_made(&m, w.s, LINEAGE, 4), KC_OK);
+	assert_int_equal(m.base, 0);
+	assert_int_equal(m.chain, 0);
+	assert_string_equal(m.backup, "");
+	assert_int_equal(state_get_made_on(&m, w.s, LINEAGE, 0, 0), KC_ENOENT);
+	assert_int_equal(state_stored_of(&st, w.s, LINEAGE, 4), KC_OK);
+	assert_int_equal(st.base, 0);
+	state_stored_fini(&st);
+	assert_int_equal(state_find_travel(&travel, w.s, "four"), KC_OK);
+	assert_string_equal(travel, "its own");
+	free(travel);
+	assert_int_equal(state_get_self(&self, w.s), KC_OK);
+	assert_int_equal(self.chain, 0);
+	assert_int_equal(state_get_intent(&i, w.s), KC_OK);
+	assert_int_equal(i.chain, 0);
+	put_made(LINEAGE, 5, 4, 1);
+	assert_int_equal(state_get_made_on(&m, w.s, LINEAGE, 1, 4), KC_OK);
+}
+
+static void made__many__the_newest_ten_thousand(void **state)
+{
+	struct state_made m;
+
+	(void)state;
+	put_made(LINEAGE, 1, 0, 1);
+	put_made(LINEAGE, 2, 1, 1);
+	put_made(LINEAGE, 10001, 2, 1);
+	assert_int_equal(state_get_made(&m, w.s, LINEAGE, 1), KC_OK);
+	put_made(LINEAGE, 10002, 10001, 1);
+	assert_int_equal(state_get_made(&m, w.s, LINEAGE, 1), KC_ENOENT);
+	assert_int_equal(state_get_made(&m, w.s, LINEAGE, 2), KC_OK);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -507,6 +719,13 @@ int main(void)
 		T(receipts__of_each_clone__the_newest_sixteen),
 		T(clone__each_host_and_port__is_its_own),
 		T(audit_head__last_one__comes_back),
+		T(made__chain__comes_back),
+		T(made_on__base_of_a_chain__is_the_increment),
+		T(made__many__the_newest_ten_thousand),
+		T(stored__of_a_generation__is_the_newest_file),
+		T(travel__of_an_increment__is_its_fulls),
+		T(self_and_intent__chain__comes_back),
+		T(open__tables_without_chains__are_of_fulls),
 		T(writer__killed__loses_nothing_that_it_was_told_is_durable),
 	};
 
