@@ -14,6 +14,7 @@
 #include "x509.h"
 
 #define SAN_COUNT_MAX 1024
+#define P521_BITS     528 /* what GnuTLS says: whole bytes */
 
 const char *cert_role_name(enum cert_role role)
 {
@@ -100,17 +101,15 @@ static char *dn_text(gnutls_x509_crt_t crt, int (*get)(gnutls_x509_crt_t, gnutls
 	return str_printable(text);
 }
 
-static char *key_type_text(gnutls_x509_crt_t crt)
+char *x509_key_type(int algorithm, unsigned bits)
 {
-	unsigned bits = 0;
-
-	switch (gnutls_x509_crt_get_pk_algorithm(crt, &bits)) {
+	switch (algorithm) {
 	case GNUTLS_PK_RSA:
 		return mem_xasprintf("rsa-%u", bits);
 	case GNUTLS_PK_RSA_PSS:
 		return mem_xasprintf("rsa-pss-%u", bits);
 	case GNUTLS_PK_ECDSA:
-		return mem_xasprintf("ecdsa-p%u", bits);
+		return mem_xasprintf("ecdsa-p%u", bits == P521_BITS ? 521 : bits);
 	case GNUTLS_PK_EDDSA_ED25519:
 		return mem_xstrdup("ed25519");
 	case GNUTLS_PK_EDDSA_ED448:
@@ -118,6 +117,14 @@ static char *key_type_text(gnutls_x509_crt_t crt)
 	default:
 		return mem_xstrdup("other");
 	}
+}
+
+static char *key_type_text(gnutls_x509_crt_t crt)
+{
+	unsigned bits = 0;
+	int algorithm = gnutls_x509_crt_get_pk_algorithm(crt, &bits);
+
+	return x509_key_type(algorithm, bits);
 }
 
 static char *cn_text(gnutls_x509_crt_t crt)
@@ -191,6 +198,37 @@ long cert_info_days_left(const struct cert_info *info, time_t now)
 	time_t left = info->not_after - now;
 
 	return (long)(left >= 0 ? left / 86400 : -((-left + 86399) / 86400));
+}
+
+const char *cert_info_state(const struct cert_info *info, time_t now)
+{
+	if (info->not_after < now)
+		return "expired";
+	if (info->not_before > now)
+		return "not yet valid";
+	return cert_info_days_left(info, now) <= CERT_NEAR_END_DAYS ? "expiring" : "valid";
+}
+
+const char *cert_info_uses(const struct cert_info *info)
+{
+	/* A self-signed one that openssl made by its defaults is an authority as well. */
+	static const char *const uses[2][4] = {
+		{ "none", "TLS client", "TLS server", "TLS client and server" },
+		{ "authority", "authority, TLS client", "authority, TLS server", "authority, TLS client and server" },
+	};
+
+	return uses[info->ca ? 1 : 0][(info->client ? 1 : 0) + (info->server ? 2 : 0)];
+}
+
+bool cert_info_exceeds(const struct cert_info *info, int years)
+{
+	time_t begin = info->not_before;
+	struct tm tm;
+
+	if (gmtime_r(&begin, &tm) == NULL)
+		return true;
+	tm.tm_year += years;
+	return info->not_after > timegm(&tm) + 86400;
 }
 
 /* The host without brackets and a final dot; an address in its canonical text. Heap. */

@@ -59,8 +59,16 @@ bool cert_info_matches(const struct cert_info *info, const char *host);
 /* Whole days until the end, rounded down; negative once it is past. */
 long cert_info_days_left(const struct cert_info *info, time_t now);
 
+/* Is it valid for longer than so many years of the calendar, and a day? */
+bool cert_info_exceeds(const struct cert_info *info, int years);
+
 /* The information of one DER certificate. KC_EFORMAT if it is not one. */
 int cert_info_from_der(struct cert_info *info, const void *der, size_t size);
+
+/* "valid", "expiring" (CERT_NEAR_END_DAYS or less), "expired", "not yet valid". */
+const char *cert_info_state(const struct cert_info *info, time_t now);
+/* "TLS client and server", "TLS client", "TLS server", "none"; of an authority "authority", and what else. */
+const char *cert_info_uses(const struct cert_info *info);
 
 const char *cert_role_name(enum cert_role role); /* "", "master", "clone", "authority" */
 const char *cert_use_name(enum cert_use use);	 /* "TLS client", "TLS server" */

@@ -12,14 +12,14 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "identity_priv.h"
+#include "token_priv.h"
 
 #define ALIAS_MAX    64
 #define ALIAS_CHARS  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.@"
-#define SECRET_NAME  "tls.secret"
 #define RESERVED     "keydb" /* keydb.key is the master key file of the built-in key database */
 #define DEFAULT_NAME "ssl_cert"
 
-static char *path_of(const char *dir, const char *alias, const char *suffix)
+char *identity_path(const char *dir, const char *alias, const char *suffix)
 {
 	char *name = mem_xasprintf("%s%s", alias, suffix), *path = file_join(dir, name);
 
@@ -58,10 +58,11 @@ char *identity_alias_from_name(const char *name)
 
 static bool has_key(const char *dir, const char *alias)
 {
-	char *path = path_of(dir, alias, ".key");
-	bool has = file_exists(path);
+	char *path = identity_path(dir, alias, IDENTITY_KEY), *new = identity_path(dir, alias, IDENTITY_KEY_NEW);
+	bool has = file_exists(path) || file_exists(new);
 
 	free(path);
+	free(new);
 	return has;
 }
 
@@ -70,19 +71,18 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void names_free(char **names, size_t count)
+void identity_names_free(char **names, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		free(names[i]);
 	free(names);
 }
 
-/* The aliases with a chain, sorted. A missing directory is an empty keystore. */
-static int read_aliases(char ***aliases, size_t *count, const char *dir)
+int identity_names(char ***aliases, size_t *count, const char *dir, const char *suffix)
 {
 	struct dirent *e;
+	size_t n = 0, tail = strlen(suffix);
 	char **names = NULL;
-	size_t n = 0;
 	DIR *d = opendir(dir);
 
 	if (d == NULL && errno != ENOENT)
@@ -90,10 +90,10 @@ static int read_aliases(char ***aliases, size_t *count, const char *dir)
 	while (d != NULL && (e = readdir(d)) != NULL) {
 		size_t len = strlen(e->d_name);
 
-		if (len <= 4 || strcmp(e->d_name + len - 4, ".crt") != 0 || e->d_name[0] == '.')
+		if (len <= tail || strcmp(e->d_name + len - tail, suffix) != 0 || e->d_name[0] == '.')
 			continue;
 		names = mem_xrealloc(names, (n + 1) * sizeof(*names));
-		names[n++] = mem_xstrndup(e->d_name, len - 4);
+		names[n++] = mem_xstrndup(e->d_name, len - tail);
 	}
 	if (d != NULL)
 		closedir(d);
@@ -111,7 +111,7 @@ static int resolve_wanted(char **alias, const char *dir, const char *wanted)
 
 	if (rc < 0)
 		return rc;
-	crt = path_of(dir, wanted, ".crt");
+	crt = identity_path(dir, wanted, IDENTITY_CRT);
 	if (access(crt, F_OK) < 0)
 		rc = errno == ENOENT ? err_set(KC_ENOENT, "alias %s: not in the keystore %s", wanted, dir)
 				     : err_errno("%s", crt);
@@ -130,9 +130,11 @@ int identity_resolve(char **alias, const char *dir, const char *wanted)
 	size_t count = 0, with_key = 0;
 	int rc;
 
+	if (token_is_uri(wanted))
+		return err_set(KC_EUSAGE, "%.200s: in a PKCS#11 token, not in the keystore %s", wanted, dir);
 	if (wanted != NULL && wanted[0] != '\0')
 		return resolve_wanted(alias, dir, wanted);
-	rc = read_aliases(&names, &count, dir);
+	rc = identity_names(&names, &count, dir, IDENTITY_CRT);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < count; i++) {
@@ -153,11 +155,11 @@ int identity_resolve(char **alias, const char *dir, const char *wanted)
 	else
 		*alias = mem_xstrdup(only);
 	free(all);
-	names_free(names, count);
+	identity_names_free(names, count);
 	return rc;
 }
 
-static int read_chain(struct x509_list *chain, const char *path)
+int identity_read_chain(struct x509_list *chain, const char *path)
 {
 	struct buf b;
 	int rc;
@@ -170,18 +172,20 @@ static int read_chain(struct x509_list *chain, const char *path)
 	return rc;
 }
 
-/* The key of the chain. A replacement that was cut short has left the new key beside the old one. */
+/* The key of the chain. What was cut short has left the new key beside the old one, or alone. */
 static int load_parts(struct identity **id, const char *dir, const char *alias, const struct x509_list *pool)
 {
-	static const char *const suffixes[] = { ".key", ".key.new" };
-	char *secret = file_join(dir, SECRET_NAME), *crt = path_of(dir, alias, ".crt");
+	static const char *const suffixes[] = { IDENTITY_KEY, IDENTITY_KEY_NEW };
+	char *secret = file_join(dir, IDENTITY_SECRET), *crt = identity_path(dir, alias, IDENTITY_CRT);
+	char *new = identity_path(dir, alias, IDENTITY_KEY_NEW);
+	bool alone = file_exists(new);
 	int rc = KC_ECERT;
 
 	for (size_t i = 0; rc == KC_ECERT && i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-		char *path = path_of(dir, alias, suffixes[i]);
+		char *path = identity_path(dir, alias, suffixes[i]);
 		gnutls_x509_privkey_t key = NULL;
 
-		if (i == 0 || file_exists(path)) {
+		if (file_exists(path) || (i == 0 && !alone)) {
 			rc = identity_read_key(&key, path, secret);
 			if (rc == KC_OK)
 				rc = identity_assemble(id, pool, key, alias, crt);
@@ -190,6 +194,7 @@ static int load_parts(struct identity **id, const char *dir, const char *alias, 
 	}
 	free(secret);
 	free(crt);
+	free(new);
 	return rc;
 }
 
@@ -201,13 +206,32 @@ int identity_load(struct identity **id, const char *dir, const char *alias)
 
 	if (rc < 0)
 		return rc;
-	path = path_of(dir, alias, ".crt");
-	rc = read_chain(&pool, path);
+	path = identity_path(dir, alias, IDENTITY_CRT);
+	rc = identity_read_chain(&pool, path);
 	free(path);
 	if (rc == KC_OK)
 		rc = load_parts(id, dir, alias, &pool);
 	x509_list_fini(&pool);
 	return rc;
+}
+
+int identity_open(struct identity **id, const char *dir, const char *wanted)
+{
+	char *alias = NULL;
+	int rc;
+
+	if (token_is_uri(wanted))
+		return token_identity(id, wanted);
+	rc = identity_resolve(&alias, dir, wanted);
+	if (rc == KC_OK)
+		rc = identity_load(id, dir, alias);
+	free(alias);
+	return rc;
+}
+
+struct token *identity_token(const struct identity *id)
+{
+	return id->token;
 }
 
 void identity_free(struct identity *id)
@@ -219,6 +243,7 @@ void identity_free(struct identity *id)
 		gnutls_free(id->ders[i].data);
 	x509_list_fini(&id->chain);
 	gnutls_x509_privkey_deinit(id->key);
+	token_unref(id->token);
 	cert_info_fini(&id->info);
 	free(id->ders);
 	free(id);
@@ -254,17 +279,36 @@ struct cert_der identity_chain_der(const struct identity *id, size_t i)
 
 int identity_set_credentials(const struct identity *id, struct gnutls_certificate_credentials_st *cred)
 {
-	int rc = gnutls_certificate_set_x509_key(cred, id->chain.crts, (int)id->chain.count, id->key);
+	int rc;
 
+	if (id->token != NULL)
+		return token_set_credentials(id->token, &id->chain, cred);
+	rc = gnutls_certificate_set_x509_key(cred, id->chain.crts, (int)id->chain.count, id->key);
 	if (rc < 0)
 		return err_set(KC_ECERT, "alias %s: not usable for TLS: %s", id->alias, gnutls_strerror(rc));
 	return KC_OK;
 }
 
+/* Peers refuse it in the handshake; it is said here. */
+static int check_strength(const struct identity *id)
+{
+	unsigned bits = 0;
+	int algorithm = gnutls_x509_crt_get_pk_algorithm(id->chain.crts[0], &bits);
+	bool rsa = algorithm == GNUTLS_PK_RSA || algorithm == GNUTLS_PK_RSA_PSS;
+
+	return rsa && bits < X509_RSA_BITS_MIN
+		   ? err_set(KC_ECERT, "alias %s: an RSA key of %u bits; at least %d are needed", id->alias, bits,
+			 X509_RSA_BITS_MIN)
+		   : KC_OK;
+}
+
 int identity_check_uses(const struct identity *id)
 {
 	static const enum cert_use uses[] = { CERT_USE_CLIENT, CERT_USE_SERVER };
+	int rc = check_strength(id);
 
+	if (rc < 0)
+		return rc;
 	for (size_t i = 0; i < sizeof(uses) / sizeof(uses[0]); i++) {
 		const char *missing = x509_missing_use(id->chain.crts[0], uses[i]);
 
@@ -274,69 +318,11 @@ int identity_check_uses(const struct identity *id)
 	return KC_OK;
 }
 
-static int write_chain(const struct identity *id, const char *path, bool replace)
-{
-	struct file_new f = FILE_NEW_EMPTY;
-	struct buf b;
-	int rc = KC_OK;
-
-	buf_init(&b, X509_FILE_MAX);
-	for (size_t i = 0; rc == KC_OK && i < id->chain.count; i++)
-		rc = x509_put_pem(&b, id->chain.crts[i]);
-	if (rc == KC_OK)
-		rc = file_new_begin(&f, path, 0644);
-	if (rc == KC_OK) {
-		file_new_write(&f, buf_data(&b), buf_len(&b));
-		rc = replace ? file_new_commit(&f) : file_new_commit_excl(&f);
-	}
-	buf_fini(&b);
-	return rc;
-}
-
-int identity_save(const struct identity *id, const char *dir, const char *alias, bool replace)
-{
-	char *crt, *key, *key_new, *secret;
-	bool old_crt, old_key;
-	int rc = identity_check_alias(alias);
-
-	if (rc == KC_OK)
-		rc = file_make_dirs(dir);
-	if (rc < 0)
-		return rc;
-	crt = path_of(dir, alias, ".crt");
-	key = path_of(dir, alias, ".key");
-	key_new = path_of(dir, alias, ".key.new");
-	secret = file_join(dir, SECRET_NAME);
-	old_crt = file_exists(crt);
-	old_key = file_exists(key);
-	if (old_crt && !replace) {
-		rc = err_set(KC_EEXIST, "alias %s: exists already in %s", alias, dir);
-	} else if (old_key && !old_crt) {
-		rc = err_set(KC_EEXIST, "%s: exists and belongs to no certificate", key);
-	} else if (!old_key) {
-		rc = identity_write_key(id->key, key, secret, false);
-		if (rc == KC_OK)
-			rc = write_chain(id, crt, replace);
-	} else {
-		/* At every instant one of the two keys fits the chain: see load_parts(). */
-		rc = identity_write_key(id->key, key_new, secret, true);
-		if (rc == KC_OK)
-			rc = write_chain(id, crt, true);
-		if (rc == KC_OK)
-			rc = file_rename(key_new, key);
-	}
-	free(crt);
-	free(key);
-	free(key_new);
-	free(secret);
-	return rc;
-}
-
 static int read_entry(struct identity_entry *entry, const char *dir, const char *alias)
 {
 	struct x509_list chain = { 0 };
-	char *path = path_of(dir, alias, ".crt");
-	int rc = read_chain(&chain, path);
+	char *path = identity_path(dir, alias, IDENTITY_CRT);
+	int rc = identity_read_chain(&chain, path);
 
 	free(path);
 	if (rc == KC_OK)
@@ -355,7 +341,7 @@ int identity_list_load(struct identity_list *list, const char *dir)
 	struct identity_list l = { 0 };
 	char **names = NULL;
 	size_t count = 0;
-	int rc = read_aliases(&names, &count, dir);
+	int rc = identity_names(&names, &count, dir, IDENTITY_CRT);
 
 	l.entries = mem_xcalloc(count, sizeof(*l.entries));
 	for (size_t i = 0; rc == KC_OK && i < count; i++) {
@@ -363,7 +349,7 @@ int identity_list_load(struct identity_list *list, const char *dir)
 		if (rc == KC_OK)
 			l.count++;
 	}
-	names_free(names, count);
+	identity_names_free(names, count);
 	if (rc == KC_OK)
 		*list = l;
 	else

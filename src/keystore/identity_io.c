@@ -6,7 +6,10 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "foreign.h"
 #include "identity_priv.h"
+#include "issue.h"
+#include "pbes2.h"
 #include "trust.h"
 
 #define BEGIN	 "-----BEGIN "
@@ -44,11 +47,6 @@ static struct key_block find_key(const void *data, size_t size)
 	return block;
 }
 
-static bool is_java(const void *data, size_t size)
-{
-	return size > 4 && (memcmp(data, "\xfe\xed\xfe\xed", 4) == 0 || memcmp(data, "\xce\xce\xce\xce", 4) == 0);
-}
-
 static int key_from_pem(gnutls_x509_privkey_t *key, const struct x509_list *pool, const void *data, size_t size,
     const char *password, const char *name)
 {
@@ -68,43 +66,95 @@ static int separate_key(gnutls_x509_privkey_t *key, const struct x509_list *pool
 	return identity_get_key(key, pool, data, size, password, name);
 }
 
-int identity_parse(struct identity **id, char **alias_or_null, const char *name, const void *data, size_t size,
-    const void *key_data, size_t key_size, const char *password)
+bool identity_holds_key(const void *data, size_t size)
 {
-	bool pem = x509_is_pem(data, size);
+	return x509_is_pem(data, size) ? find_key(data, size).count > 0 : identity_is_p12(data, size);
+}
+
+int identity_read_further(struct x509_list *pool, const struct identity_source *s)
+{
+	int rc = KC_OK;
+
+	for (size_t i = 0; rc == KC_OK && i < s->further_count; i++)
+		rc = x509_list_parse(pool, s->further[i].data, s->further[i].size, s->further[i].name);
+	return rc;
+}
+
+int identity_read_pool(struct x509_list *pool, const struct identity_source *s)
+{
+	int rc = x509_list_parse(pool, s->file.data, s->file.size, s->file.name);
+
+	return rc == KC_OK ? identity_read_further(pool, s) : rc;
+}
+
+static int check_size(const struct identity_source *s)
+{
+	const char *foreign = foreign_kind(s->file.data, s->file.size, s->file.name);
+
+	if (s->file.size == 0)
+		return err_set(KC_EFORMAT, "%s: empty", s->file.name);
+	if (foreign != NULL)
+		return err_set(KC_EFORMAT, "%s: %s, not PKCS#12", s->file.name, foreign);
+	if (s->file.size > X509_FILE_MAX)
+		return err_set(KC_ELIMIT, "%s: %zu bytes, more than %d", s->file.name, s->file.size, X509_FILE_MAX);
+	return KC_OK;
+}
+
+static int read_parts(
+    struct x509_list *pool, gnutls_x509_privkey_t *key, char **alias, size_t *keys, const struct identity_source *s)
+{
+	const struct identity_part *f = &s->file;
+	bool pem = x509_is_pem(f->data, f->size);
+	int rc;
+
+	if (!pem && identity_is_p12(f->data, f->size)) {
+		rc = identity_read_further(pool, s); /* they may be what a key belongs to */
+		return rc == KC_OK ? identity_get_p12(pool, key, alias, keys, s) : rc;
+	}
+	rc = identity_read_pool(pool, s);
+	if (rc < 0)
+		return rc;
+	if (s->key.data != NULL)
+		return separate_key(
+		    key, pool, s->key.data, s->key.size, s->password, s->key.name != NULL ? s->key.name : f->name);
+	if (pem)
+		return key_from_pem(key, pool, f->data, f->size, s->password, f->name);
+	return err_set(KC_EFORMAT, "%s: holds a certificate but no private key", f->name);
+}
+
+int identity_read(struct identity **id, char **friendly, size_t *keys, const struct identity_source *s)
+{
 	gnutls_x509_privkey_t key = NULL;
 	struct x509_list pool = { 0 };
 	char *alias = NULL;
-	int rc;
+	size_t n = 1;
+	int rc = check_size(s);
 
-	if (size == 0)
-		return err_set(KC_EFORMAT, "%s: empty", name);
-	if (is_java(data, size))
-		return err_set(KC_EFORMAT, "%s: a Java keystore (JKS), not PKCS#12", name);
-	if (size > X509_FILE_MAX)
-		return err_set(KC_ELIMIT, "%s: %zu bytes, more than %d", name, size, X509_FILE_MAX);
-	if (!pem && identity_is_p12(data, size))
-		rc = identity_get_p12(&pool, &key, &alias, data, size, password, name);
-	else if ((rc = x509_list_parse(&pool, data, size, name)) < 0)
-		;
-	else if (key_data != NULL)
-		rc = separate_key(&key, &pool, key_data, key_size, password, name);
-	else if (pem)
-		rc = key_from_pem(&key, &pool, data, size, password, name);
-	else
-		rc = err_set(KC_EFORMAT, "%s: holds a certificate but no private key", name);
 	if (rc == KC_OK)
-		rc = identity_assemble(id, &pool, key, "", name);
+		rc = read_parts(&pool, &key, &alias, &n, s);
+	if (rc == KC_OK)
+		rc = identity_assemble(id, &pool, key, "", s->file.name);
 	x509_list_fini(&pool);
-	if (rc == KC_OK && alias_or_null != NULL)
-		*alias_or_null = alias != NULL ? alias : mem_xstrdup("");
+	if (keys != NULL)
+		*keys = n;
+	if (rc == KC_OK && friendly != NULL)
+		*friendly = alias != NULL ? alias : mem_xstrdup("");
 	else
 		free(alias);
 	return rc;
 }
 
-/* Trust what the peers of this identity are issued by. */
-static int trust_chain(const struct identity *id, const char *dir, const char *name)
+int identity_parse(struct identity **id, char **alias_or_null, const char *name, const void *data, size_t size,
+    const void *key_data, size_t key_size, const char *password)
+{
+	const struct identity_source s = {
+		.file = { name, data, size }, .key = { NULL, key_data, key_size }, .password = password
+	};
+
+	return identity_read(id, alias_or_null, NULL, &s);
+}
+
+int identity_trust(const struct identity *id, const char *dir, const char *name)
 {
 	size_t added, first = id->info.self_signed ? 0 : 1;
 	struct buf b;
@@ -145,8 +195,11 @@ int identity_import_site(char **alias_used, const char *keystore_dir, const char
 	used = choose_alias(alias, friendly);
 	identity_rename(id, used);
 	rc = identity_check_uses(id);
+	if (rc == KC_OK && cert_info_exceeds(&id->info, ISSUE_YEARS_MAX))
+		rc = err_set(KC_ECERT, "%s: certificate %s is valid for more than %d years", p12_path, id->info.cn,
+		    ISSUE_YEARS_MAX);
 	if (rc == KC_OK)
-		rc = trust_chain(id, truststore_dir, p12_path);
+		rc = identity_trust(id, truststore_dir, p12_path);
 	if (rc == KC_OK)
 		rc = identity_save(id, keystore_dir, used, false);
 	identity_free(id);
@@ -199,4 +252,11 @@ int identity_export(
 		return identity_put_p12(out, id, with_key, password);
 	}
 	return err_set(KC_EUSAGE, "unknown format");
+}
+
+int identity_export_under(struct buf *out, const struct identity *id, const char *secret)
+{
+	int rc = put_pem(out, id, false, NULL);
+
+	return rc == KC_OK ? pbes2_put_key(out, id->key, secret) : rc;
 }

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "ec_key.h"
 #include "identity_priv.h"
+#include "pbes2.h"
 #include "secret.h"
 
 int identity_put_key(struct buf *out, gnutls_x509_privkey_t key, const char *password)
@@ -67,7 +68,7 @@ int identity_write_key(gnutls_x509_privkey_t key, const char *path, const char *
 	if (rc < 0)
 		return rc;
 	buf_init(&b, X509_FILE_MAX);
-	rc = identity_put_key(&b, key, password);
+	rc = pbes2_put_key(&b, key, password);
 	mem_secret_free(password);
 	if (rc == KC_OK)
 		rc = file_new_begin(&f, path, 0600);
@@ -99,19 +100,24 @@ int identity_read_key(gnutls_x509_privkey_t *key, const char *path, const char *
 	return rc;
 }
 
+bool identity_key_fits(gnutls_x509_privkey_t key, gnutls_x509_crt_t crt)
+{
+	unsigned char of_key[32], of_crt[32];
+	size_t n = sizeof(of_key);
+
+	return gnutls_x509_privkey_get_key_id(key, GNUTLS_KEYID_USE_SHA256, of_key, &n) >= 0 && n == sizeof(of_key) &&
+	       x509_key_id(of_crt, crt) == KC_OK && memcmp(of_key, of_crt, sizeof(of_key)) == 0;
+}
+
 /* Of the certificates of this key the one that lasts longest, or NULL. */
 static gnutls_x509_crt_t find_leaf(const struct x509_list *pool, gnutls_x509_privkey_t key)
 {
-	unsigned char wanted[32], id[32];
 	gnutls_x509_crt_t best = NULL;
-	size_t n = sizeof(wanted);
 
-	if (gnutls_x509_privkey_get_key_id(key, GNUTLS_KEYID_USE_SHA256, wanted, &n) < 0 || n != sizeof(wanted))
-		return NULL;
 	for (size_t i = 0; i < pool->count; i++) {
 		gnutls_x509_crt_t c = pool->crts[i];
 
-		if (x509_key_id(id, c) < 0 || memcmp(id, wanted, sizeof(id)) != 0)
+		if (!identity_key_fits(key, c))
 			continue;
 		if (best == NULL || gnutls_x509_crt_get_expiration_time(c) > gnutls_x509_crt_get_expiration_time(best))
 			best = c;
@@ -119,15 +125,24 @@ static gnutls_x509_crt_t find_leaf(const struct x509_list *pool, gnutls_x509_pri
 	return best;
 }
 
+/* Of two authorities with one name, the one that has signed. */
 static gnutls_x509_crt_t find_issuer(const struct x509_list *pool, const struct x509_list *chain, gnutls_x509_crt_t crt)
 {
+	gnutls_x509_crt_t named = NULL;
+
 	if (x509_is_issued_by(crt, crt))
 		return NULL;
-	for (size_t i = 0; i < pool->count; i++)
-		if (x509_is_ca(pool->crts[i]) && x509_is_issued_by(crt, pool->crts[i]) &&
-		    !x509_list_have(chain, pool->crts[i]))
-			return pool->crts[i];
-	return NULL;
+	for (size_t i = 0; i < pool->count; i++) {
+		gnutls_x509_crt_t c = pool->crts[i];
+
+		if (!x509_is_ca(c) || !x509_is_issued_by(crt, c) || x509_list_have(chain, c))
+			continue;
+		if (x509_is_signed_by(crt, c))
+			return c;
+		if (named == NULL)
+			named = c;
+	}
+	return named;
 }
 
 static int order_chain(struct x509_list *chain, const struct x509_list *pool, gnutls_x509_crt_t leaf)
@@ -143,7 +158,7 @@ static int order_chain(struct x509_list *chain, const struct x509_list *pool, gn
 	return KC_OK;
 }
 
-static int keep_ders(struct identity *id)
+int identity_keep_ders(struct identity *id)
 {
 	id->ders = mem_xcalloc(id->chain.count, sizeof(*id->ders));
 	for (size_t i = 0; i < id->chain.count; i++) {
@@ -170,7 +185,7 @@ int identity_assemble(
 	else
 		rc = order_chain(&x->chain, pool, leaf);
 	if (rc == KC_OK)
-		rc = keep_ders(x);
+		rc = identity_keep_ders(x);
 	if (rc == KC_OK)
 		rc = x509_info(&x->info, x->chain.crts[0]);
 	if (rc == KC_OK)

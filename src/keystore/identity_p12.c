@@ -3,6 +3,7 @@
 #include <gnutls/pkcs12.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -10,18 +11,24 @@
 #include "identity_priv.h"
 
 #define BAGS_MAX 1000
+#define KEYS_MAX 64
+
+/* One private key of the file. */
+struct found_key {
+	gnutls_x509_privkey_t key;
+	uint8_t *unread; /* one that GnuTLS does not read; its certificate may come later */
+	size_t unread_size;
+	int unread_reason;
+	char *name; /* friendly name, NULL where it has none */
+};
 
 /* What one walk over the bags collects. */
 struct harvest {
 	struct x509_list *pool;
-	gnutls_x509_privkey_t key;
-	uint8_t *unread; /* a key that GnuTLS does not read; its certificate may come later */
-	size_t unread_size;
-	int unread_reason;
-	bool opened; /* the MAC verified: the password is right */
-	unsigned keys;
-	char *key_name;	 /* friendly names */
-	char *cert_name; /* of the first certificate that has one */
+	struct found_key keys[KEYS_MAX];
+	unsigned n;
+	bool opened;	 /* the MAC verified: the password is right */
+	char *cert_name; /* friendly name of the first certificate that has one */
 	const char *password;
 	const char *file;
 };
@@ -73,26 +80,27 @@ static int wrong_password(const struct harvest *h, int rc)
 
 static int take_key(struct harvest *h, gnutls_datum_t *data, bool plain, const char *friendly)
 {
+	struct found_key *k = &h->keys[h->n];
 	gnutls_x509_privkey_t key;
 	int rc;
 
-	if (h->keys++ > 0)
-		return KC_OK; /* counted; the caller refuses */
+	if (h->n >= KEYS_MAX)
+		return err_set(KC_ELIMIT, "%s: more than %d private keys", h->file, KEYS_MAX);
 	if (gnutls_x509_privkey_init(&key) < 0)
 		return err_set(KC_EFAIL, "GnuTLS does not start");
+	h->n++;
 	rc = gnutls_x509_privkey_import_pkcs8(
 	    key, data, GNUTLS_X509_FMT_DER, plain ? NULL : h->password, plain ? GNUTLS_PKCS_PLAIN : 0);
 	if (rc < 0) {
 		gnutls_x509_privkey_deinit(key);
-		h->unread = mem_secret_new(data->size);
-		memcpy(h->unread, data->data, data->size);
-		h->unread_size = data->size;
-		h->unread_reason = rc;
+		k->unread = mem_secret_new(data->size);
+		memcpy(k->unread, data->data, data->size);
+		k->unread_size = data->size;
+		k->unread_reason = rc;
 	} else {
-		h->key = key;
+		k->key = key;
 	}
-	if (friendly != NULL)
-		h->key_name = mem_xstrdup(friendly);
+	k->name = friendly != NULL ? mem_xstrdup(friendly) : NULL;
 	return KC_OK;
 }
 
@@ -174,36 +182,95 @@ static int check_mac(struct harvest *h, gnutls_pkcs12_t p12)
 	return rc >= 0 || rc == GNUTLS_E_ASN1_ELEMENT_NOT_FOUND ? KC_OK : wrong_password(h, rc);
 }
 
-int identity_get_p12(struct x509_list *pool, gnutls_x509_privkey_t *key, char **alias, const void *data, size_t size,
-    const char *password, const char *name)
+static int walk(struct harvest *h, gnutls_pkcs12_t p12)
 {
-	struct harvest h = { .pool = pool, .password = password, .file = name };
-	gnutls_pkcs12_t p12;
 	bool more = true;
-	int rc = p12_load(&p12, data, size);
+	int rc = check_mac(h, p12);
+
+	for (int i = 0; rc == KC_OK && more; i++)
+		rc = i < BAGS_MAX ? take_bag(h, &more, p12, i)
+				  : err_set(KC_ELIMIT, "%s: more than %d bags", h->file, BAGS_MAX);
+	return rc;
+}
+
+/* "a, b, (no name)". Heap. */
+static char *names_of(const struct harvest *h)
+{
+	char *all = mem_xstrdup("");
+
+	for (unsigned i = 0; i < h->n; i++) {
+		char *longer = mem_xasprintf(
+		    "%s%s%s", all, i > 0 ? ", " : "", h->keys[i].name != NULL ? h->keys[i].name : "(no name)");
+
+		free(all);
+		all = longer;
+	}
+	return all;
+}
+
+/* The only key, or the one of that name; keytool writes names in lower case. */
+static int choose(struct found_key **chosen, struct harvest *h, const char *from)
+{
+	char *names;
+	int rc;
+
+	if (from == NULL && h->n == 1) {
+		*chosen = &h->keys[0];
+		return KC_OK;
+	}
+	for (unsigned i = 0; from != NULL && i < h->n; i++) {
+		if (h->keys[i].name != NULL && strcasecmp(h->keys[i].name, from) == 0) {
+			*chosen = &h->keys[i];
+			return KC_OK;
+		}
+	}
+	if (h->n == 0)
+		return err_set(KC_EFORMAT, "%s: holds 0 private keys instead of one", h->file);
+	names = names_of(h);
+	rc = from != NULL ? err_set(KC_ENOENT, "%s: holds no private key named %s, but %s", h->file, from, names)
+			  : err_set(KC_EFORMAT, "%s: holds %u private keys instead of one: %s", h->file, h->n, names);
+	free(names);
+	return rc;
+}
+
+static int give(gnutls_x509_privkey_t *key, char **alias, struct harvest *h, struct found_key *k)
+{
+	if (k->key == NULL && !ec_key_recover(&k->key, k->unread, k->unread_size, h->password, h->pool))
+		return wrong_password(h, k->unread_reason);
+	*key = k->key;
+	k->key = NULL;
+	*alias = mem_xstrdup(k->name != NULL ? k->name : h->cert_name != NULL ? h->cert_name : "");
+	return KC_OK;
+}
+
+static void harvest_fini(struct harvest *h)
+{
+	for (unsigned i = 0; i < h->n; i++) {
+		gnutls_x509_privkey_deinit(h->keys[i].key);
+		mem_secret_free(h->keys[i].unread);
+		free(h->keys[i].name);
+	}
+	free(h->cert_name);
+}
+
+int identity_get_p12(
+    struct x509_list *pool, gnutls_x509_privkey_t *key, char **alias, size_t *keys, const struct identity_source *s)
+{
+	struct harvest h = { .pool = pool, .password = s->password, .file = s->file.name };
+	struct found_key *chosen = NULL;
+	gnutls_pkcs12_t p12;
+	int rc = p12_load(&p12, s->file.data, s->file.size);
 
 	if (rc < 0)
-		return err_set(KC_EFORMAT, "%s: not a PKCS#12 file: %s", name, gnutls_strerror(rc));
-	rc = check_mac(&h, p12);
-	for (int i = 0; rc == KC_OK && more; i++)
-		rc = i < BAGS_MAX ? take_bag(&h, &more, p12, i)
-				  : err_set(KC_ELIMIT, "%s: more than %d bags", name, BAGS_MAX);
+		return err_set(KC_EFORMAT, "%s: not a PKCS#12 file: %s", h.file, gnutls_strerror(rc));
+	rc = walk(&h, p12);
 	gnutls_pkcs12_deinit(p12);
-	if (rc == KC_OK && h.keys != 1)
-		rc = err_set(KC_EFORMAT, "%s: holds %u private keys instead of one", name, h.keys);
-	if (rc == KC_OK && h.key == NULL && !ec_key_recover(&h.key, h.unread, h.unread_size, password, pool))
-		rc = wrong_password(&h, h.unread_reason);
-	mem_secret_free(h.unread);
-	if (rc == KC_OK) {
-		*key = h.key;
-		*alias = h.key_name != NULL ? h.key_name : h.cert_name != NULL ? h.cert_name : mem_xstrdup("");
-		if (h.key_name != NULL)
-			free(h.cert_name);
-	} else {
-		gnutls_x509_privkey_deinit(h.key);
-		free(h.key_name);
-		free(h.cert_name);
-	}
+	*keys = h.n;
+	if (rc == KC_OK)
+		rc = choose(&chosen, &h, s->from_alias);
+	if (rc == KC_OK)
+		rc = give(key, alias, &h, chosen);
+	harvest_fini(&h);
 	return rc;
 }
 

@@ -14,7 +14,7 @@ static void name_algorithm(char name[INSPECT_ALGORITHM_SIZE], int algorithm, uns
 {
 	switch (algorithm) {
 	case GNUTLS_PK_ECDSA:
-		snprintf(name, INSPECT_ALGORITHM_SIZE, "EC-P%u", bits);
+		snprintf(name, INSPECT_ALGORITHM_SIZE, "EC-P%u", bits == 528 ? 521 : bits); /* GnuTLS: whole bytes */
 		break;
 	case GNUTLS_PK_EDDSA_ED25519:
 		snprintf(name, INSPECT_ALGORITHM_SIZE, "Ed25519");

@@ -3,7 +3,6 @@
 #include "issue.h"
 
 #include <arpa/inet.h>
-#include <gnutls/abstract.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,13 +12,13 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "identity_priv.h"
+#include "issue_priv.h"
 
 #define AUTHORITY_CRT	 "authority.crt"
 #define AUTHORITY_KEY	 "authority.key"
 #define AUTHORITY_SECRET "authority.secret"
 
 #define SERIAL_SIZE	16
-#define CN_MAX		64
 #define DNS_MAX		253
 #define BACKDATE	3600  /* a peer's clock may be behind */
 #define BACKDATE_ISSUER 86400 /* an authority begins before what it issues */
@@ -34,13 +33,13 @@ static const struct key_type {
 	    GNUTLS_DIG_SHA256 },
 	[ISSUE_ECDSA_P384] = { "ecdsa-p384", GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP384R1),
 	    GNUTLS_DIG_SHA384 },
+	[ISSUE_ECDSA_P521] = { "ecdsa-p521", GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP521R1),
+	    GNUTLS_DIG_SHA512 },
+	[ISSUE_ED25519] = { "ed25519", GNUTLS_PK_EDDSA_ED25519, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_ED25519),
+	    GNUTLS_DIG_SHA512 },
+	[ISSUE_RSA_2048] = { "rsa-2048", GNUTLS_PK_RSA, 2048, GNUTLS_DIG_SHA256 },
 	[ISSUE_RSA_3072] = { "rsa-3072", GNUTLS_PK_RSA, 3072, GNUTLS_DIG_SHA256 },
-};
-
-struct issue_authority {
-	gnutls_x509_crt_t crt;
-	gnutls_x509_privkey_t key;
-	struct cert_info info;
+	[ISSUE_RSA_4096] = { "rsa-4096", GNUTLS_PK_RSA, 4096, GNUTLS_DIG_SHA256 },
 };
 
 int issue_key_from_name(enum issue_key *key, const char *name)
@@ -51,24 +50,26 @@ int issue_key_from_name(enum issue_key *key, const char *name)
 			return KC_OK;
 		}
 	}
-	return err_set(KC_EUSAGE, "key type %s: not one of ecdsa-p256, ecdsa-p384, rsa-3072", name);
+	return err_set(KC_EUSAGE,
+	    "key type %s: not one of ecdsa-p256, ecdsa-p384, ecdsa-p521, ed25519, rsa-2048, "
+	    "rsa-3072, rsa-4096",
+	    name);
 }
 
-/* A GnuTLS result as ours: `what` failed. */
-static int check(int rc, const char *what)
+int issue_check(int rc, const char *what)
 {
 	return rc >= 0 ? KC_OK : err_set(KC_EFAIL, "%s: %s", what, gnutls_strerror(rc));
 }
 
-static int make_key(gnutls_x509_privkey_t *key, enum issue_key type)
+int issue_make_key(gnutls_x509_privkey_t *key, enum issue_key type)
 {
 	const struct key_type *t = &key_types[type];
 	gnutls_x509_privkey_t k;
-	int rc = check(gnutls_x509_privkey_init(&k), "private key");
+	int rc = issue_check(gnutls_x509_privkey_init(&k), "private key");
 
 	if (rc < 0)
 		return rc;
-	rc = check(gnutls_x509_privkey_generate(k, t->algorithm, t->bits, 0), "private key");
+	rc = issue_check(gnutls_x509_privkey_generate(k, t->algorithm, t->bits, 0), "private key");
 	if (rc == KC_OK)
 		*key = k;
 	else
@@ -76,19 +77,24 @@ static int make_key(gnutls_x509_privkey_t *key, enum issue_key type)
 	return rc;
 }
 
-/* The digest that fits a key which signs. */
-static gnutls_digest_algorithm_t digest_of(gnutls_x509_privkey_t key)
+gnutls_digest_algorithm_t issue_digest_of(gnutls_x509_privkey_t key)
 {
 	unsigned bits = 0;
 
-	return gnutls_x509_privkey_get_pk_algorithm2(key, &bits) == GNUTLS_PK_ECDSA && bits > 256 ? GNUTLS_DIG_SHA384
-												  : GNUTLS_DIG_SHA256;
+	switch (gnutls_x509_privkey_get_pk_algorithm2(key, &bits)) {
+	case GNUTLS_PK_EDDSA_ED25519:
+		return GNUTLS_DIG_SHA512; /* what GnuTLS calls it; the algorithm has it built in */
+	case GNUTLS_PK_ECDSA:
+		return bits > 384 ? GNUTLS_DIG_SHA512 : bits > 256 ? GNUTLS_DIG_SHA384 : GNUTLS_DIG_SHA256;
+	default:
+		return GNUTLS_DIG_SHA256;
+	}
 }
 
 static int set_subject(gnutls_x509_crt_t crt, const char *cn, const char *subject)
 {
 	const char *bad = NULL;
-	char present[CN_MAX * 4];
+	char present[ISSUE_CN_MAX * 4];
 	size_t n = sizeof(present);
 	int rc;
 
@@ -101,8 +107,8 @@ static int set_subject(gnutls_x509_crt_t crt, const char *cn, const char *subjec
 			   : err_set(KC_EUSAGE, "common name %s and that of the subject, %s, differ", cn, present);
 	if (cn == NULL || cn[0] == '\0')
 		return err_set(KC_EUSAGE, "a certificate needs a common name");
-	if (strlen(cn) > CN_MAX)
-		return err_set(KC_EUSAGE, "common name %s: %zu bytes, more than %d", cn, strlen(cn), CN_MAX);
+	if (strlen(cn) > ISSUE_CN_MAX)
+		return err_set(KC_EUSAGE, "common name %s: %zu bytes, more than %d", cn, strlen(cn), ISSUE_CN_MAX);
 	rc = gnutls_x509_crt_set_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, cn, (unsigned)strlen(cn));
 	return rc >= 0 ? KC_OK : err_set(KC_EUSAGE, "common name %s: %s", cn, gnutls_strerror(rc));
 }
@@ -122,27 +128,38 @@ static bool is_dns_name(const char *name)
 	return n > 0 && n <= DNS_MAX && name[n - 1] != '.';
 }
 
-static int add_san(gnutls_x509_crt_t crt, const char *san)
+int issue_parse_san(struct issue_san *san, const char *text)
 {
-	bool dns = strncasecmp(san, "dns:", 4) == 0, ip = strncasecmp(san, "ip:", 3) == 0, is_ip = false;
-	const char *value = san + (dns ? 4 : ip ? 3 : 0);
-	unsigned char raw[16];
-	unsigned size = 0;
-	int rc;
+	bool dns = strncasecmp(text, "dns:", 4) == 0, ip = strncasecmp(text, "ip:", 3) == 0;
+	const char *value = text + (dns ? 4 : ip ? 3 : 0);
 
-	if (!dns && inet_pton(AF_INET, value, raw) == 1)
-		size = 4;
-	else if (!dns && inet_pton(AF_INET6, value, raw) == 1)
-		size = 16;
-	is_ip = size > 0;
-	if (ip && !is_ip)
-		return err_set(KC_EUSAGE, "alternative name %s: not an IP address", san);
-	if (!is_ip && !is_dns_name(value))
-		return err_set(KC_EUSAGE, "alternative name %s: neither an IP address nor a DNS name", san);
-	rc = is_ip ? gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_IPADDRESS, raw, size, GNUTLS_FSAN_APPEND)
-		   : gnutls_x509_crt_set_subject_alt_name(
-			 crt, GNUTLS_SAN_DNSNAME, value, (unsigned)strlen(value), GNUTLS_FSAN_APPEND);
-	return rc >= 0 ? KC_OK : err_set(KC_EUSAGE, "alternative name %s: %s", san, gnutls_strerror(rc));
+	*san = (struct issue_san){ .type = GNUTLS_SAN_IPADDRESS };
+	if (!dns && inet_pton(AF_INET, value, san->raw) == 1)
+		san->size = 4;
+	else if (!dns && inet_pton(AF_INET6, value, san->raw) == 1)
+		san->size = 16;
+	san->data = san->raw;
+	if (san->size > 0)
+		return KC_OK;
+	if (ip)
+		return err_set(KC_EUSAGE, "alternative name %s: not an IP address", text);
+	if (!is_dns_name(value))
+		return err_set(KC_EUSAGE, "alternative name %s: neither an IP address nor a DNS name", text);
+	san->type = GNUTLS_SAN_DNSNAME;
+	san->data = value;
+	san->size = (unsigned)strlen(value);
+	return KC_OK;
+}
+
+static int add_san(gnutls_x509_crt_t crt, const char *text)
+{
+	struct issue_san san;
+	int rc = issue_parse_san(&san, text);
+
+	if (rc < 0)
+		return rc;
+	rc = gnutls_x509_crt_set_subject_alt_name(crt, san.type, san.data, san.size, GNUTLS_FSAN_APPEND);
+	return rc >= 0 ? KC_OK : err_set(KC_EUSAGE, "alternative name %s: %s", text, gnutls_strerror(rc));
 }
 
 static int add_role(gnutls_x509_crt_t crt, enum cert_role role)
@@ -151,8 +168,8 @@ static int add_role(gnutls_x509_crt_t crt, enum cert_role role)
 
 	if (uris[role] == NULL)
 		return KC_OK;
-	return check(gnutls_x509_crt_set_subject_alt_name(
-			 crt, GNUTLS_SAN_URI, uris[role], (unsigned)strlen(uris[role]), GNUTLS_FSAN_APPEND),
+	return issue_check(gnutls_x509_crt_set_subject_alt_name(
+			       crt, GNUTLS_SAN_URI, uris[role], (unsigned)strlen(uris[role]), GNUTLS_FSAN_APPEND),
 	    "role");
 }
 
@@ -170,8 +187,8 @@ static int set_times(gnutls_x509_crt_t crt, unsigned days, time_t backdate, time
 		return err_set(KC_ECERT, "the authority has expired");
 	if ((int64_t)(time_t)end != end)
 		return err_set(KC_EUSAGE, "%u days are beyond this machine's calendar", days);
-	rc = check(gnutls_x509_crt_set_activation_time(crt, now - backdate), "begin");
-	return rc == KC_OK ? check(gnutls_x509_crt_set_expiration_time(crt, (time_t)end), "end") : rc;
+	rc = issue_check(gnutls_x509_crt_set_activation_time(crt, now - backdate), "begin");
+	return rc == KC_OK ? issue_check(gnutls_x509_crt_set_expiration_time(crt, (time_t)end), "end") : rc;
 }
 
 static int set_serial(gnutls_x509_crt_t crt)
@@ -180,23 +197,23 @@ static int set_serial(gnutls_x509_crt_t crt)
 
 	mem_random(serial, sizeof(serial));
 	serial[0] = (unsigned char)((serial[0] & 0x7f) | 0x40); /* positive, and always of this length */
-	return check(gnutls_x509_crt_set_serial(crt, serial, sizeof(serial)), "serial number");
+	return issue_check(gnutls_x509_crt_set_serial(crt, serial, sizeof(serial)), "serial number");
 }
 
 static int set_key_ids(gnutls_x509_crt_t crt, gnutls_x509_crt_t issuer)
 {
 	unsigned char id[64];
 	size_t n = sizeof(id);
-	int rc = check(gnutls_x509_crt_get_key_id(crt, 0, id, &n), "key identifier");
+	int rc = issue_check(gnutls_x509_crt_get_key_id(crt, 0, id, &n), "key identifier");
 
 	if (rc == KC_OK)
-		rc = check(gnutls_x509_crt_set_subject_key_id(crt, id, n), "key identifier");
+		rc = issue_check(gnutls_x509_crt_set_subject_key_id(crt, id, n), "key identifier");
 	if (rc < 0 || issuer == NULL)
 		return rc;
 	n = sizeof(id);
 	if (gnutls_x509_crt_get_subject_key_id(issuer, id, &n, NULL) < 0)
 		return KC_OK;
-	return check(gnutls_x509_crt_set_authority_key_id(crt, id, n), "authority key identifier");
+	return issue_check(gnutls_x509_crt_set_authority_key_id(crt, id, n), "authority key identifier");
 }
 
 static int set_purpose(gnutls_x509_crt_t crt, bool ca)
@@ -204,28 +221,29 @@ static int set_purpose(gnutls_x509_crt_t crt, bool ca)
 	int rc;
 
 	/* An authority issues end-entity certificates only: path length 0. */
-	rc = check(gnutls_x509_crt_set_basic_constraints(crt, ca, ca ? 0 : -1), "basic constraints");
+	rc = issue_check(gnutls_x509_crt_set_basic_constraints(crt, ca, ca ? 0 : -1), "basic constraints");
 	if (rc == KC_OK)
-		rc = check(gnutls_x509_crt_set_key_usage(
-			       crt, ca ? GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN : GNUTLS_KEY_DIGITAL_SIGNATURE),
+		rc = issue_check(gnutls_x509_crt_set_key_usage(crt, ca ? GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN
+								       : GNUTLS_KEY_DIGITAL_SIGNATURE),
 		    "key usage");
 	if (rc < 0 || ca)
 		return rc;
-	rc = check(gnutls_x509_crt_set_key_purpose_oid(crt, GNUTLS_KP_TLS_WWW_SERVER, 0), "extended key usage");
+	rc = issue_check(gnutls_x509_crt_set_key_purpose_oid(crt, GNUTLS_KP_TLS_WWW_SERVER, 0), "extended key usage");
 	if (rc == KC_OK)
-		rc = check(gnutls_x509_crt_set_key_purpose_oid(crt, GNUTLS_KP_TLS_WWW_CLIENT, 0), "extended key usage");
+		rc = issue_check(
+		    gnutls_x509_crt_set_key_purpose_oid(crt, GNUTLS_KP_TLS_WWW_CLIENT, 0), "extended key usage");
 	return rc;
 }
 
 /* Everything of a certificate but its signature. issuer NULL: self-signed. */
-static int fill(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key, const struct issue_request *r,
-    const struct issue_authority *issuer)
+static int fill(
+    gnutls_x509_crt_t crt, gnutls_pubkey_t key, const struct issue_request *r, const struct issue_authority *issuer)
 {
 	bool ca = r->role == CERT_ROLE_AUTHORITY;
-	int rc = check(gnutls_x509_crt_set_version(crt, 3), "version");
+	int rc = issue_check(gnutls_x509_crt_set_version(crt, 3), "version");
 
 	if (rc == KC_OK)
-		rc = check(gnutls_x509_crt_set_key(crt, key), "public key");
+		rc = issue_check(gnutls_x509_crt_set_pubkey(crt, key), "public key");
 	if (rc == KC_OK)
 		rc = set_serial(crt);
 	if (rc == KC_OK)
@@ -247,29 +265,68 @@ static int fill(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key, const struct i
 	return rc;
 }
 
-static int make(gnutls_x509_crt_t *crt, gnutls_x509_privkey_t *key, const struct issue_request *r,
-    const struct issue_authority *issuer)
+int issue_certificate(gnutls_x509_crt_t *crt, gnutls_pubkey_t key, gnutls_x509_privkey_t own,
+    const struct issue_request *r, const struct issue_authority *authority)
 {
-	gnutls_x509_privkey_t k = NULL;
-	gnutls_x509_crt_t c = NULL;
-	int rc = make_key(&k, r->key);
+	gnutls_x509_privkey_t signer = own != NULL ? own : authority->key;
+	gnutls_x509_crt_t c;
+	int rc = issue_check(gnutls_x509_crt_init(&c), "certificate");
 
+	if (rc < 0)
+		return rc;
+	rc = fill(c, key, r, own == NULL ? authority : NULL);
 	if (rc == KC_OK)
-		rc = check(gnutls_x509_crt_init(&c), "certificate");
+		rc = issue_check(
+		    gnutls_x509_crt_sign2(c, own != NULL ? c : authority->crt, signer, issue_digest_of(signer), 0),
+		    "signature");
 	if (rc == KC_OK)
-		rc = fill(c, k, r, issuer);
-	if (rc == KC_OK && issuer != NULL)
-		rc = check(gnutls_x509_crt_sign2(c, issuer->crt, issuer->key, digest_of(issuer->key), 0), "signature");
-	else if (rc == KC_OK)
-		rc = check(gnutls_x509_crt_sign2(c, c, k, digest_of(k), 0), "signature");
-	if (rc == KC_OK) {
 		*crt = c;
-		*key = k;
-		return KC_OK;
-	}
-	if (c != NULL)
+	else
 		gnutls_x509_crt_deinit(c);
-	gnutls_x509_privkey_deinit(k);
+	return rc;
+}
+
+static int public_half(gnutls_pubkey_t *pub, gnutls_x509_privkey_t key)
+{
+	gnutls_privkey_t whole;
+	gnutls_pubkey_t p;
+	int rc = issue_check(gnutls_privkey_init(&whole), "private key");
+
+	if (rc < 0)
+		return rc;
+	rc = issue_check(gnutls_pubkey_init(&p), "public key");
+	if (rc == KC_OK) {
+		rc = issue_check(gnutls_privkey_import_x509(whole, key, 0), "private key");
+		if (rc == KC_OK)
+			rc = issue_check(gnutls_pubkey_import_privkey(p, whole, 0, 0), "public key");
+		if (rc == KC_OK)
+			*pub = p;
+		else
+			gnutls_pubkey_deinit(p);
+	}
+	gnutls_privkey_deinit(whole);
+	return rc;
+}
+
+/* authority NULL: self-signed. */
+static int make(gnutls_x509_crt_t *crt, gnutls_x509_privkey_t *key, const struct issue_request *r,
+    const struct issue_authority *authority)
+{
+	gnutls_x509_privkey_t k;
+	gnutls_pubkey_t pub;
+	int rc = issue_make_key(&k, r->key);
+
+	if (rc < 0)
+		return rc;
+	rc = public_half(&pub, k);
+	if (rc == KC_OK) {
+		rc = issue_certificate(crt, pub, authority == NULL ? k : NULL, r, authority);
+		gnutls_pubkey_deinit(pub);
+	}
+	if (rc == KC_OK)
+		*key = k;
+	else
+		gnutls_x509_privkey_deinit(k);
 	return rc;
 }
 
@@ -381,8 +438,10 @@ int issue_authority_load(struct issue_authority **authority, const char *secrets
 	char *crt_path = file_join(secrets_dir, AUTHORITY_CRT), *key_path = file_join(secrets_dir, AUTHORITY_KEY);
 	char *secret_path = file_join(secrets_dir, AUTHORITY_SECRET);
 	struct issue_authority *a = mem_xalloc(sizeof(*a));
-	int rc = load_authority_crt(a, crt_path);
+	int rc = issue_authority_finish(secrets_dir);
 
+	if (rc == KC_OK)
+		rc = load_authority_crt(a, crt_path);
 	if (rc == KC_OK)
 		rc = identity_read_key(&a->key, key_path, secret_path);
 	if (rc == KC_OK)

@@ -9,6 +9,7 @@
 #ifndef KC_ISSUE_H
 #define KC_ISSUE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/buf.h"
@@ -17,11 +18,23 @@
 struct identity;
 struct issue_authority;
 
-enum issue_key { ISSUE_ECDSA_P256, ISSUE_ECDSA_P384, ISSUE_RSA_3072 };
-/* "ecdsa-p256", "ecdsa-p384", "rsa-3072"; KC_EUSAGE for another name. */
+#define ISSUE_SERIAL_HEX_MAX 40 /* hex digits of a serial number: 20 bytes */
+
+enum issue_key {
+	ISSUE_ECDSA_P256,
+	ISSUE_ECDSA_P384,
+	ISSUE_ECDSA_P521,
+	ISSUE_ED25519,
+	ISSUE_RSA_2048,
+	ISSUE_RSA_3072,
+	ISSUE_RSA_4096
+};
+/* "ecdsa-p256", …, "ed25519", "rsa-2048", …; KC_EUSAGE for another name. */
 int issue_key_from_name(enum issue_key *key, const char *name);
 
+#define ISSUE_YEAR_DAYS	     365 /* of cert.MaximumYears */
 #define ISSUE_DAYS_DEFAULT   825
+#define ISSUE_YEARS_MAX	     50
 #define ISSUE_DAYS_MAX	     18250 /* fifty years; a leaf of an authority is cut to the authority's end */
 #define ISSUE_DAYS_AUTHORITY 7300
 
@@ -39,6 +52,12 @@ struct issue_request {
 int issue_authority_create(const char *secrets_dir, const char *name, enum issue_key key, unsigned days);
 /* KC_ENOENT if there is none. */
 int issue_authority_load(struct issue_authority **authority, const char *secrets_dir);
+
+/* Another authority in its place, of the same kind of key, with the next generation in its name ("X", "X G2"). The one
+ * before is kept until it is settled; asked again until then it does nothing. A cut leaves the old or the new one. */
+int issue_authority_replace(const char *secrets_dir);
+/* The one before is not needed any more; or, undone, it is in force again, and the new one is gone. */
+int issue_authority_settle(const char *secrets_dir, bool undone);
 void issue_authority_free(struct issue_authority *authority);
 const struct cert_info *issue_authority_info(const struct issue_authority *authority);
 /* Its certificate as PEM onto the end of `out`, for truststores. */
@@ -47,5 +66,19 @@ int issue_authority_pem(struct buf *out, const struct issue_authority *authority
 /* A new key and its certificate, for both sides of TLS, with a random serial and a begin a little in the past. Store it
  * with identity_save(). `authority` NULL: self-signed. The chain of an issued one contains the authority. */
 int issue_identity(struct identity **id, const struct issue_authority *authority, const struct issue_request *request);
+
+/*
+ * Revocation: the authority's list of what it takes back is authority.crl beside its key. Numbers only grow, and the
+ * list is good until the authority's end.
+ *
+ * issue_revoke adds certificates by their serial numbers (hex, as in cert_info.serial) and signs a new list, unless all
+ * of them are on it. *added: how many were not (may be NULL). The list, new or not, is put onto the end of `pem`. Two
+ * at a time wait for each other. KC_ENOENT if there is no authority, KC_EUSAGE for what is no serial number,
+ * KC_EDAMAGED if the present list is not of this authority's making. issue_crl_pem: the list as it is; KC_ENOENT if
+ * nothing was ever revoked.
+ */
+int issue_revoke(
+    struct buf *pem, size_t *added, const char *secrets_dir, const char *const *serials, size_t serial_count);
+int issue_crl_pem(struct buf *pem, const char *secrets_dir);
 
 #endif

@@ -13,6 +13,8 @@
 #define LAYOUT_SAFETY_PASSWORD "safety.password" /* sealed for SECRET_BACKUP_PASSWORD; see secrets.h */
 #define LAYOUT_SIGNERS	       "signers"	 /* sign_pins: whose backups are restored here */
 #define LAYOUT_CHAIN_KEYS      "increments"	 /* folder; see chain_key.h */
+#define LAYOUT_INVITES	       "enroll-tokens"	 /* what is left of enrolment tokens; see invites.h */
 #define LAYOUT_RECIPIENTS      "recipients"	 /* pinned identities of the clones; see recipients.h */
+#define LAYOUT_DIRECTIVES      "directives"	 /* clone: the serial number of the last one that was taken */
 
 #endif

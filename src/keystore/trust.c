@@ -42,7 +42,14 @@ static bool is_cert_name(const char *name)
 	return name[0] != '.' && dot != NULL && (strcmp(dot, ".pem") == 0 || strcmp(dot, ".crt") == 0);
 }
 
-static int read_names(struct names *out, const char *dir)
+static bool is_crl_name(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	return name[0] != '.' && dot != NULL && strcmp(dot, ".crl") == 0;
+}
+
+static int read_names(struct names *out, const char *dir, bool (*wanted)(const char *name))
 {
 	struct names n = { 0 };
 	struct dirent *e;
@@ -51,7 +58,7 @@ static int read_names(struct names *out, const char *dir)
 	if (d == NULL && errno != ENOENT)
 		return err_errno("%s", dir);
 	while (d != NULL && n.count < FILES_MAX && (e = readdir(d)) != NULL) {
-		if (!is_cert_name(e->d_name))
+		if (!wanted(e->d_name))
 			continue;
 		n.names = mem_xrealloc(n.names, (n.count + 1) * sizeof(*n.names));
 		n.names[n.count++] = mem_xstrdup(e->d_name);
@@ -79,6 +86,19 @@ static int read_file(struct x509_list *list, const char *dir, const char *name)
 	return rc;
 }
 
+int trust_read_anchors(struct x509_list *anchors, const char *dir)
+{
+	struct names n;
+	int rc = read_names(&n, dir, is_cert_name);
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; rc == KC_OK && i < n.count; i++)
+		rc = read_file(anchors, dir, n.names[i]);
+	names_fini(&n);
+	return rc;
+}
+
 static int export_ders(struct trust *t)
 {
 	t->ders = mem_xcalloc(t->anchors.count, sizeof(*t->ders));
@@ -91,20 +111,32 @@ static int export_ders(struct trust *t)
 	return KC_OK;
 }
 
-int trust_load(struct trust **trust, const char *dir)
+static int read_crls(struct trust *t, const char *dir)
 {
-	struct trust *t;
 	struct names n;
-	int rc = read_names(&n, dir);
+	int rc = read_names(&n, dir, is_crl_name);
 
 	if (rc < 0)
 		return rc;
-	t = mem_xalloc(sizeof(*t));
-	for (size_t i = 0; rc == KC_OK && i < n.count; i++)
-		rc = read_file(&t->anchors, dir, n.names[i]);
+	for (size_t i = 0; rc == KC_OK && i < n.count; i++) {
+		char *path = file_join(dir, n.names[i]);
+
+		rc = trust_read_crl(t, path);
+		free(path);
+	}
 	names_fini(&n);
+	return rc;
+}
+
+int trust_load(struct trust **trust, const char *dir)
+{
+	struct trust *t = mem_xalloc(sizeof(*t));
+	int rc = trust_read_anchors(&t->anchors, dir);
+
 	if (rc == KC_OK)
 		rc = export_ders(t);
+	if (rc == KC_OK)
+		rc = read_crls(t, dir);
 	if (rc == KC_OK)
 		*trust = t;
 	else
@@ -119,6 +151,7 @@ void trust_free(struct trust *trust)
 	for (size_t i = 0; trust->ders != NULL && i < trust->anchors.count; i++)
 		gnutls_free(trust->ders[i].data);
 	free(trust->ders);
+	crl_list_fini(&trust->crls);
 	x509_list_fini(&trust->anchors);
 	free(trust);
 }
@@ -147,7 +180,7 @@ int trust_list_load(struct trust_list *list, const char *dir)
 {
 	struct trust_list l = { 0 };
 	struct names n;
-	int rc = read_names(&n, dir);
+	int rc = read_names(&n, dir, is_cert_name);
 
 	if (rc < 0)
 		return rc;
@@ -383,7 +416,7 @@ int trust_remove(const char *dir, const char *name_or_sha256)
 {
 	char *file = NULL, *path;
 	struct names n;
-	int rc = read_names(&n, dir);
+	int rc = read_names(&n, dir, is_cert_name);
 
 	if (rc < 0)
 		return rc;

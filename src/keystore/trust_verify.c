@@ -16,6 +16,7 @@
 
 #define CHAIN_MAX      16 /* certificates a peer may show */
 #define PATH_STEPS_MAX 8
+#define REVOKED	       " was revoked"
 
 #define VERIFY_FLAGS                                                                     \
 	(GNUTLS_VERIFY_DISABLE_TIME_CHECKS | GNUTLS_VERIFY_DO_NOT_ALLOW_X509_V1_CA_CRT | \
@@ -85,6 +86,13 @@ static gnutls_x509_crt_t find_issuer(
 			break;
 	}
 	return found;
+}
+
+bool trust_signed_by(gnutls_x509_crt_t crt, const struct x509_list *issuers)
+{
+	gnutls_x509_crt_t near_miss = NULL;
+
+	return find_issuer(issuers, crt, time(NULL), &near_miss) != NULL;
 }
 
 static int no_issuer(gnutls_x509_crt_t crt, gnutls_x509_crt_t near_miss)
@@ -222,9 +230,45 @@ static int check_crypto(const struct path *path)
 	return refuse(path->certs[0], ": its chain does not verify (GnuTLS status 0x%x)", status);
 }
 
-static int check_path(const struct path *path, enum cert_use use, time_t now)
+static int check_one(const struct trust *trust, gnutls_x509_crt_t crt, gnutls_x509_crt_t issuer)
+{
+	unsigned char key[32];
+	char at[CLOCK_UTC_SIZE];
+
+	if (issuer != NULL && x509_key_id(key, issuer) < 0)
+		return KC_OK;
+	for (size_t i = 0; i < trust->crls.count; i++) {
+		const struct crl *c = &trust->crls.crls[i];
+		const struct crl_entry *e = crl_find(c, crt, issuer != NULL ? key : NULL);
+
+		if (e == NULL)
+			continue;
+		if (e->at == 0)
+			return refuse(crt, REVOKED " by %s", c->issuer);
+		clock_utc(at, e->at);
+		return refuse(crt, REVOKED " at %s by %s", at, c->issuer);
+	}
+	return KC_OK;
+}
+
+/* Every certificate of the path, the anchor too: it may be one below another whose lists are here. */
+static int check_revoked(const struct path *path, const struct trust *trust)
 {
 	int rc = KC_OK;
+
+	for (size_t i = 0; rc == KC_OK && i < path->count; i++)
+		rc = check_one(trust, path->certs[i],
+		    i + 1 < path->count	   ? path->certs[i + 1]
+		    : path->leaf_is_anchor ? NULL
+					   : path->anchor);
+	if (rc == KC_OK && !path->leaf_is_anchor)
+		rc = check_one(trust, path->anchor, NULL);
+	return rc;
+}
+
+static int check_path(const struct path *path, const struct trust *trust, enum cert_use use, time_t now)
+{
+	int rc = check_revoked(path, trust);
 
 	for (size_t i = 0; rc == KC_OK && i < path->count; i++)
 		rc = check_dates(path->certs[i], now);
@@ -264,13 +308,26 @@ int trust_verify(struct cert_info *info_or_null, const struct trust *trust, cons
 	if (rc == KC_OK)
 		rc = build_path(&path, trust, &shown, now);
 	if (rc == KC_OK)
-		rc = check_path(&path, use, now);
+		rc = check_path(&path, trust, use, now);
 	if (rc == KC_OK && info_or_null != NULL)
 		rc = x509_info(&info, shown.crts[0]);
 	if (rc == KC_OK && info_or_null != NULL) {
 		info.anchor_is_authority = !path.leaf_is_anchor && x509_role(path.anchor) == CERT_ROLE_AUTHORITY;
 		*info_or_null = info;
 	}
+	x509_list_fini(&shown);
+	return rc;
+}
+
+int trust_check_revoked(const struct trust *trust, const struct cert_der *chain, size_t count)
+{
+	struct x509_list shown = { 0 };
+	struct path path = { 0 };
+	int rc = KC_OK;
+
+	if (trust->crls.count > 0 && load_shown(&shown, chain, count) == KC_OK &&
+	    build_path(&path, trust, &shown, time(NULL)) == KC_OK)
+		rc = check_revoked(&path, trust);
 	x509_list_fini(&shown);
 	return rc;
 }

@@ -2,6 +2,7 @@
 /* x509: small questions to certificates, and lists of them. */
 #include "x509.h"
 
+#include <gnutls/pkcs7.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,26 +38,58 @@ bool x509_is_pem(const void *data, size_t size)
 	return size > 0 && memmem(data, size, "-----BEGIN ", 11) != NULL;
 }
 
-int x509_list_parse(struct x509_list *list, const void *data, size_t size, const char *name)
+/* Certificates without a signature over them, as authorities hand out chains: PKCS#7, .p7b. */
+static int parse_pkcs7(struct x509_list *list, const gnutls_datum_t *d, gnutls_x509_crt_fmt_t format)
 {
-	gnutls_datum_t d = { (unsigned char *)data, (unsigned)size };
-	bool pem = x509_is_pem(data, size);
-	gnutls_x509_crt_t *crts = NULL, crt;
-	unsigned count = 0;
-	int rc;
+	size_t before = list->count;
+	gnutls_pkcs7_t p7;
+	int rc = gnutls_pkcs7_init(&p7), count;
 
-	if (size == 0)
-		return err_set(KC_EFORMAT, "%s: empty", name);
-	if (!pem) {
-		if ((rc = x509_load(&crt, data, size)) < 0)
-			return err_set(KC_EFORMAT, "%s: no certificate in it, neither PEM nor DER", name);
+	if (rc < 0)
+		return rc;
+	rc = gnutls_pkcs7_import(p7, d, format);
+	count = rc >= 0 ? gnutls_pkcs7_get_crt_count(p7) : 0;
+	for (int i = 0; rc >= 0 && i < count && list->count < X509_COUNT_MAX; i++) {
+		gnutls_datum_t der = { 0 };
+		gnutls_x509_crt_t crt;
+
+		rc = gnutls_pkcs7_get_crt_raw2(p7, (unsigned)i, &der);
+		if (rc >= 0 && x509_load(&crt, der.data, der.size) == KC_OK)
+			x509_list_take(list, crt);
+		gnutls_free(der.data);
+	}
+	gnutls_pkcs7_deinit(p7);
+	return rc >= 0 && list->count == before ? GNUTLS_E_NO_CERTIFICATE_FOUND : rc;
+}
+
+static int parse_der(struct x509_list *list, const gnutls_datum_t *d, const char *name)
+{
+	gnutls_x509_crt_t crt;
+
+	if (x509_load(&crt, d->data, d->size) == KC_OK) {
 		x509_list_take(list, crt);
 		return KC_OK;
 	}
-	rc = gnutls_x509_crt_list_import2(&crts, &count, &d, GNUTLS_X509_FMT_PEM, 0);
-	if (rc < 0)
+	if (d->size <= X509_FILE_MAX && parse_pkcs7(list, d, GNUTLS_X509_FMT_DER) >= 0)
+		return KC_OK;
+	return err_set(KC_EFORMAT, "%s: no certificate in it, neither PEM nor DER", name);
+}
+
+static int parse_pem(struct x509_list *list, const gnutls_datum_t *d, const char *name)
+{
+	gnutls_x509_crt_t *crts = NULL;
+	unsigned count = 0;
+	int rc = gnutls_x509_crt_list_import2(&crts, &count, d, GNUTLS_X509_FMT_PEM, 0);
+
+	if (rc < 0) {
+		if (memmem(d->data, d->size, "-----BEGIN PKCS7-----", 21) != NULL &&
+		    parse_pkcs7(list, d, GNUTLS_X509_FMT_PEM) >= 0)
+			return KC_OK;
+		if (memmem(d->data, d->size, "CERTIFICATE REQUEST-----", 24) != NULL)
+			return err_set(KC_EFORMAT, "%s: a certificate request, and no certificate", name);
 		return err_set(KC_EFORMAT, "%s: no certificate in it that can be read: %s", name, gnutls_strerror(rc));
-	rc = count > X509_COUNT_MAX
+	}
+	rc = list->count + count > X509_COUNT_MAX
 		 ? err_set(KC_ELIMIT, "%s: %u certificates, more than %d", name, count, X509_COUNT_MAX)
 		 : KC_OK;
 	for (unsigned i = 0; i < count; i++) {
@@ -67,6 +100,15 @@ int x509_list_parse(struct x509_list *list, const void *data, size_t size, const
 	}
 	gnutls_free(crts);
 	return rc;
+}
+
+int x509_list_parse(struct x509_list *list, const void *data, size_t size, const char *name)
+{
+	gnutls_datum_t d = { (unsigned char *)data, (unsigned)size };
+
+	if (size == 0)
+		return err_set(KC_EFORMAT, "%s: empty", name);
+	return x509_is_pem(data, size) ? parse_pem(list, &d, name) : parse_der(list, &d, name);
 }
 
 int x509_load(gnutls_x509_crt_t *crt, const void *der, size_t size)
@@ -125,6 +167,17 @@ bool x509_is_ca(gnutls_x509_crt_t crt)
 bool x509_is_issued_by(gnutls_x509_crt_t crt, gnutls_x509_crt_t issuer)
 {
 	return gnutls_x509_crt_check_issuer(crt, issuer) != 0;
+}
+
+bool x509_is_signed_by(gnutls_x509_crt_t crt, gnutls_x509_crt_t issuer)
+{
+	unsigned status = 0;
+
+	return gnutls_x509_crt_verify(crt, &issuer, 1,
+		   GNUTLS_VERIFY_DISABLE_TIME_CHECKS | GNUTLS_VERIFY_ALLOW_SIGN_RSA_MD5 |
+		       GNUTLS_VERIFY_ALLOW_SIGN_WITH_SHA1,
+		   &status) >= 0 &&
+	       (status & (GNUTLS_CERT_SIGNATURE_FAILURE | GNUTLS_CERT_SIGNER_NOT_FOUND)) == 0;
 }
 
 enum cert_role x509_role(gnutls_x509_crt_t crt)

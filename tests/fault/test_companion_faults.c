@@ -19,41 +19,20 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-
-#define KILLED 9
+#include "nth_call.h"
 
 static struct fixture fix;
-static int countdown = -1; /* 0: the next call; negative: off */
-static bool fired, killing;
 
-static bool hit(void)
-{
-	if (countdown < 0 || countdown-- > 0)
-		return false;
-	fired = true;
-	if (killing)
-		_exit(KILLED);
-	errno = EIO;
-	return true;
-}
-
-#define WRAP(type, name, params, args)                  \
-	type __real_##name params;                      \
-	type __wrap_##name params;                      \
-	type __wrap_##name params                       \
-	{                                               \
-		return hit() ? -1 : __real_##name args; \
-	}
-WRAP(ssize_t, write, (int fd, const void *data, size_t n), (fd, data, n))
-WRAP(int, fsync, (int fd), (fd))
-WRAP(int, rename, (const char *from, const char *to), (from, to))
-WRAP(int, renameat, (int a, const char *from, int b, const char *to), (a, from, b, to))
-WRAP(int, renameat2, (int a, const char *from, int b, const char *to, unsigned f), (a, from, b, to, f))
-WRAP(int, mkdir, (const char *path, mode_t mode), (path, mode))
-WRAP(int, mkdirat, (int fd, const char *path, mode_t mode), (fd, path, mode))
-WRAP(int, unlinkat, (int fd, const char *path, int flags), (fd, path, flags))
-WRAP(int, fchmod, (int fd, mode_t mode), (fd, mode))
-WRAP(int, fchmodat, (int fd, const char *path, mode_t mode, int flags), (fd, path, mode, flags))
+NTH_WRAP(ssize_t, write, (int fd, const void *data, size_t n), (fd, data, n))
+NTH_WRAP(int, fsync, (int fd), (fd))
+NTH_WRAP(int, rename, (const char *from, const char *to), (from, to))
+NTH_WRAP(int, renameat, (int a, const char *from, int b, const char *to), (a, from, b, to))
+NTH_WRAP(int, renameat2, (int a, const char *from, int b, const char *to, unsigned f), (a, from, b, to, f))
+NTH_WRAP(int, mkdir, (const char *path, mode_t mode), (path, mode))
+NTH_WRAP(int, mkdirat, (int fd, const char *path, mode_t mode), (fd, path, mode))
+NTH_WRAP(int, unlinkat, (int fd, const char *path, int flags), (fd, path, flags))
+NTH_WRAP(int, fchmod, (int fd, mode_t mode), (fd, mode))
+NTH_WRAP(int, fchmodat, (int fd, const char *path, mode_t mode, int flags), (fd, path, mode, flags))
 
 /* ---- trees ---- */
 
@@ -167,8 +146,9 @@ static void set_up_round(struct round *r, bool database)
 	digest_of(r->old_tree, r->to);
 }
 
-static int run_restore(struct round *r)
+static int run_restore(void *arg)
 {
+	const struct round *r = arg;
 	struct restore_result result;
 	struct restore_options o;
 	struct source *live = fix_open(fix.clone, true);
@@ -179,33 +159,11 @@ static int run_restore(struct round *r)
 	o.companions = (struct companion_paths){ &r->path, 1, NULL, 0 };
 	o.files_applied = r->old_files;
 	rc = backup_restore(&result, &o);
-	countdown = -1;
+	nth_countdown = -1;
 	restore_result_fini(&result);
 	source_close(live);
 	free(travel);
 	return rc;
-}
-
-/* True: the fault was not reached any more. */
-static bool run_with_fault(struct round *r, int n)
-{
-	int status = 0;
-	pid_t child;
-
-	fired = false;
-	if (!killing) {
-		countdown = n;
-		(void)run_restore(r);
-		return !fired;
-	}
-	child = fork();
-	if (child == 0) {
-		countdown = n;
-		_exit(run_restore(r) == KC_OK ? 0 : 1);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == KILLED));
-	return WEXITSTATUS(status) == 0;
 }
 
 /* As the worker does it after a crash between intent and result. */
@@ -257,10 +215,10 @@ static void rounds(bool kill, bool database)
 	ok(backup_create(&r.made, &o));
 	source_close(s);
 	r.path.path = r.to;
-	killing = kill;
+	nth_killing = kill;
 	for (int n = 0; !through; n++) {
 		set_up_round(&r, database);
-		through = run_with_fault(&r, n);
+		through = nth_run(run_restore, &r, n);
 		next_start(&r, kill ? "kill" : "fault", n);
 		assert_true(n < 2000);
 	}

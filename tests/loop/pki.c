@@ -18,6 +18,7 @@
 struct pki_ca {
 	gnutls_x509_crt_t crt;
 	gnutls_x509_privkey_t key;
+	const struct pki_ca *above; /* NULL: self-signed */
 };
 
 static void must(int e, const char *what)
@@ -59,6 +60,19 @@ static void set_key_id(gnutls_x509_crt_t crt)
 
 	must(gnutls_x509_crt_get_key_id(crt, 0, id, &n), "key id");
 	must(gnutls_x509_crt_set_subject_key_id(crt, id, n), "key id");
+}
+
+struct pki_ca *pki_ca_below(const struct pki_ca *above, const char *cn)
+{
+	struct pki_ca *ca = mem_xalloc(sizeof(*ca));
+
+	begin_crt(&ca->crt, &ca->key, cn, -86400, 86400);
+	must(gnutls_x509_crt_set_basic_constraints(ca->crt, 1, 0), "ca");
+	must(gnutls_x509_crt_set_key_usage(ca->crt, GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN), "usage");
+	set_key_id(ca->crt);
+	must(gnutls_x509_crt_sign2(ca->crt, above->crt, above->key, GNUTLS_DIG_SHA256, 0), "sign");
+	ca->above = above;
+	return ca;
 }
 
 struct pki_ca *pki_ca_new(const char *cn, bool own)
@@ -139,8 +153,8 @@ struct identity *pki_leaf_new(const struct pki_ca *ca, const struct pki_leaf *sp
 	    "sign");
 	buf_init(&pem, 65536);
 	put_pem(&pem, crt, key);
-	if (ca != NULL)
-		put_pem(&pem, ca->crt, NULL);
+	for (const struct pki_ca *c = ca; c != NULL; c = c->above)
+		put_pem(&pem, c->crt, NULL);
 	if (identity_parse(&id, &alias, spec->cn, buf_data(&pem), buf_len(&pem), NULL, 0, NULL) < 0) {
 		fprintf(stderr, "%s: %s\n", spec->cn, err_text(KC_EFORMAT));
 		abort();
@@ -188,4 +202,72 @@ struct trust *pki_trust_new(const struct pki_ca *a, const struct pki_ca *b, cons
 	free(path);
 	buf_fini(&pem);
 	return trust;
+}
+
+static void revoke(gnutls_x509_crl_t crl, gnutls_x509_crt_t crt)
+{
+	unsigned char serial[64];
+	size_t n = sizeof(serial);
+
+	must(gnutls_x509_crt_get_serial(crt, serial, &n), "serial");
+	must(gnutls_x509_crl_set_crt_serial(crl, serial, n, time(NULL) - 60), "revoked");
+}
+
+static void revoke_identity(gnutls_x509_crl_t crl, const struct identity *id)
+{
+	struct cert_der der = identity_chain_der(id, 0);
+	gnutls_datum_t in = { (unsigned char *)(uintptr_t)der.data, (unsigned)der.size };
+	gnutls_x509_crt_t crt;
+
+	must(gnutls_x509_crt_init(&crt), "crt");
+	must(gnutls_x509_crt_import(crt, &in, GNUTLS_X509_FMT_DER), "crt");
+	revoke(crl, crt);
+	gnutls_x509_crt_deinit(crt);
+}
+
+void pki_crl_new(struct buf *out, const struct pki_ca *ca, const struct pki_crl *spec)
+{
+	bool usual = spec->this_update == 0 && spec->next_update == 0;
+	const struct pki_ca *by = spec->signed_by != NULL ? spec->signed_by : ca;
+	gnutls_x509_crl_t crl;
+	gnutls_datum_t text;
+
+	must(gnutls_x509_crl_init(&crl), "crl");
+	must(gnutls_x509_crl_set_version(crl, 2), "crl");
+	must(gnutls_x509_crl_set_this_update(crl, time(NULL) + (usual ? -3600 : spec->this_update)), "date");
+	must(gnutls_x509_crl_set_next_update(crl, time(NULL) + (usual ? 86400 : spec->next_update)), "date");
+	if (spec->number > 0)
+		must(gnutls_x509_crl_set_number(crl, &spec->number, 1), "number");
+	for (size_t i = 0; i < 4 && spec->revoked[i] != NULL; i++)
+		revoke_identity(crl, spec->revoked[i]);
+	if (spec->revoked_ca != NULL)
+		revoke(crl, spec->revoked_ca->crt);
+	/* With the name of one and the key of the other. */
+	must(gnutls_x509_crl_sign2(crl, ca->crt, by->key, GNUTLS_DIG_SHA256, 0), "sign");
+	must(gnutls_x509_crl_export2(crl, spec->der ? GNUTLS_X509_FMT_DER : GNUTLS_X509_FMT_PEM, &text), "crl");
+	buf_put(out, text.data, text.size);
+	gnutls_free(text.data);
+	gnutls_x509_crl_deinit(crl);
+}
+
+int pki_trust_crl(struct trust *trust, const struct buf *lists, const struct identity *own)
+{
+	char dir[] = "/tmp/kc-test-crl.XXXXXX";
+	char *path;
+	int rc;
+
+	if (mkdtemp(dir) == NULL)
+		abort();
+	path = file_join(dir, "lists.crl");
+	if (file_replace(path, buf_data(lists), buf_len(lists), 0600) < 0)
+		abort();
+	rc = trust_add_crl_file(trust, path, own);
+	file_remove_tree(dir);
+	free(path);
+	return rc;
+}
+
+void pki_ca_pem(struct buf *out, const struct pki_ca *ca)
+{
+	put_pem(out, ca->crt, NULL);
 }

@@ -40,7 +40,7 @@ umask 077
 serial=1000
 SANS=$'dns_name = localhost\nip_address = 127.0.0.1\nip_address = ::1'
 USES=$'signing_key\ntls_www_server\ntls_www_client'
-DAYS=$'activation_date = "2020-01-01 00:00:00 UTC"\nexpiration_date = "2099-01-01 00:00:00 UTC"'
+DAYS=$'activation_date = "2020-01-01 00:00:00 UTC"\nexpiration_date = "2059-01-01 00:00:00 UTC"'
 
 utc() { date -u -d "$1" '+%Y-%m-%d %H:%M:%S UTC'; }
 window() { printf 'activation_date = "%s"\nexpiration_date = "%s"' "$(utc "$1")" "$(utc "$2")"; }

@@ -90,11 +90,11 @@ static void issue__self_signed__says_what_was_asked(void **state)
 		enum issue_key key;
 		const char *name;
 	} types[] = { { ISSUE_ECDSA_P256, "ecdsa-p256" }, { ISSUE_ECDSA_P384, "ecdsa-p384" },
-		{ ISSUE_RSA_3072, "rsa-3072" } };
+		{ ISSUE_ECDSA_P521, "ecdsa-p521" }, { ISSUE_ED25519, "ed25519" }, { ISSUE_RSA_3072, "rsa-3072" } };
 	time_t now = time(NULL);
 
 	(void)state;
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		struct identity *id = self_signed("host.example", types[i].key);
 		const struct cert_info *info = identity_info(id);
 		enum issue_key key;
