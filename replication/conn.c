@@ -63,7 +63,7 @@ static void fill_defaults(struct conn_options *o)
 	o->keepalive_ms = o->keepalive_ms > 0 ? o->keepalive_ms : o->idle_ms / 4;
 	o->linger_ms = o->linger_ms > 0 ? o->linger_ms : LINGER_MS;
 	o->queue_max = o->queue_max > 0 ? o->queue_max : QUEUE_MAX;
-	o->rule.own_spki = tls_creds_spki(o->creds);
+	o->rule.own_spkis = tls_creds_spkis(o->creds);
 }
 
 struct conn *conn_new(struct loop *l, enum conn_phase phase, bool server, const char *name,
@@ -227,6 +227,13 @@ static enum peer_verdict judge(const struct cert_info *cert, void *arg)
 	return peer_decide(cert, arg);
 }
 
+static enum peer_verdict find_token(uint8_t psk[TLS_PSK_BYTES], const char *id, void *arg)
+{
+	struct conn *c = arg;
+
+	return c->opt.tokens.find(psk, id, c->address, c->opt.tokens.arg);
+}
+
 void conn_watch(struct conn *c, int fd)
 {
 	c->fd = fd;
@@ -238,6 +245,8 @@ void conn_start_tls(struct conn *c)
 	int rc;
 
 	rc = tls_new(&c->tls, c->opt.creds, c->fd, c->server, c->host, judge, &c->opt.rule);
+	if (rc == KC_OK && c->server && c->opt.tokens.find != NULL)
+		rc = tls_take_tokens(c->tls, find_token, c);
 	if (rc < 0) {
 		conn_end(c, rc, err_text(rc));
 		return;
@@ -264,7 +273,9 @@ static void on_handshake(struct conn *c)
 	c->ready_at = c->last_in = c->last_out = c->last_taken = loop_now(c->loop);
 	conn_set_phase(c, CONN_OPEN);
 	loop_timer_set(c->pulse, c->opt.keepalive_ms);
-	conn_deadline(c, c->opt.handshake_ms, CONN_HELLO);
+	if (tls_is_enrolment(c->tls))
+		proto_fsm_enroll(&c->fsm);
+	conn_deadline(c, c->opt.handshake_ms, tls_is_enrolment(c->tls) ? CONN_JOIN : CONN_HELLO);
 	if (c->events.on_ready != NULL)
 		c->events.on_ready(c, c->arg);
 	conn_read(c);
@@ -470,4 +481,9 @@ enum peer_verdict conn_verdict(const struct conn *c)
 const char *conn_tls(const struct conn *c)
 {
 	return c->tls != NULL ? tls_describe(c->tls) : "";
+}
+
+const char *conn_token(const struct conn *c)
+{
+	return c->tls != NULL && c->phase == CONN_OPEN && tls_is_enrolment(c->tls) ? tls_token(c->tls) : NULL;
 }

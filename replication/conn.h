@@ -6,9 +6,10 @@
  *                         HANDSHAKE → OPEN → LINGER → (closed)        accepted by a listener
  *
  * Every state has a deadline. on_ready comes when the peer is authenticated *and* authorised (peer.h); no byte of it is
- * parsed before. Each frame's header is checked against proto's table (type, state, size) before anything is
- * allocated for it. on_closed comes exactly once, always from the loop and never from inside a call of yours, unless
- * you free the conn first. A conn may be freed inside any of its callbacks.
+ * parsed before; or, on a session of enrolment (tls.h), when the peer knows the key of its token: that session carries
+ * join and joined and nothing else (proto.h). Each frame's header is checked against proto's table (type, state, size)
+ * before anything is allocated for it. on_closed comes exactly once, always from the loop and never from inside a call
+ * of yours, unless you free the conn first. A conn may be freed inside any of its callbacks.
  *
  * While OPEN a side that has sent nothing for keepalive_ms sends an alive frame (never shown above), and a side that
  * has received nothing for idle_ms gives up with KC_ETIMEOUT. "Something" is a whole frame, or 16 KiB of a big one:
@@ -46,10 +47,18 @@ struct conn_events {
 	void (*on_closed)(struct conn *c, int rc, const char *text, void *arg);
 };
 
+/* Where a master's sessions find the keys of tokens: PEER_TOKEN with the key in `psk`, PEER_NO_TOKEN, or
+ * PEER_MANY_TOKENS. `address`: of whoever asks. */
+struct conn_tokens {
+	enum peer_verdict (*find)(uint8_t psk[TLS_PSK_BYTES], const char *id, const char *address, void *arg);
+	void *arg;
+};
+
 struct conn_options {
-	struct tls_creds *creds; /* a reference is taken */
-	struct peer_rule rule;	 /* what it points to is copied */
-	enum proto_role self;	 /* what we are; sets the directions of the table */
+	struct tls_creds *creds;   /* a reference is taken */
+	struct peer_rule rule;	   /* what it points to is copied */
+	enum proto_role self;	   /* what we are; sets the directions of the table */
+	struct conn_tokens tokens; /* of a listener that enrols too; find NULL: certificates only */
 	/* milliseconds; 0 = the default in brackets */
 	uint64_t connect_ms;   /* for each address [10 s]; resolving a name has as much */
 	uint64_t handshake_ms; /* from connected to authorised [10 s] */
@@ -116,6 +125,7 @@ const char *conn_address(const struct conn *c);		 /* the address of the peer wit
 const struct cert_info *conn_cert(const struct conn *c); /* NULL before on_ready */
 enum peer_verdict conn_verdict(const struct conn *c);	 /* PEER_UNDECIDED: it did not come to that */
 const char *conn_tls(const struct conn *c);		 /* "TLS1.3 …" */
+const char *conn_token(const struct conn *c);		 /* id of the token that opened it; NULL: certificates did */
 
 /*
  * Listener. It owns what it accepts until that is authorised, and bounds it: strangers can hold at most half_open
@@ -126,7 +136,7 @@ struct conn_listen_options {
 	const char *address; /* NULL, "" or "any": IPv6 and IPv4; else a numeric address, or a name that has one */
 	uint16_t port;	     /* 0: any free port, for tests */
 	unsigned half_open;  /* [64] */
-	unsigned half_open_per_address; /* [8] */
+	unsigned half_open_per_address; /* [24] */
 	unsigned sessions;		/* authorised sessions at a time; more are told "busy" and closed [64] */
 	struct conn_options conn;	/* borrowed things are copied */
 };

@@ -58,12 +58,14 @@ static void peer_error(struct conn *c)
 	conn_end(c, rc, err_text(rc));
 }
 
-/* Both hellos are exchanged: the deadline of that is over. */
+/* Both hellos are exchanged, or what takes their place is there: the deadline of that is over. */
 static void note_greeted(struct conn *c)
 {
-	bool greeted = c->fsm.state == PROTO_S_IDLE || c->fsm.state == PROTO_S_REPORTS;
+	bool greeted =
+	    c->fsm.state == PROTO_S_IDLE || c->fsm.state == PROTO_S_REPORTS || c->fsm.state == PROTO_S_JOINING;
 
-	if (greeted && c->owner_what != NULL && strcmp(c->owner_what, CONN_HELLO) == 0)
+	if (greeted && c->owner_what != NULL &&
+	    (strcmp(c->owner_what, CONN_HELLO) == 0 || strcmp(c->owner_what, CONN_JOIN) == 0))
 		conn_deadline(c, 0, NULL);
 }
 

@@ -27,7 +27,7 @@
 #define BACKLOG		      128
 #define ACCEPTS_A_TURN	      16
 #define HALF_OPEN	      64
-#define HALF_OPEN_PER_ADDRESS 8
+#define HALF_OPEN_PER_ADDRESS 24 /* a fleet of twenty behind one address that comes back at once */
 #define SESSIONS	      64
 #define PAUSE_MS	      1000 /* after accept(2) found no descriptor */
 #define LOG_BURST	      10

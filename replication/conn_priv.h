@@ -13,7 +13,9 @@ enum conn_phase { CONN_RESOLVE, CONN_CONNECT, CONN_HANDSHAKE, CONN_OPEN, CONN_LI
 struct conn_dial;
 struct log_rate;
 
-#define CONN_HELLO "hello" /* what the first deadline waits for */
+/* What the first deadline waits for. */
+#define CONN_HELLO "hello"
+#define CONN_JOIN  "request to join"
 
 struct conn {
 	struct loop *loop;

@@ -50,9 +50,17 @@ static enum peer_verdict decide_role(const struct cert_info *cert, const struct 
 	return PEER_ROLE;
 }
 
+static bool is_own(const struct cert_info *cert, const char *const *spkis)
+{
+	for (; spkis != NULL && *spkis != NULL; spkis++)
+		if (strcmp(*spkis, cert->spki_sha256) == 0)
+			return true;
+	return false;
+}
+
 enum peer_verdict peer_decide(const struct cert_info *cert, const struct peer_rule *rule)
 {
-	bool own = rule->own_spki != NULL && strcmp(cert->spki_sha256, rule->own_spki) == 0;
+	bool own = is_own(cert, rule->own_spkis);
 	/* Our authority made it for a clone: who has stolen our own key must not push to us with it. */
 	bool only_clone = cert->anchor_is_authority && cert->role == CERT_ROLE_CLONE && rule->role == PROTO_MASTER;
 

@@ -4,7 +4,8 @@
  *
  * Its chain has been verified already (trust.h: signatures, dates, use, revocation). Then the first of these decides:
  *
- *   site     its public key is our own leaf's: the shared site certificate, which cannot tell master from clone
+ *   site     its public key is our own leaf's, or of another identity in our keystore (while the site certificate is
+ *            rotated there are two): the shared site certificate, which cannot tell master from clone
  *   role     its anchor is an authority of our own: the certificate must carry the role that we expect, and where a
  *            host is expected, its name must be that host or a common name of AuthorizedCNs; or, with `successor`,
  *            the owner looks at what it says before it takes anything of it
@@ -29,9 +30,11 @@ struct cert_info;
 	P(PEER_ELSEWHERE, true, "KC0000I", "master's certificate of our authority, for another host")     \
 	P(PEER_HOST, true, "KC0000I", "name in the certificate")                                          \
 	P(PEER_CN, true, "KC0000I", "authorised common name")                                             \
+	P(PEER_TOKEN, true, "KC0000I", "one-time token")                                                  \
 	P(PEER_NO_CERT, false, "KC0301E", "it sent no certificate")                                       \
 	P(PEER_UNKNOWN_CA, false, "KC0304E", "its certificate is of no authority in the truststore")      \
 	P(PEER_EXPIRED, false, "KC0302E", "its certificate has expired")                                  \
+	P(PEER_REVOKED, false, "KC0308E", "its certificate was revoked")                                  \
 	P(PEER_NOT_YET, false, "KC0303E", "its certificate is not valid yet")                             \
 	P(PEER_WRONG_USE, false, "KC0306E", "its certificate is not for this use")                        \
 	P(PEER_BAD_CERT, false, "KC0116E", "its certificate cannot be used")                              \
@@ -43,6 +46,9 @@ struct cert_info;
 	P(PEER_NO_TLS, false, "KC0310E", "it does not speak TLS")                                         \
 	P(PEER_TLS_VERSION, false, "KC0309E", "its TLS version is not allowed")                           \
 	P(PEER_REFUSED_US, false, "KC0313E", "it refused our certificate")                                \
+	P(PEER_NO_TOKEN, false, "KC0331E", "its token is not valid here")                                 \
+	P(PEER_BAD_TOKEN, false, "KC0332E", "it does not know the secret of its token")                   \
+	P(PEER_MANY_TOKENS, false, "KC0333E", "too many wrong tokens from its address")                   \
 	P(PEER_SILENT, false, "KC0105E", "it was silent")
 
 enum peer_verdict {
@@ -56,8 +62,9 @@ struct peer_rule {
 	enum proto_role role;	/* what the peer must be */
 	const char *host;	/* the configured name or address; NULL: any (a clone without MasterHost) */
 	const char *const *cns; /* tls.AuthorizedCNs, NULL-terminated, or NULL */
-	bool successor;	      /* a clone: a master of our authority may be elsewhere (PEER_ELSEWHERE): a promoted one */
-	const char *own_spki; /* cert_info.spki_sha256 of our own leaf; NULL: conn takes it from the credentials */
+	bool successor; /* a clone: a master of our authority may be elsewhere (PEER_ELSEWHERE): a promoted one */
+	const char *const *own_spkis; /* cert_info.spki_sha256 of our own keys, NULL-terminated; NULL: conn takes it
+					 from the credentials */
 };
 
 /* Decide about a peer whose chain verified. Never PEER_UNDECIDED; one of the first rows (true) or a refusal. */

@@ -19,7 +19,7 @@ struct step {
 	enum proto_state next;
 };
 
-#define STEPS_MAX 9
+#define STEPS_MAX 13
 struct row {
 	const char *name;
 	size_t min, max;
@@ -38,6 +38,10 @@ struct row {
 		    { PROTO_S_RESTORE, EITHER, next_of_open(PROTO_S_RESTORE) },   \
 		    { PROTO_S_REPORTS, EITHER, next_of_open(PROTO_S_REPORTS) },   \
 		    { PROTO_S_REPORTED, EITHER, next_of_open(PROTO_S_REPORTED) }, \
+		    { PROTO_S_DIRECTED, EITHER, next_of_open(PROTO_S_DIRECTED) }, \
+		    { PROTO_S_ASKED, EITHER, next_of_open(PROTO_S_ASKED) },       \
+		    { PROTO_S_JOIN, EITHER, next_of_open(PROTO_S_JOIN) },         \
+		    { PROTO_S_JOINING, EITHER, next_of_open(PROTO_S_JOINING) },   \
 		    { PROTO_S_ENDED, EITHER, PROTO_S_ENDED },                     \
 	}
 #define SAME(s)	 s
@@ -60,6 +64,14 @@ static const struct row rows[PROTO_TYPES] = {
 	[PROTO_ERROR] = { "error", BODY_MIN, PROTO_CONTROL_MAX, ANYWHERE(ENDED) },
 	[PROTO_REPORT] = { "report", BODY_MIN, PROTO_CONTROL_MAX, { { PROTO_S_REPORTS, CLONE, PROTO_S_REPORTED } } },
 	[PROTO_ACK] = { "ack", BODY_MIN, PROTO_CONTROL_MAX, { { PROTO_S_REPORTED, MASTER, PROTO_S_REPORTS } } },
+	[PROTO_DIRECTIVE] = { "directive", BODY_MIN, PROTO_CONTROL_MAX,
+	    { { PROTO_S_IDLE, MASTER, PROTO_S_DIRECTED } } },
+	[PROTO_DIRECTED] = { "directed", BODY_MIN, PROTO_CONTROL_MAX, { { PROTO_S_DIRECTED, CLONE, PROTO_S_IDLE } } },
+	[PROTO_CERT_REQUEST] = { "cert-request", BODY_MIN, PROTO_CONTROL_MAX,
+	    { { PROTO_S_REPORTS, CLONE, PROTO_S_ASKED } } },
+	[PROTO_CERT] = { "cert", BODY_MIN, PROTO_CONTROL_MAX, { { PROTO_S_ASKED, MASTER, PROTO_S_REPORTS } } },
+	[PROTO_JOIN] = { "join", BODY_MIN, PROTO_CONTROL_MAX, { { PROTO_S_JOIN, CLONE, PROTO_S_JOINING } } },
+	[PROTO_JOINED] = { "joined", BODY_MIN, PROTO_CONTROL_MAX, { { PROTO_S_JOINING, MASTER, PROTO_S_ENDED } } },
 };
 
 void proto_fsm_init(struct proto_fsm *f, enum proto_role self, bool connecting)
@@ -67,6 +79,17 @@ void proto_fsm_init(struct proto_fsm *f, enum proto_role self, bool connecting)
 	f->state = PROTO_S_HELLO;
 	f->self = self;
 	f->connecting = connecting;
+}
+
+void proto_fsm_enroll(struct proto_fsm *f)
+{
+	assert(f->state == PROTO_S_HELLO);
+	f->state = PROTO_S_JOIN;
+}
+
+static bool is_known(uint8_t type)
+{
+	return type < PROTO_TYPES && rows[type].name != NULL;
 }
 
 static bool is_sender(const struct proto_fsm *f, bool received, enum who who)
@@ -80,7 +103,7 @@ static bool is_sender(const struct proto_fsm *f, bool received, enum who who)
 
 static const struct step *find_step(const struct proto_fsm *f, bool received, uint8_t type)
 {
-	if (type >= PROTO_TYPES)
+	if (!is_known(type))
 		return NULL;
 	for (size_t i = 0; i < STEPS_MAX; i++) {
 		const struct step *s = &rows[type].steps[i];
@@ -112,6 +135,14 @@ static const char *state_name(enum proto_state state)
 		return "reports";
 	case PROTO_S_REPORTED:
 		return "reported";
+	case PROTO_S_DIRECTED:
+		return "directed";
+	case PROTO_S_ASKED:
+		return "asked";
+	case PROTO_S_JOIN:
+		return "join";
+	case PROTO_S_JOINING:
+		return "joining";
 	}
 	return "unknown";
 }
@@ -120,7 +151,7 @@ int proto_fsm_check(const struct proto_fsm *f, bool received, uint8_t type, size
 {
 	const struct row *r;
 
-	if (type >= PROTO_TYPES)
+	if (!is_known(type))
 		return err_set(KC_EPROTO, "message of unknown type %u", type);
 	r = &rows[type];
 	if (find_step(f, received, type) == NULL)
@@ -142,5 +173,5 @@ void proto_fsm_step(struct proto_fsm *f, bool received, uint8_t type)
 
 const char *proto_type_name(uint8_t type)
 {
-	return type < PROTO_TYPES ? rows[type].name : "unknown";
+	return is_known(type) ? rows[type].name : "unknown";
 }

@@ -9,19 +9,26 @@
  *     HELLO        the connecting side: hello                                GREETED
  *     GREETED      the accepting side: hello (the clone, or the master)      IDLE, or REPORTS
  *     IDLE         master: offer                                             OFFERED
+ *                  master: directive                                         DIRECTED
  *     OFFERED      clone: accept                                             TRANSFER
  *                  clone: decline                                            IDLE
  *     TRANSFER     master: data (any number), end                            TRANSFER, RESTORE
  *                  clone: result (failed: it cannot go on)                   ENDED
  *     RESTORE      clone: progress (any number), result                      RESTORE, IDLE
+ *     DIRECTED     clone: directed                                           IDLE
  *     REPORTS      clone: report                                             REPORTED
  *     REPORTED     master: ack                                               REPORTS
+ *     REPORTS      clone: cert-request                                       ASKED
+ *     ASKED        master: cert                                              REPORTS
+ *     JOIN         clone: join                                               JOINING
+ *     JOINING      master: joined                                            ENDED
  *     ENDED        what is still on its way is discarded; bye                ENDED
  *     any          both: alive, bye, error                                   same, ENDED, ENDED
  *
- * Who connected decides what a session is for: a master's pushes, a clone's reports. Both sides keep the same state,
- * each with what it sent and received. A frame outside its row ends the session with
- * KC_EPROTO; conn asks the table when the five bytes of the header are there, before anything is allocated.
+ * Who connected decides what a session is for: a master's pushes, a clone's reports. A session that a token opened
+ * begins in JOIN and never leaves there for the others; one with certificates never comes to it. Both sides keep the
+ * same state, each with what it sent and received. A frame outside its row ends the session with KC_EPROTO; conn asks
+ * the table when the five bytes of the header are there, before anything is allocated.
  *
  * Bodies of control messages are JSON objects of at most PROTO_CONTROL_MAX bytes. A required member that is missing or
  * of the wrong type or range, a duplicate member, invalid UTF-8 and an embedded NUL end the session; members that the
@@ -38,7 +45,8 @@
 #include "base/lineage.h"
 
 #define PROTO_ALPN	  "keyclone/1"
-#define PROTO_VERSION	  3 /* since 2: report, ack, a result `postponed`; 3: increments */
+#define PROTO_ALPN_ENROLL "keyclone-enroll/1"
+#define PROTO_VERSION	  4 /* since 2: report, ack, a result `postponed`; 3: increments; 4: certificates */
 #define PROTO_HEAD_BYTES  5
 #define PROTO_CONTROL_MAX (64u * 1024)
 #define PROTO_DATA_MAX	  (256u * 1024)
@@ -57,6 +65,12 @@ enum proto_type {
 	PROTO_ERROR = 10, /* the sender ends the session, and why */
 	PROTO_REPORT = 11,
 	PROTO_ACK = 12,
+	PROTO_CERT_REQUEST = 13, /* since version 4 */
+	PROTO_CERT = 14,
+	PROTO_DIRECTIVE = 15, /* a step of a rotation of certificates, signed by the installation; since version 4 */
+	PROTO_DIRECTED = 16,  /* what became of it */
+	PROTO_JOIN = 17,      /* these two alone in a session that a token opened */
+	PROTO_JOINED = 18,
 	PROTO_TYPES
 };
 
@@ -72,6 +86,10 @@ enum proto_state {
 	PROTO_S_ENDED = 64,
 	PROTO_S_REPORTS = 128,
 	PROTO_S_REPORTED = 256,
+	PROTO_S_DIRECTED = 512,
+	PROTO_S_ASKED = 1024,
+	PROTO_S_JOIN = 2048,
+	PROTO_S_JOINING = 4096,
 };
 
 /* One side's view of a session. Plain data. */
@@ -81,6 +99,8 @@ struct proto_fsm {
 	bool connecting; /* we made the connection */
 };
 void proto_fsm_init(struct proto_fsm *f, enum proto_role self, bool connecting);
+/* It is a session that a token opened. Before its first frame. */
+void proto_fsm_enroll(struct proto_fsm *f);
 
 /* May a frame of this type and payload length come (received) or go (not received) now? KC_OK, or KC_EPROTO with
  * "offer is not allowed in state hello", "data of 262145 bytes is over its limit of 262144", … Changes nothing. */
@@ -91,18 +111,26 @@ void proto_fsm_step(struct proto_fsm *f, bool received, uint8_t type);
 const char *proto_type_name(uint8_t type); /* "offer"; "unknown" */
 
 /* Sizes of the structs' members, with the NUL where they are strings. */
-#define PROTO_LINEAGE	 33 /* 32 lower-case hex digits */
-#define PROTO_DIGEST	 65 /* 64 lower-case hex digits */
-#define PROTO_HOST	 256
-#define PROTO_NAME	 256  /* a file name without a slash */
-#define PROTO_KEY	 129  /* an age recipient, a signing key */
-#define PROTO_TEXT	 1025 /* a message for people */
-#define PROTO_CODE	 33   /* KC_ENOSPC */
-#define PROTO_HEADER	 4096 /* bytes of an age header */
-#define PROTO_WARNINGS	 16
-#define PROTO_WARNING	 257
-#define PROTO_CLONES	 20
-#define PROTO_CLONE_NAME 264 /* HOST:PORT, [ADDRESS]:PORT */
+#define PROTO_LINEAGE	    33 /* 32 lower-case hex digits */
+#define PROTO_DIGEST	    65 /* 64 lower-case hex digits */
+#define PROTO_HOST	    256
+#define PROTO_NAME	    256	 /* a file name without a slash */
+#define PROTO_KEY	    129	 /* an age recipient, a signing key */
+#define PROTO_TEXT	    1025 /* a message for people */
+#define PROTO_CODE	    33	 /* KC_ENOSPC */
+#define PROTO_HEADER	    4096 /* bytes of an age header */
+#define PROTO_WARNINGS	    16
+#define PROTO_WARNING	    257
+#define PROTO_CLONES	    20
+#define PROTO_CLONE_NAME    264	  /* HOST:PORT, [ADDRESS]:PORT */
+#define PROTO_DIRECTIVE_MAX 32768 /* bytes of a directive */
+#define PROTO_SIGNATURE	    512	  /* bytes of a signature, as signify writes it */
+#define PROTO_ANSWER	    16384 /* bytes of the answer to one */
+#define PROTO_CSR	    8192  /* bytes of a request for a certificate */
+#define PROTO_CERTS	    24576 /* … and of the answer */
+#define PROTO_CHAIN	    12288 /* bytes of certificates in PEM */
+#define PROTO_AUTHORITY	    4096
+#define PROTO_TRUST	    16384
 
 struct proto_hello {
 	uint32_t version;	     /* the highest that the sender speaks; the session uses the lower of both */
@@ -120,6 +148,7 @@ struct proto_hello {
 	unsigned clone_count;	       /* its other clones, as it reaches them: "HOST:PORT" */
 	char clones[PROTO_CLONES][PROTO_CLONE_NAME];
 	uint32_t listen_port; /* where it listens; 0 = does not say */
+	bool directs;	      /* this session is for directives: it takes the place of no other one */
 	/* clone */
 	char recipient[PROTO_KEY]; /* age1…; required from a clone */
 	char applied_lineage[PROTO_LINEAGE];
@@ -249,9 +278,78 @@ struct proto_ack {
 	char audit_head[PROTO_DIGEST];
 };
 
+/* What it means is between the two workers: a JSON object, signed by the installation's signing key. */
+struct proto_directive {
+	uint8_t body[PROTO_DIRECTIVE_MAX];
+	size_t body_size;
+	uint8_t signature[PROTO_SIGNATURE];
+	size_t signature_size;
+};
+
+struct proto_directed {
+	uint8_t answer[PROTO_ANSWER]; /* a JSON object; none if it failed */
+	size_t answer_size;
+	char error[PROTO_CODE]; /* err_name(); "": done */
+	char message[PROTO_TEXT];
+};
+
+/* Which certificate a clone asks its master for: a new one of the installation's authority in place of the one that it
+ * shows in this session, or the one that the master keeps for it. */
+enum proto_cert_purpose { PROTO_C_RENEW = 1, PROTO_C_DEPOT = 2 };
+
+struct proto_cert_request {
+	enum proto_cert_purpose purpose; /* "renew", "depot" */
+	uint8_t csr[PROTO_CSR];		 /* renew: PKCS#10, PEM; of what it says only the public key counts */
+	size_t csr_size;
+	char have[PROTO_DIGEST]; /* depot: SHA-256 of the certificate that it has, which needs no answer; "": any */
+};
+
+struct proto_cert {
+	char refused[PROTO_TEXT]; /* why there is none; "": here it is */
+	char error[PROTO_CODE];	  /* of a refusal: err_name() */
+	/* renew: the chain, PEM, leaf first. depot: an age file, opened by the asking clone's identity alone, with
+	 * chain and key */
+	uint8_t certificate[PROTO_CERTS];
+	size_t certificate_size;
+};
+
 struct proto_error {
 	char error[PROTO_CODE];
 	char message[PROTO_TEXT];
+};
+
+/* A clone asks to be one. */
+struct proto_join {
+	uint32_t version;
+	char product[65];
+	uint64_t time;	       /* seconds since 1970 */
+	char host[PROTO_HOST]; /* how the master reaches it; "": by the address that it comes from */
+	uint32_t port;
+	char recipient[PROTO_KEY];
+	char lineage[PROTO_LINEAGE]; /* that it follows already; "": none */
+	uint8_t csr[PROTO_CSR];	     /* PKCS#10, PEM; or … */
+	size_t csr_size;
+	uint8_t chain[PROTO_CHAIN]; /* … the certificates that others issued it, PEM, leaf first */
+	size_t chain_size;
+	char proof[PROTO_DIGEST]; /* of all this, by the token (invite.h) */
+};
+
+/* The answer: refused with an error and a message, or everything that makes it a clone. */
+struct proto_joined {
+	char error[PROTO_CODE];
+	char message[PROTO_TEXT];
+	char host[PROTO_HOST]; /* under which it is registered */
+	uint32_t port;
+	bool known;		     /* it was of the fleet before */
+	char lineage[PROTO_LINEAGE]; /* of the master */
+	char signing_key[PROTO_KEY];
+	char master[PROTO_HOST];    /* its name of itself, for people */
+	uint8_t chain[PROTO_CHAIN]; /* what was issued, PEM; none where it brought its own */
+	size_t chain_size;
+	uint8_t authority[PROTO_AUTHORITY]; /* the one whose fingerprint the token has, PEM */
+	size_t authority_size;
+	uint8_t trust[PROTO_TRUST]; /* whom the master trusts besides, PEM */
+	size_t trust_size;
 };
 
 /* Any control body. */
@@ -268,12 +366,18 @@ struct proto_msg {
 		struct proto_error error;
 		struct proto_report report;
 		struct proto_ack ack;
+		struct proto_directive directive;
+		struct proto_directed directed;
+		struct proto_cert_request cert_request;
+		struct proto_cert cert;
+		struct proto_join join;
+		struct proto_joined joined;
 	};
 };
 
 /* Decode a payload of `n` bytes sent by `from` into *m (zeroed first). KC_OK, or KC_EPROTO with
  * "offer: generation is missing", "hello: free is not an integer between 0 and 9007199254740991", … Not for data, alive
- * and bye. A struct proto_msg is about 16 KiB: keep it in your session, not on the stack. */
+ * and bye. A struct proto_msg is about 40 KiB: keep it in your session, not on the stack. */
 int proto_decode(struct proto_msg *m, enum proto_role from, uint8_t type, const void *payload, size_t n);
 
 /* Append the body (without frame header) to `out` (cap at least PROTO_CONTROL_MAX). KC_EPROTO if a member is outside

@@ -11,6 +11,8 @@ static const char *const reason_names[] = { "", "have", "stale", "no-space", "di
 static const char *const status_names[] = { "", "restored", "unchanged", "stored", "failed", "diverged", "postponed",
 	NULL };
 
+static const char *const purpose_names[] = { "", "renew", "depot", NULL };
+
 static const struct member hello_members[] = {
 	{ "version", INT, REQUIRED, AT(hello, version), .min = 1, .max = UINT32_MAX },
 	{ "product", TEXT, REQUIRED, AT(hello, product) },
@@ -26,6 +28,7 @@ static const struct member hello_members[] = {
 	{ "clones", LIST, OPTIONAL, offsetof(struct proto_msg, hello.clones), PROTO_CLONE_NAME,
 	    offsetof(struct proto_msg, hello.clone_count), .max = PROTO_CLONES },
 	{ "listen_port", INT, OPTIONAL, AT(hello, listen_port), .max = 65535 },
+	{ "directs", BOOL, OPTIONAL, AT(hello, directs) },
 	{ "recipient", TOKEN, BY_CLONE, AT(hello, recipient) },
 	{ "applied_lineage", HEX, OPTIONAL, AT(hello, applied_lineage) },
 	{ "applied_generation", INT, OPTIONAL, AT(hello, applied_generation), .max = INT_MAX_JSON },
@@ -136,6 +139,63 @@ static const struct member ack_members[] = {
 	{ NULL },
 };
 
+static const struct member directive_members[] = {
+	{ "body", BASE64, REQUIRED, AT(directive, body), offsetof(struct proto_msg, directive.body_size) },
+	{ "signature", BASE64, REQUIRED, AT(directive, signature),
+	    offsetof(struct proto_msg, directive.signature_size) },
+	{ NULL },
+};
+
+static const struct member directed_members[] = {
+	{ "answer", BASE64, OPTIONAL, AT(directed, answer), offsetof(struct proto_msg, directed.answer_size) },
+	{ "error", TOKEN, OPTIONAL, AT(directed, error) },
+	{ "message", TEXT, OPTIONAL, AT(directed, message) },
+	{ NULL },
+};
+
+static const struct member cert_request_members[] = {
+	{ "purpose", ENUM, REQUIRED, AT(cert_request, purpose), .names = purpose_names },
+	{ "csr", BASE64, OPTIONAL, AT(cert_request, csr), offsetof(struct proto_msg, cert_request.csr_size) },
+	{ "have", HEX, OPTIONAL, AT(cert_request, have) },
+	{ NULL },
+};
+
+static const struct member cert_members[] = {
+	{ "refused", TEXT, OPTIONAL, AT(cert, refused) },
+	{ "error", TOKEN, OPTIONAL, AT(cert, error) },
+	{ "certificate", BASE64, OPTIONAL, AT(cert, certificate), offsetof(struct proto_msg, cert.certificate_size) },
+	{ NULL },
+};
+
+static const struct member join_members[] = {
+	{ "version", INT, REQUIRED, AT(join, version), .min = 1, .max = UINT32_MAX },
+	{ "product", TEXT, REQUIRED, AT(join, product) },
+	{ "time", INT, REQUIRED, AT(join, time), .max = INT_MAX_JSON },
+	{ "host", TOKEN, OPTIONAL, AT(join, host) },
+	{ "port", INT, REQUIRED, AT(join, port), .min = 1, .max = 65535 },
+	{ "recipient", TOKEN, REQUIRED, AT(join, recipient) },
+	{ "lineage", HEX, OPTIONAL, AT(join, lineage) },
+	{ "csr", BASE64, OPTIONAL, AT(join, csr), offsetof(struct proto_msg, join.csr_size) },
+	{ "chain", BASE64, OPTIONAL, AT(join, chain), offsetof(struct proto_msg, join.chain_size) },
+	{ "proof", HEX, REQUIRED, AT(join, proof) },
+	{ NULL },
+};
+
+static const struct member joined_members[] = {
+	{ "error", TOKEN, OPTIONAL, AT(joined, error) },
+	{ "message", TEXT, OPTIONAL, AT(joined, message) },
+	{ "host", TOKEN, OPTIONAL, AT(joined, host) },
+	{ "port", INT, OPTIONAL, AT(joined, port), .max = 65535 },
+	{ "known", BOOL, OPTIONAL, AT(joined, known) },
+	{ "lineage", HEX, OPTIONAL, AT(joined, lineage) },
+	{ "signing_key", TOKEN, OPTIONAL, AT(joined, signing_key) },
+	{ "master", TOKEN, OPTIONAL, AT(joined, master) },
+	{ "chain", BASE64, OPTIONAL, AT(joined, chain), offsetof(struct proto_msg, joined.chain_size) },
+	{ "authority", BASE64, OPTIONAL, AT(joined, authority), offsetof(struct proto_msg, joined.authority_size) },
+	{ "trust", BASE64, OPTIONAL, AT(joined, trust), offsetof(struct proto_msg, joined.trust_size) },
+	{ NULL },
+};
+
 static const struct member *const bodies[PROTO_TYPES] = {
 	[PROTO_HELLO] = hello_members,
 	[PROTO_OFFER] = offer_members,
@@ -147,6 +207,12 @@ static const struct member *const bodies[PROTO_TYPES] = {
 	[PROTO_ERROR] = error_members,
 	[PROTO_REPORT] = report_members,
 	[PROTO_ACK] = ack_members,
+	[PROTO_DIRECTIVE] = directive_members,
+	[PROTO_DIRECTED] = directed_members,
+	[PROTO_CERT_REQUEST] = cert_request_members,
+	[PROTO_CERT] = cert_members,
+	[PROTO_JOIN] = join_members,
+	[PROTO_JOINED] = joined_members,
 };
 
 const struct member *proto_members(uint8_t type)

@@ -72,6 +72,8 @@ static void end_session(struct receive_session *s, int rc, const char *text)
 	struct receive *r = s->r;
 
 	receive_job_orphan(s, rc, text);
+	if (r->directing == s)
+		r->directing = NULL;
 	if (misbehaved(s, rc) && r->ev.on_refused != NULL)
 		/* A master elsewhere was let in for its hello alone. */
 		r->ev.on_refused(
@@ -86,7 +88,7 @@ static bool same_master(const struct receive_session *a, const struct receive_se
 	const struct cert_info *x = conn_cert(a->conn), *y = conn_cert(b->conn);
 
 	return a->greeted && x != NULL && y != NULL && strcmp(x->sha256, y->sha256) == 0 &&
-	       strcmp(a->hello.lineage, b->hello.lineage) == 0 &&
+	       strcmp(a->hello.lineage, b->hello.lineage) == 0 && a->hello.directs == b->hello.directs &&
 	       strcmp(conn_address(a->conn), conn_address(b->conn)) == 0;
 }
 
@@ -133,6 +135,54 @@ static int got_hello(struct receive_session *s)
 	return rc;
 }
 
+/* --- directives -------------------------------------------------------------------------------------------------- */
+
+static int answer_directive(struct receive_session *s, const struct proto_directed *answer)
+{
+	int rc;
+
+	s->r->msg.directed = *answer;
+	rc = receive_send(s, PROTO_DIRECTED);
+	if (rc == KC_OK)
+		receive_session_idle(s);
+	return rc;
+}
+
+static int got_directive(struct receive_session *s)
+{
+	struct receive *r = s->r;
+	struct proto_directed *no;
+	int rc;
+
+	if (!r->directed && r->ev.on_directive != NULL) {
+		r->directed = true;
+		r->directing = s;
+		r->ev.on_directive(s, &r->msg.directive, r->arg);
+		return KC_OK;
+	}
+	no = mem_xalloc(sizeof(*no));
+	snprintf(no->error, sizeof(no->error), "%s", err_name(KC_EBUSY));
+	snprintf(no->message, sizeof(no->message), "%s",
+	    r->directed ? "another directive is under way" : "it takes no directives now");
+	rc = answer_directive(s, no);
+	free(no);
+	return rc;
+}
+
+void receive_directed(struct receive *r, const struct proto_directed *answer)
+{
+	struct receive_session *s = r->directing;
+	int rc;
+
+	r->directed = false;
+	r->directing = NULL;
+	if (s == NULL)
+		return;
+	rc = answer_directive(s, answer);
+	if (rc < 0)
+		conn_abort(s->conn, rc);
+}
+
 /* --- conn's events ---------------------------------------------------------------------------------------------- */
 
 static int on_frame(struct conn *c, uint8_t type, const uint8_t *payload, size_t n, void *arg)
@@ -155,6 +205,8 @@ static int on_frame(struct conn *c, uint8_t type, const uint8_t *payload, size_t
 		return receive_got_offer(s);
 	case PROTO_END:
 		return receive_got_end(s);
+	case PROTO_DIRECTIVE:
+		return got_directive(s);
 	default:
 		return err_set(KC_EPROTO, "%s is not for a clone", proto_type_name(type));
 	}

@@ -4,7 +4,7 @@
  *
  * Any number of authorised masters may be connected; one backup at a time is received or restored, any other offer
  * meanwhile is declined as busy. A new session of the same master (certificate, lineage and address) takes the place of
- * its old one, which can only be a line that broke without our noticing.
+ * its old one, which can only be a line that broke without our noticing; one for directives only that of another such.
  *
  * What happens to an offer:
  *
@@ -77,6 +77,8 @@ struct receive_events {
 	void (*on_stored)(const struct receive_stored *stored, void *arg);
 	void (*on_kept)(const struct receive_stored *stored, int rc, void *arg);
 	void (*on_failed)(const struct receive_failure *failure, void *arg);
+	/* A directive of the master (directive.h), one at a time: do it, then receive_directed(). NULL: refused. */
+	void (*on_directive)(struct receive_session *s, const struct proto_directive *d, void *arg);
 	/* A greeted session ended. rc KC_OK: in good order. */
 	void (*on_session_end)(struct receive_session *s, int rc, const char *text, void *arg);
 	/* A stranger was refused or failed before it was authorised (conn.h); or, with PEER_UNDECIDED, one that was
@@ -119,6 +121,8 @@ void receive_progress(struct receive *r, const char *phase, unsigned percent);
 /* The end of the restore. receipt and generation of *result are filled in here. True: it went to the master's session.
  */
 bool receive_result(struct receive *r, const struct proto_result *result);
+/* The answer to the directive under way, if its session is still there. */
+void receive_directed(struct receive *r, const struct proto_directed *answer);
 /* What our hello says has changed outside a push (a postponed restore is done, diverged rows were discarded): end idle
  * sessions in good order; masters come back at once and read the new one. */
 void receive_greet_anew(struct receive *r);

@@ -28,7 +28,9 @@ struct receive {
 	uint64_t stall_ms;
 	uint64_t progress_ms;
 	struct receive_session *sessions;
-	struct proto_msg msg; /* being encoded or decoded */
+	struct proto_msg msg;		   /* being encoded or decoded */
+	struct receive_session *directing; /* whose directive is under way; NULL: none, or it is gone */
+	bool directed;			   /* one is under way */
 	bool blocked;
 	bool stopping;
 	uint16_t port;

@@ -16,7 +16,9 @@
 
 #define ACK_DEFAULT    60000
 #define REPORT_DEFAULT 10000
+#define CERT_DEFAULT   600000
 #define REPORT_SINCE   2 /* minor version */
+#define CERT_SINCE     4
 
 static void fill_hello(struct proto_hello *h, enum proto_role role)
 {
@@ -34,7 +36,8 @@ struct report_out {
 	struct report_out_events ev;
 	void *arg;
 	struct proto_hello hello;
-	uint64_t ack_ms;
+	uint64_t ack_ms, cert_ms;
+	uint32_t version;     /* the master's */
 	struct proto_msg msg; /* being encoded or decoded */
 	char receipt[PROTO_LINEAGE];
 	bool done;	  /* nothing was left */
@@ -77,6 +80,31 @@ static void out_ready(struct conn *c, void *arg)
 		conn_abort(c, rc);
 }
 
+/* All is told. */
+static int ask_or_finish(struct report_out *s)
+{
+	bool more = false;
+	int rc;
+
+	memset(&s->msg.cert_request, 0, sizeof(s->msg.cert_request));
+	s->in_callback = true;
+	if (s->ev.ask != NULL && s->version >= CERT_SINCE)
+		more = s->ev.ask(&s->msg.cert_request, s->arg);
+	if (!out_leave(s))
+		return KC_OK;
+	if (!more) {
+		s->done = true;
+		conn_deadline(s->conn, 0, "");
+		conn_finish(s->conn);
+		return KC_OK;
+	}
+	s->msg.type = PROTO_CERT_REQUEST;
+	rc = conn_send(s->conn, &s->msg);
+	if (rc == KC_OK)
+		conn_deadline(s->conn, s->cert_ms, "certificate");
+	return rc;
+}
+
 static int send_next(struct report_out *s)
 {
 	bool more;
@@ -87,12 +115,8 @@ static int send_next(struct report_out *s)
 	more = s->ev.next(&s->msg.report, s->arg);
 	if (!out_leave(s))
 		return KC_OK;
-	if (!more) {
-		s->done = true;
-		conn_deadline(s->conn, 0, "");
-		conn_finish(s->conn);
-		return KC_OK;
-	}
+	if (!more)
+		return ask_or_finish(s);
 	s->msg.type = PROTO_REPORT;
 	snprintf(s->receipt, sizeof(s->receipt), "%s", s->msg.report.receipt);
 	rc = conn_send(s->conn, &s->msg);
@@ -114,6 +138,7 @@ static int out_got_hello(struct report_out *s)
 		return rc;
 	if (version < REPORT_SINCE)
 		return err_set(KC_EPROTO, "the master is too old to take reports: it speaks version %u", version);
+	s->version = version;
 	return send_next(s);
 }
 
@@ -123,6 +148,15 @@ static int out_got_ack(struct report_out *s)
 		return err_set(KC_EPROTO, "the acknowledgement is not for the report that was sent");
 	s->in_callback = true;
 	s->ev.on_ack(&s->msg.ack, s->arg);
+	return out_leave(s) ? send_next(s) : KC_OK;
+}
+
+static int out_got_cert(struct report_out *s)
+{
+	if (s->msg.cert.refused[0] == '\0' && s->msg.cert.certificate_size == 0)
+		return err_set(KC_EPROTO, "the answer holds neither a certificate nor a reason");
+	s->in_callback = true;
+	s->ev.on_cert(&s->msg.cert, s->arg);
 	return out_leave(s) ? send_next(s) : KC_OK;
 }
 
@@ -139,6 +173,8 @@ static int out_frame(struct conn *c, uint8_t type, const uint8_t *payload, size_
 		return out_got_hello(s);
 	case PROTO_ACK:
 		return out_got_ack(s);
+	case PROTO_CERT:
+		return out_got_cert(s);
 	default:
 		return err_set(KC_EPROTO, "%s is not for a clone that reports", proto_type_name(type));
 	}
@@ -171,6 +207,7 @@ struct report_out *report_out_start(
 	s->arg = arg;
 	s->hello = *o->hello;
 	s->ack_ms = o->ack_ms != 0 ? o->ack_ms : ACK_DEFAULT;
+	s->cert_ms = o->cert_ms != 0 ? o->cert_ms : CERT_DEFAULT;
 	co.self = PROTO_CLONE;
 	co.rule.role = PROTO_MASTER;
 	s->conn = conn_connect(l, o->host, o->port, &co, &events, s);
@@ -225,6 +262,27 @@ static int in_got_report(struct report_in *s)
 	return rc;
 }
 
+static int in_got_cert_request(struct report_in *s)
+{
+	if (s->ev.on_cert_request == NULL)
+		return err_set(KC_EPROTO, "no certificates are given here");
+	conn_deadline(s->conn, 0, "");
+	return s->ev.on_cert_request(s, &s->msg.cert_request, s->arg);
+}
+
+void report_in_answer(struct report_in *s, const struct proto_cert *cert)
+{
+	int rc;
+
+	s->answer.type = PROTO_CERT;
+	s->answer.cert = *cert;
+	rc = conn_send(s->conn, &s->answer);
+	if (rc == KC_OK)
+		conn_deadline(s->conn, s->report_ms, "report");
+	else
+		conn_abort(s->conn, rc);
+}
+
 static int in_frame(struct conn *c, uint8_t type, const uint8_t *payload, size_t n, void *arg)
 {
 	struct report_in *s = arg;
@@ -238,6 +296,8 @@ static int in_frame(struct conn *c, uint8_t type, const uint8_t *payload, size_t
 		return in_got_hello(s);
 	case PROTO_REPORT:
 		return in_got_report(s);
+	case PROTO_CERT_REQUEST:
+		return in_got_cert_request(s);
 	default:
 		return err_set(KC_EPROTO, "%s is not for the master's listen port", proto_type_name(type));
 	}

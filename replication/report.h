@@ -8,6 +8,8 @@
  *                           there again.
  *     report_in    master   one accepted session: hello, then report → ack as long as there are some
  *
+ * After its reports a clone may ask for a certificate (since version 4), and gets one, or is told why not.
+ *
  * Neither keeps anything: what is to be told, and which receipts were given, is their owners' (in the state database).
  * A report is done when its ack is there; one whose session ended before is sent again by the next.
  */
@@ -35,6 +37,10 @@ struct report_out_events {
 	void (*on_ack)(const struct proto_ack *ack, void *arg);
 	/* Once, last. KC_OK: nothing was left. */
 	void (*on_closed)(int rc, const char *text, void *arg);
+	/* Nothing is left to be told: which certificate is wanted? Fill *q (zeroed). False: none. Both may be NULL; a
+	 * master before version 4 is not asked. */
+	bool (*ask)(struct proto_cert_request *q, void *arg);
+	void (*on_cert)(const struct proto_cert *cert, void *arg);
 };
 
 struct report_out_options {
@@ -43,6 +49,7 @@ struct report_out_options {
 	struct conn_options conn;	 /* self and the role of the rule are set here */
 	const struct proto_hello *hello; /* ours; role, version, time are filled in. Copied */
 	uint64_t ack_ms;		 /* [60 s] for each ack */
+	uint64_t cert_ms;		 /* [10 min] for a certificate: the master's worker may be busy */
 };
 
 /* Never fails at once: on_closed tells. */
@@ -63,6 +70,9 @@ struct report_in_events {
 	/* KC_OK: it is acknowledged; with ack->refused set it is not believed, and the session ends after. The receipt
 	 * of *ack is filled in. An error ends the session without an ack: the clone sends it again. */
 	int (*on_report)(struct report_in *s, const struct proto_report *r, struct proto_ack *ack, void *arg);
+	/* It wants a certificate: report_in_answer() follows, now or later. An error ends the session. NULL: nobody
+	 * gets one here. */
+	int (*on_cert_request)(struct report_in *s, const struct proto_cert_request *q, void *arg);
 	/* Once, last; rc KC_OK: the clone said bye. Free it. */
 	void (*on_closed)(struct report_in *s, int rc, const char *text, void *arg);
 };
@@ -72,6 +82,9 @@ struct report_in_events {
 struct report_in *report_in_new(struct conn *c, uint64_t report_ms, const struct report_in_events *ev, void *arg);
 /* At once, without on_closed. NULL is a no-op. */
 void report_in_free(struct report_in *s);
+
+/* What on_cert_request was asked for, once for each. */
+void report_in_answer(struct report_in *s, const struct proto_cert *cert);
 
 const struct proto_hello *report_in_hello(const struct report_in *s);
 const char *report_in_name(const struct report_in *s);	  /* "10.0.0.5:40112" */

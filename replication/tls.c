@@ -18,92 +18,14 @@
 #include "keystore/cert.h"
 #include "keystore/identity.h"
 #include "keystore/trust.h"
-
-#define CHAIN_MAX 10
-#define PRIORITY(versions)                                                                       \
-	"NORMAL:-VERS-ALL:" versions ":-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305" \
-	":-MAC-ALL:+AEAD:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA"                                        \
-	":-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:%SERVER_PRECEDENCE"
+#include "tls_priv.h"
 
 #define RECORD_HANDSHAKE 22
 #define RECORD_ALERT	 21
 
-struct tls_creds {
-	unsigned refs;
-	gnutls_certificate_credentials_t cred;
-	gnutls_priority_t priority;
-	struct trust *trust;
-	char spki[CERT_HEX_SIZE];
-};
-
-struct tls {
-	gnutls_session_t session;
-	struct tls_creds *creds;
-	int fd;
-	bool server;
-	bool heard;    /* the peer's first byte has come */
-	bool foreign;  /* and it does not begin a TLS record */
-	bool verified; /* `info` holds */
-	struct cert_info info;
-	tls_judge_fn judge;
-	void *arg;
-	enum peer_verdict verdict;
-	int rc;
-	int alert; /* what tells the peer why; -1 = nothing to tell */
-	char *text;
-	char describe[96];
-};
-
-/* --- credentials --- */
-
-int tls_creds_new(struct tls_creds **creds, const struct identity *id, struct trust *trust, bool allow_tls12)
-{
-	struct tls_creds *c = mem_xalloc(sizeof(*c));
-	const char *priority = allow_tls12 ? PRIORITY("+VERS-TLS1.3:+VERS-TLS1.2") : PRIORITY("+VERS-TLS1.3");
-	int rc, e;
-
-	c->refs = 1;
-	e = gnutls_certificate_allocate_credentials(&c->cred);
-	if (e == GNUTLS_E_SUCCESS)
-		e = gnutls_priority_init(&c->priority, priority, NULL);
-	rc = e == GNUTLS_E_SUCCESS ? identity_set_credentials(id, c->cred)
-				   : err_set(KC_ECONF, "TLS cannot be set up: %s", gnutls_strerror(e));
-	if (rc < 0) {
-		tls_creds_unref(c);
-		return rc;
-	}
-	memcpy(c->spki, identity_info(id)->spki_sha256, sizeof(c->spki));
-	c->trust = trust;
-	*creds = c;
-	return KC_OK;
-}
-
-struct tls_creds *tls_creds_ref(struct tls_creds *creds)
-{
-	creds->refs++;
-	return creds;
-}
-
-void tls_creds_unref(struct tls_creds *creds)
-{
-	if (creds == NULL || --creds->refs > 0)
-		return;
-	if (creds->cred != NULL)
-		gnutls_certificate_free_credentials(creds->cred);
-	if (creds->priority != NULL)
-		gnutls_priority_deinit(creds->priority);
-	trust_free(creds->trust);
-	free(creds);
-}
-
-const char *tls_creds_spki(const struct tls_creds *creds)
-{
-	return creds->spki;
-}
-
 /* --- failures --- */
 
-static enum tls_result fail(struct tls *t, int rc, enum peer_verdict v, int alert, const char *text)
+enum tls_result tls_fail(struct tls *t, int rc, enum peer_verdict v, int alert, const char *text)
 {
 	if (t->rc == KC_OK) {
 		t->rc = rc;
@@ -115,9 +37,9 @@ static enum tls_result fail(struct tls *t, int rc, enum peer_verdict v, int aler
 	return TLS_FAILED;
 }
 
-static enum tls_result refuse(struct tls *t, enum peer_verdict v, int alert)
+enum tls_result tls_refuse(struct tls *t, enum peer_verdict v, int alert)
 {
-	return fail(t, KC_EREFUSED, v, alert, peer_text(v));
+	return tls_fail(t, KC_EREFUSED, v, alert, peer_text(v));
 }
 
 /* What a peer's fatal alert means to us. */
@@ -155,7 +77,7 @@ static enum tls_result fail_alert(struct tls *t)
 	    row != NULL	   ? row->text
 	    : name != NULL ? name
 			   : "alert");
-	return fail(t, row != NULL ? row->rc : KC_EPROTO, row != NULL ? row->verdict : PEER_UNDECIDED, -1, text);
+	return tls_fail(t, row != NULL ? row->rc : KC_EPROTO, row != NULL ? row->verdict : PEER_UNDECIDED, -1, text);
 }
 
 static enum tls_result fail_network(struct tls *t, int saved)
@@ -163,7 +85,7 @@ static enum tls_result fail_network(struct tls *t, int saved)
 	char text[160];
 
 	snprintf(text, sizeof(text), "connection lost: %s", saved != 0 ? strerror(saved) : "closed by the peer");
-	return fail(t, KC_ENET, PEER_UNDECIDED, -1, text);
+	return tls_fail(t, KC_ENET, PEER_UNDECIDED, -1, text);
 }
 
 /* The end of a call that GnuTLS ended with `e` < 0. */
@@ -184,19 +106,20 @@ static enum tls_result result_of(struct tls *t, int e)
 		return fail_network(t, saved);
 	case GNUTLS_E_NO_CERTIFICATE_FOUND:
 	case GNUTLS_E_CERTIFICATE_REQUIRED:
-		return refuse(t, PEER_NO_CERT,
+		return tls_refuse(t, PEER_NO_CERT,
 		    gnutls_protocol_get_version(t->session) == GNUTLS_TLS1_3 ? GNUTLS_A_CERTIFICATE_REQUIRED
 									     : GNUTLS_A_HANDSHAKE_FAILURE);
 	case GNUTLS_E_NO_APPLICATION_PROTOCOL:
-		return refuse(t, PEER_NO_ALPN, GNUTLS_A_NO_APPLICATION_PROTOCOL);
+		return tls_refuse(t, PEER_NO_ALPN, GNUTLS_A_NO_APPLICATION_PROTOCOL);
 	case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
 	case GNUTLS_E_NO_CIPHER_SUITES: /* what GnuTLS 3.7 makes of an older hello; ours are mandatory in TLS 1.3 */
-		return refuse(t, PEER_TLS_VERSION, GNUTLS_A_PROTOCOL_VERSION);
+		return tls_refuse(t, PEER_TLS_VERSION, GNUTLS_A_PROTOCOL_VERSION);
 	case GNUTLS_E_REHANDSHAKE:
-		return fail(t, KC_EPROTO, PEER_UNDECIDED, GNUTLS_A_UNEXPECTED_MESSAGE, "the peer asked to renegotiate");
+		return tls_fail(
+		    t, KC_EPROTO, PEER_UNDECIDED, GNUTLS_A_UNEXPECTED_MESSAGE, "the peer asked to renegotiate");
 	default:
 		snprintf(text, sizeof(text), "TLS: %s", gnutls_strerror(e));
-		return fail(t, KC_EPROTO, PEER_UNDECIDED, gnutls_error_to_alert(e, NULL), text);
+		return tls_fail(t, KC_EPROTO, PEER_UNDECIDED, gnutls_error_to_alert(e, NULL), text);
 	}
 }
 
@@ -217,13 +140,16 @@ bool tls_send_alert(struct tls *t)
 
 /* --- the peer's certificate --- */
 
-/* Which of our rules the chain broke, for the audit and the alert; trust.h's message `why` has the details. */
-static enum peer_verdict fault_of(const struct tls *t, const struct cert_der *leaf, const char *why)
+/* Which of our rules the chain (leaf first) broke, for the audit and the alert; trust.h's message `why` has the
+ * details. */
+static enum peer_verdict fault_of(const struct tls *t, const struct cert_der *leaf, size_t count, const char *why)
 {
 	struct cert_info info = { 0 };
 	time_t now = time(NULL);
 	enum peer_verdict v = PEER_BAD_CERT;
 
+	if (trust_check_revoked(t->creds->trust, leaf, count) < 0)
+		return PEER_REVOKED;
 	if (strstr(why, "not in the truststore") != NULL)
 		return PEER_UNKNOWN_CA;
 	if (cert_info_from_der(&info, leaf->data, leaf->size) < 0)
@@ -238,11 +164,29 @@ static enum peer_verdict fault_of(const struct tls *t, const struct cert_der *le
 	return v;
 }
 
+/* In a line of status when it ended comes first; whose it was is in the same line anyway. `text` is trust.h's. */
+static void say_expired(char *text, size_t size, const struct cert_der *leaf)
+{
+	struct cert_info info = { 0 };
+	const char *at = strstr(text, " expired "), *figures = at != NULL ? strchr(at, '(') : NULL;
+	char *why;
+
+	if (figures == NULL || cert_info_from_der(&info, leaf->data, leaf->size) < 0)
+		return;
+	why = mem_xasprintf("certificate%.*s(%.100s, %s", (int)(figures - at), at,
+	    info.cn[0] != '\0' ? info.cn : info.subject, figures + 1);
+	snprintf(text, size, "%s", why);
+	free(why);
+	cert_info_fini(&info);
+}
+
 static int alert_of(enum peer_verdict v)
 {
 	switch (v) {
 	case PEER_UNKNOWN_CA:
 		return GNUTLS_A_UNKNOWN_CA;
+	case PEER_REVOKED:
+		return GNUTLS_A_CERTIFICATE_REVOKED;
 	case PEER_EXPIRED:
 	case PEER_NOT_YET:
 		return GNUTLS_A_CERTIFICATE_EXPIRED;
@@ -256,26 +200,24 @@ static int alert_of(enum peer_verdict v)
 static int on_verify(gnutls_session_t session)
 {
 	struct tls *t = gnutls_session_get_ptr(session);
-	struct cert_der chain[CHAIN_MAX];
-	unsigned count = 0;
-	const gnutls_datum_t *list = gnutls_certificate_get_peers(session, &count);
+	struct cert_der chain[TLS_CHAIN_MAX];
+	unsigned count = tls_shown_chain(chain, session);
 	char text[400];
 	int rc;
 
-	if (list == NULL || count == 0) {
-		refuse(t, PEER_NO_CERT, GNUTLS_A_CERTIFICATE_REQUIRED);
+	if (count == 0) {
+		tls_refuse(t, PEER_NO_CERT, GNUTLS_A_CERTIFICATE_REQUIRED);
 		return GNUTLS_E_CERTIFICATE_ERROR;
 	}
-	count = count > CHAIN_MAX ? CHAIN_MAX : count;
-	for (unsigned i = 0; i < count; i++)
-		chain[i] = (struct cert_der){ .data = list[i].data, .size = list[i].size };
 	rc = trust_verify(&t->info, t->creds->trust, chain, count, t->server ? CERT_USE_CLIENT : CERT_USE_SERVER, 0);
 	if (rc < 0) {
 		enum peer_verdict v;
 
 		snprintf(text, sizeof(text), "%.390s", err_text(rc));
-		v = fault_of(t, &chain[0], text);
-		fail(t, KC_EREFUSED, v, alert_of(v), text);
+		v = fault_of(t, chain, count, text);
+		if (v == PEER_EXPIRED)
+			say_expired(text, sizeof(text), &chain[0]);
+		tls_fail(t, KC_EREFUSED, v, alert_of(v), text);
 		return GNUTLS_E_CERTIFICATE_ERROR;
 	}
 	t->verified = true;
@@ -283,7 +225,7 @@ static int on_verify(gnutls_session_t session)
 	if (!peer_may_speak(t->verdict)) {
 		snprintf(text, sizeof(text), "%s (%s)", peer_text(t->verdict),
 		    t->info.subject[0] != '\0' ? t->info.subject : t->info.sha256);
-		fail(t, KC_EREFUSED, t->verdict, GNUTLS_A_ACCESS_DENIED, text);
+		tls_fail(t, KC_EREFUSED, t->verdict, GNUTLS_A_ACCESS_DENIED, text);
 		return GNUTLS_E_CERTIFICATE_ERROR;
 	}
 	return 0;
@@ -329,13 +271,10 @@ static int pull_at_once(gnutls_transport_ptr_t ptr, unsigned ms)
 
 static int set_up(struct tls *t, const char *host)
 {
-	static const gnutls_datum_t alpn = { (unsigned char *)PROTO_ALPN, sizeof(PROTO_ALPN) - 1 };
 	int e = gnutls_priority_set(t->session, t->creds->priority);
 
 	if (e == GNUTLS_E_SUCCESS)
-		e = gnutls_credentials_set(t->session, GNUTLS_CRD_CERTIFICATE, t->creds->cred);
-	if (e == GNUTLS_E_SUCCESS)
-		e = gnutls_alpn_set_protocols(t->session, &alpn, 1, GNUTLS_ALPN_MANDATORY);
+		e = tls_psk_set_up(t);
 	if (e == GNUTLS_E_SUCCESS && !t->server && is_dns_name(host))
 		e = gnutls_server_name_set(t->session, GNUTLS_NAME_DNS, host, strlen(host));
 	if (e != GNUTLS_E_SUCCESS)
@@ -371,6 +310,11 @@ int tls_new(
 		tls_free(t);
 		return rc;
 	}
+	t->at = &creds->sessions->first;
+	t->next = *t->at;
+	if (t->next != NULL)
+		t->next->at = &t->next;
+	*t->at = t;
 	*tls = t;
 	return KC_OK;
 }
@@ -379,8 +323,14 @@ void tls_free(struct tls *t)
 {
 	if (t == NULL)
 		return;
+	if (t->at != NULL)
+		*t->at = t->next;
+	if (t->at != NULL && t->next != NULL)
+		t->next->at = t->at;
 	if (t->session != NULL)
 		gnutls_deinit(t->session);
+	if (t->tokens != NULL)
+		gnutls_psk_free_server_credentials(t->tokens);
 	tls_creds_unref(t->creds);
 	cert_info_fini(&t->info);
 	free(t->text);
@@ -402,11 +352,13 @@ enum tls_result tls_handshake(struct tls *t)
 	gnutls_datum_t chosen;
 	int e;
 
+	if (t->rc != KC_OK)
+		return TLS_FAILED;
 	do
 		e = gnutls_handshake(t->session);
 	while (e == GNUTLS_E_INTERRUPTED || e == GNUTLS_E_WARNING_ALERT_RECEIVED);
 	if (t->foreign)
-		return refuse(t, PEER_NO_TLS, -1);
+		return tls_refuse(t, PEER_NO_TLS, -1);
 	if (e == GNUTLS_E_AGAIN)
 		return result_of(t, e);
 	if (e < 0) {
@@ -415,13 +367,20 @@ enum tls_result tls_handshake(struct tls *t)
 			t->verdict = PEER_UNDECIDED;
 			t->verified = false;
 		}
-		return t->rc != KC_OK ? TLS_FAILED : result_of(t, e);
+		return t->rc != KC_OK || tls_psk_failed(t, e) ? TLS_FAILED : result_of(t, e);
+	}
+	if (t->enrolment) {
+		if (!tls_psk_is_right(t) || gnutls_session_is_resumed(t->session))
+			return tls_refuse(t, PEER_NO_TOKEN, GNUTLS_A_HANDSHAKE_FAILURE);
+		t->verdict = PEER_TOKEN;
+		describe(t);
+		return TLS_OK;
 	}
 	if (gnutls_alpn_get_selected_protocol(t->session, &chosen) != GNUTLS_E_SUCCESS)
-		return refuse(t, PEER_NO_ALPN, GNUTLS_A_NO_APPLICATION_PROTOCOL);
+		return tls_refuse(t, PEER_NO_ALPN, GNUTLS_A_NO_APPLICATION_PROTOCOL);
 	/* A resumed session would have skipped the verification. There are no tickets; be certain. */
 	if (!t->verified || gnutls_session_is_resumed(t->session))
-		return refuse(t, PEER_NO_CERT, GNUTLS_A_CERTIFICATE_REQUIRED);
+		return tls_refuse(t, PEER_NO_CERT, GNUTLS_A_CERTIFICATE_REQUIRED);
 	describe(t);
 	return TLS_OK;
 }
@@ -430,6 +389,8 @@ enum tls_result tls_read(struct tls *t, void *data, size_t n, size_t *got)
 {
 	ssize_t r;
 
+	if (t->rc != KC_OK)
+		return TLS_FAILED;
 	do
 		r = gnutls_record_recv(t->session, data, n);
 	while (r == GNUTLS_E_INTERRUPTED || r == GNUTLS_E_WARNING_ALERT_RECEIVED);
@@ -457,6 +418,8 @@ enum tls_result tls_write(struct tls *t, const void *data, size_t n, size_t *put
 {
 	ssize_t r;
 
+	if (t->rc != KC_OK)
+		return TLS_FAILED;
 	do
 		r = gnutls_record_send(t->session, data, n);
 	while (r == GNUTLS_E_INTERRUPTED);

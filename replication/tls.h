@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "replication/peer.h"
 
@@ -33,8 +34,19 @@ enum tls_result { TLS_OK, TLS_AGAIN_READ, TLS_AGAIN_WRITE, TLS_CLOSED, TLS_FAILE
  */
 int tls_creds_new(struct tls_creds **creds, const struct identity *id, struct trust *trust, bool allow_tls12);
 struct tls_creds *tls_creds_ref(struct tls_creds *creds);
-void tls_creds_unref(struct tls_creds *creds);		   /* NULL is a no-op */
-const char *tls_creds_spki(const struct tls_creds *creds); /* cert_info.spki_sha256 of our leaf */
+void tls_creds_unref(struct tls_creds *creds); /* NULL is a no-op */
+/* Another key that is ours, though sessions do not show it: of an identity that is about to take its place. */
+void tls_creds_add_spki(struct tls_creds *creds, const char *spki);
+/* cert_info.spki_sha256 of our leaf and of those that were added, NULL-terminated. */
+const char *const *tls_creds_spkis(const struct tls_creds *creds);
+
+/* In force in the place of `before`, whose sessions it knows from now on; before it has one of its own. */
+void tls_creds_succeed(struct tls_creds *creds, const struct tls_creds *before);
+const struct trust *tls_creds_trust(const struct tls_creds *creds); /* borrowed */
+/* Sessions, also those that began with credentials before, whose peer's certificate is revoked by the lists of these:
+ * their next call fails as a refusal (PEER_REVOKED), and their descriptor says at once that there is something to read.
+ * How many. */
+size_t tls_creds_end_revoked(struct tls_creds *creds);
 
 /* May the owner of this certificate, whose chain verified, speak? Called once, from within tls_handshake(). */
 typedef enum peer_verdict (*tls_judge_fn)(const struct cert_info *cert, void *arg);
@@ -43,6 +55,20 @@ typedef enum peer_verdict (*tls_judge_fn)(const struct cert_info *cert, void *ar
 int tls_new(
     struct tls **t, struct tls_creds *creds, int fd, bool server, const char *host, tls_judge_fn judge, void *arg);
 void tls_free(struct tls *t); /* sends nothing; NULL is a no-op */
+
+/*
+ * Enrolment: a session that a one-time token opens, with the ALPN keyclone-enroll/1 and without certificates (TLS 1.3,
+ * psk_dhe_ke). A clone has credentials of its own for it; a server takes both kinds on one port if it is told how to
+ * find the key of a token's id, before the first tls_handshake(): PEER_TOKEN with the key in `psk`, or PEER_NO_TOKEN,
+ * PEER_MANY_TOKENS. When the handshake says TLS_OK, the peer knows the key.
+ */
+#define TLS_PSK_BYTES  32
+#define TLS_TOKEN_SIZE 33 /* of an id, with its NUL */
+typedef enum peer_verdict (*tls_token_fn)(uint8_t psk[TLS_PSK_BYTES], const char *id, void *arg);
+int tls_creds_new_token(struct tls_creds **creds, const char *id, const uint8_t psk[TLS_PSK_BYTES]);
+int tls_take_tokens(struct tls *t, tls_token_fn find, void *arg);
+bool tls_is_enrolment(const struct tls *t);
+const char *tls_token(const struct tls *t); /* the id; "" on any other session, and on a clone's side */
 
 enum tls_result tls_handshake(struct tls *t);
 

@@ -357,7 +357,7 @@ int clone_new(struct clone_role **out, struct daemon *d)
 {
 	struct clone_role *c = mem_xalloc(sizeof(*c));
 	struct receive_events events = { on_hello, on_offer, on_begin, on_declined, on_stored, on_kept, on_failed,
-		on_session_end, on_refused };
+		NULL, on_session_end, on_refused };
 	struct receive_options o = { .backup_dir = d->conf->backup_dir };
 	int rc;
 

@@ -215,7 +215,9 @@ static char *master_address(const struct clone_role *c, int *port)
 
 static void start_session(struct clone_role *c, const char *host, int port)
 {
-	static const struct report_out_events events = { on_hello, next, on_ack, on_closed };
+	static const struct report_out_events events = {
+		.on_hello = on_hello, .next = next, .on_ack = on_ack, .on_closed = on_closed
+	};
 	struct proto_hello *h = mem_xalloc(sizeof(*h));
 	struct report_out_options o = { .host = host,
 		.port = (uint16_t)port,

@@ -67,7 +67,7 @@ static struct target *judge(
 	struct target *t;
 	struct peer_rule rule = { .role = PROTO_CLONE,
 		.cns = (const char *const *)m->d->conf->authorized_cns.items,
-		.own_spki = tls_creds_spki(m->d->creds) };
+		.own_spkis = tls_creds_spkis(m->d->creds) };
 	enum peer_verdict v;
 
 	if (state_get_receipt(given, m->d->state, r->receipt) < 0 || strcmp(given->lineage, r->lineage) != 0 ||
@@ -260,7 +260,7 @@ static void on_closed(struct report_in *s, int rc, const char *text, void *arg)
 
 void target_take_caller(struct master *m, struct conn *conn)
 {
-	static const struct report_in_events events = { on_hello, on_report, on_closed };
+	static const struct report_in_events events = { on_hello, on_report, NULL, on_closed };
 	struct caller *c = mem_xalloc(sizeof(*c));
 
 	c->master = m;

@@ -38,7 +38,7 @@ only 'includes libsodium' '#include <sodium' \
 only 'includes libevent' '#include <event' 'src/base/loop\.c'
 only 'includes libconfig' '#include <libconfig' 'src/base/conf_int\.h'
 only 'includes seccomp' '#include <(seccomp|linux/seccomp|linux/landlock)' 'src/base/confine\.c'
-only 'includes X.509' '#include <gnutls/(x509|pkcs12|pkcs7|abstract|x509-ext)\.h' 'src/keystore/[a-z0-9_]+\.[ch]'
+only 'includes X.509' '#include <gnutls/(x509|pkcs11|pkcs12|pkcs7|abstract|x509-ext)\.h' 'src/keystore/[a-z0-9_]+\.[ch]'
 only 'has the table of messages' '#include "(base/)?msg_table\.h"' 'src/base/msg\.[ch]'
 
 # --- monopolies, by call ---
@@ -73,10 +73,10 @@ if [ -n "$undefined" ]; then
 	calls_only 'calls libevent' 'event_|evtimer_|evutil_' 'src/base/loop\.o'
 	calls_only 'calls libconfig' 'config_(init|read|write|root|setting|lookup|destroy)' 'src/base/conf(_[a-z]+)?\.o'
 	calls_only 'calls seccomp' 'seccomp_' 'src/base/confine\.o'
-	calls_only 'calls the X.509 API' 'gnutls_(x509|pkcs7|pkcs8|pkcs12|privkey|pubkey)_' 'src/keystore/[a-z0-9_]+\.o'
+	calls_only 'calls the X.509 API' 'gnutls_(x509|pkcs7|pkcs8|pkcs11|pkcs12|privkey|pubkey)_' 'src/keystore/[a-z0-9_]+\.o'
 	calls_only 'calls the TLS API' \
 		'gnutls_(init$|deinit$|handshake|record_|bye|alert_|alpn_|session_|credentials_|priority_|transport_)' \
-		'replication/tls\.o'
+		'replication/tls(_creds|_look|_psk)?\.o'
 	calls_only 'renames' 'rename$|renameat' 'src/base/file(_at)?\.o'
 	calls_only 'opens a network socket' 'connect$|bind$|getaddrinfo$' \
 		'replication/conn(_[a-z]+)?\.o|src/base/(ipc|proc)\.o'

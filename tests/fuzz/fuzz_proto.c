@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	from = data[0] & 1 ? PROTO_MASTER : PROTO_CLONE;
 	proto_fsm_init(&f, from == PROTO_MASTER ? PROTO_CLONE : PROTO_MASTER, data[0] & 2);
-	f.state = (enum proto_state)(1 << (data[0] >> 2) % 9);
+	f.state = (enum proto_state)(1 << (data[0] >> 2) % 13);
 	if (proto_fsm_check(&f, true, data[1], size - 2) == KC_OK)
 		proto_fsm_step(&f, true, data[1]);
 	if (size - 2 > PROTO_CONTROL_MAX || proto_decode(&first, from, data[1], data + 2, size - 2) < 0)

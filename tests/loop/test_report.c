@@ -26,9 +26,13 @@ static struct wire_world world;
 static struct master_side {
 	struct conn_listener *listener;
 	struct report_in *session;
-	unsigned hellos, reports, closed, refused;
+	unsigned hellos, reports, closed, refused, asked;
+	bool later; /* the certificate is not there yet */
+	struct proto_cert_request request;
+	struct proto_cert cert;
 	int on_hello, on_report; /* what they return */
 	const char *refuse;	 /* … or say */
+	int on_request;
 	struct proto_report last;
 	char recipient[PROTO_KEY];
 	int rc;
@@ -60,6 +64,18 @@ static int on_report(struct report_in *s, const struct proto_report *r, struct p
 	return master.on_report < 0 ? err_set(master.on_report, "no room") : KC_OK;
 }
 
+static int on_cert_request(struct report_in *s, const struct proto_cert_request *q, void *arg)
+{
+	(void)arg;
+	master.asked++;
+	master.request = *q;
+	if (master.on_request < 0)
+		return err_set(master.on_request, "too often");
+	if (!master.later)
+		report_in_answer(s, &master.cert);
+	return KC_OK;
+}
+
 static void on_in_closed(struct report_in *s, int rc, const char *text, void *arg)
 {
 	(void)arg;
@@ -72,7 +88,7 @@ static void on_in_closed(struct report_in *s, int rc, const char *text, void *ar
 
 static void on_session(struct conn *c, void *arg)
 {
-	static const struct report_in_events events = { on_hello, on_report, on_in_closed };
+	static const struct report_in_events events = { on_hello, on_report, on_cert_request, on_in_closed };
 
 	(void)arg;
 	master.session = report_in_new(c, 3000, &events, NULL);
@@ -90,6 +106,9 @@ static struct clone_side {
 	struct report_out *out;
 	unsigned left; /* to be told, number `left` first */
 	unsigned acks, closed;
+	unsigned wants; /* certificates */
+	struct proto_cert cert;
+	unsigned certs;
 	bool again; /* the last one was not acknowledged */
 	struct proto_ack last;
 	int on_hello;
@@ -129,6 +148,24 @@ static void on_ack(const struct proto_ack *ack, void *arg)
 	}
 }
 
+static bool ask(struct proto_cert_request *q, void *arg)
+{
+	(void)arg;
+	if (clone.wants == 0)
+		return false;
+	q->purpose = PROTO_C_RENEW;
+	q->csr_size = (size_t)snprintf((char *)q->csr, sizeof(q->csr), "please, number %u", clone.wants);
+	return true;
+}
+
+static void on_cert(const struct proto_cert *cert, void *arg)
+{
+	(void)arg;
+	clone.certs++;
+	clone.wants--;
+	clone.cert = *cert;
+}
+
 static void on_out_closed(int rc, const char *text, void *arg)
 {
 	(void)arg;
@@ -139,12 +176,14 @@ static void on_out_closed(int rc, const char *text, void *arg)
 	clone.out = NULL;
 }
 
-static const struct report_out_events clone_events = { on_greeted, next, on_ack, on_out_closed };
+static const struct report_out_events clone_events = { on_greeted, next, on_ack, on_out_closed, ask, on_cert };
 
 static void call_with(uint16_t port, struct tls_creds *creds)
 {
 	struct proto_hello h = { .host = "c", .recipient = "age1xyz", .free = 1 };
-	struct report_out_options o = { .host = "127.0.0.1", .port = port, .hello = &h, .ack_ms = 2000 };
+	struct report_out_options o = {
+		.host = "127.0.0.1", .port = port, .hello = &h, .ack_ms = 2000, .cert_ms = 100000
+	};
 
 	o.conn = wire_options(&world, PROTO_CLONE);
 	if (creds != NULL)
@@ -212,6 +251,86 @@ static void report__none__is_a_greeting(void **state)
 	assert_int_equal(clone.rc, KC_OK);
 	assert_int_equal(clone.closed, 1);
 	assert_int_equal(master.closed, 1);
+}
+
+static void give(const char *certificate, const char *refused)
+{
+	memset(&master.cert, 0, sizeof(master.cert));
+	master.cert.certificate_size =
+	    (size_t)snprintf((char *)master.cert.certificate, sizeof(master.cert.certificate), "%s", certificate);
+	snprintf(master.cert.refused, sizeof(master.cert.refused), "%s", refused);
+}
+
+static void certificate__asked_for__comes_after_the_reports(void **state)
+{
+	(void)state;
+	give("a chain", "");
+	clone.wants = 2;
+	call(1);
+	assert_int_equal(clone.acks, 1);
+	assert_int_equal(master.asked, 2);
+	assert_int_equal(master.request.purpose, PROTO_C_RENEW);
+	assert_memory_equal(master.request.csr, "please, number 1", master.request.csr_size);
+	assert_int_equal(clone.certs, 2);
+	assert_memory_equal(clone.cert.certificate, "a chain", clone.cert.certificate_size);
+	assert_int_equal(clone.closed, 1);
+	assert_int_equal(clone.rc, KC_OK);
+	assert_int_equal(master.rc, KC_OK);
+}
+
+static void certificate__refused__is_told_why(void **state)
+{
+	(void)state;
+	give("", "it is revoked");
+	clone.wants = 1;
+	call(0);
+	assert_string_equal(clone.cert.refused, "it is revoked");
+	assert_int_equal(clone.rc, KC_OK);
+	master.on_request = KC_ELIMIT;
+	clone.wants = 1;
+	call(0);
+	assert_int_equal(clone.certs, 1);
+	assert_true(clone.rc < 0);
+	assert_non_null(strstr(clone.text, "too often"));
+}
+
+static void certificate__neither_it_nor_a_reason__ends_the_session(void **state)
+{
+	(void)state;
+	give("", "");
+	clone.wants = 1;
+	call(0);
+	assert_int_equal(clone.certs, 0);
+	assert_int_equal(clone.rc, KC_EPROTO);
+}
+
+/* The master's worker may have a backup to make first: neither side's deadlines for reports count meanwhile. */
+static void certificate__that_takes_minutes__is_waited_for(void **state)
+{
+	(void)state;
+	give("a chain", "");
+	master.later = true;
+	clone.wants = 1;
+	call(0);
+	assert_int_equal(master.asked, 1);
+	for (unsigned i = 0; i < 90; i++) {
+		loop_fake_advance(world.loop, 1000);
+		wire_pump(world.loop, NULL);
+	}
+	assert_int_equal(clone.closed, 0);
+	report_in_answer(master.session, &master.cert);
+	wire_pump(world.loop, NULL);
+	assert_int_equal(clone.certs, 1);
+	assert_int_equal(clone.rc, KC_OK);
+	master.later = true;
+	clone.wants = 1;
+	call(0);
+	for (unsigned i = 0; i < 101; i++) {
+		loop_fake_advance(world.loop, 1000);
+		wire_pump(world.loop, NULL);
+	}
+	assert_int_equal(clone.closed, 1);
+	assert_int_equal(clone.rc, KC_ETIMEOUT);
 }
 
 static void report__not_believed__is_told_and_ends_the_session(void **state)
@@ -499,6 +618,10 @@ int main(void)
 		T(report__three_of_them__are_acknowledged_in_turn),
 		T(report__none__is_a_greeting),
 		T(report__not_believed__is_told_and_ends_the_session),
+		T(certificate__asked_for__comes_after_the_reports),
+		T(certificate__refused__is_told_why),
+		T(certificate__neither_it_nor_a_reason__ends_the_session),
+		T(certificate__that_takes_minutes__is_waited_for),
 		T(report__that_cannot_be_kept__comes_again),
 		T(report__to_a_master_of_another_lineage__is_kept),
 		T(report__greeting_that_is_refused__says_why),

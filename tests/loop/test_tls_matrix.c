@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "tests/loop/wire.h"
@@ -311,6 +312,144 @@ static void server__good_peers_of_each_kind__are_let_in(void **state)
 	identity_free(ids[0]);
 }
 
+/* --- revoked --- */
+
+/* Credentials of one side that trust our authority and one below it, with these lists. */
+static struct tls_creds *creds_with(const struct identity *ours, const struct buf *lists)
+{
+	struct trust *trust = pki_trust_new(world.own, NULL, NULL);
+	struct tls_creds *creds = NULL;
+
+	assert_int_equal(pki_trust_crl(trust, lists, NULL), KC_OK);
+	assert_int_equal(tls_creds_new(&creds, ours, trust, false), KC_OK);
+	return creds;
+}
+
+/* As client of our listener, and as server of our connection. */
+static void refused_both_ways(const struct identity *peer, const struct buf *lists, const char *text)
+{
+	struct raw_options ro = { .id = peer, .alpn = PROTO_ALPN };
+	struct conn_options mo = wire_options(&world, PROTO_MASTER);
+	struct tls_creds *as_clone = creds_with(world.clone, lists), *as_master = creds_with(world.master, lists);
+	struct raw *raw = mem_xalloc(sizeof(*raw));
+	struct wire_log log = { 0 };
+	uint16_t port;
+	int lfd = wire_listen(&port);
+
+	reset();
+	listener_creds(as_clone);
+	raw_init(raw, wire_connect(conn_listener_port(listener)), true, &ro);
+	raw_pump(raw, world.loop, &refusals);
+	complain("revoked client", refused_verdict, PEER_REVOKED, refused_text);
+	assert_non_null(strstr(refused_text, text));
+	assert_int_equal(raw->alert, GNUTLS_A_CERTIFICATE_REVOKED);
+	raw_fini(raw);
+	listener_creds(world.clone_creds);
+
+	mo.creds = as_master;
+	log.conn = conn_connect(world.loop, "127.0.0.1", port, &mo, &wire_events, &log);
+	raw_init(raw, accept(lfd, NULL, NULL), false, &ro);
+	raw_pump(raw, world.loop, &log.closed);
+	complain("revoked server", log.verdict, PEER_REVOKED, log.text);
+	assert_non_null(strstr(log.text, text));
+	assert_int_equal(raw->alert, GNUTLS_A_CERTIFICATE_REVOKED);
+	raw_fini(raw);
+	close(lfd);
+	tls_creds_unref(as_clone);
+	tls_creds_unref(as_master);
+	free(raw);
+	for (int k = 0; k < 3; k++)
+		wire_advance(world.loop, 2500);
+}
+
+static void both__revoked_peer__is_refused_also_by_a_stale_list(void **state)
+{
+	static const struct pki_leaf spec = { .cn = "x", CLONE, HERE };
+	struct identity *leaf = pki_leaf_new(world.own, &spec);
+	struct buf lists;
+
+	(void)state;
+	open_good_session();
+	for (int stale = 0; stale < 2; stale++) {
+		buf_init(&lists, 65536);
+		pki_crl_new(&lists, world.own,
+		    &(struct pki_crl){
+			.revoked = { leaf }, .this_update = stale ? -9000 : 0, .next_update = stale ? -7000 : 0 });
+		refused_both_ways(leaf, &lists, "certificate x was revoked at 20");
+		buf_fini(&lists);
+	}
+	identity_free(leaf);
+	end_good_session();
+}
+
+static void both__peer_of_a_revoked_authority__is_refused(void **state)
+{
+	static const struct pki_leaf spec = { .cn = "x", CLONE, HERE };
+	struct pki_ca *below = pki_ca_below(world.own, "below");
+	struct identity *leaf = pki_leaf_new(below, &spec);
+	struct buf lists;
+
+	(void)state;
+	buf_init(&lists, 65536);
+	pki_crl_new(&lists, world.own, &(struct pki_crl){ .revoked_ca = below });
+	refused_both_ways(leaf, &lists, "certificate below was revoked at 20");
+	buf_fini(&lists);
+	identity_free(leaf);
+	pki_ca_free(below);
+}
+
+/* Nothing is sent on it: the side that learns of the revocation ends it by itself, and says why. */
+static void open_session__peer_that_is_revoked_now__ends_at_once(void **state)
+{
+	static const struct pki_leaf spec = { .cn = "x", CLONE, HERE };
+	struct identity *leaf = pki_leaf_new(world.own, &spec);
+	struct conn_options mo = wire_options(&world, PROTO_MASTER), co = wire_options(&world, PROTO_CLONE);
+	struct tls_creds *peers = NULL, *before, *unrelated, *now;
+	struct wire_log client = { 0 }, server = { 0 };
+	struct buf lists;
+	int fds[2];
+
+	(void)state;
+	open_good_session();
+	reset();
+	assert_int_equal(tls_creds_new(&peers, leaf, pki_trust_new(world.own, NULL, NULL), false), KC_OK);
+	buf_init(&lists, 65536);
+	pki_crl_new(&lists, world.own, &(struct pki_crl){ .number = 1 });
+	mo.creds = before = creds_with(world.master, &lists);
+	co.creds = peers;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	server.conn = conn_from_fd(world.loop, fds[0], true, "x", &co, &wire_events, &server);
+	client.conn = conn_from_fd(world.loop, fds[1], false, "x", &mo, &wire_events, &client);
+	wire_pump(world.loop, &client.ready);
+	wire_pump(world.loop, &server.ready);
+	assert_int_equal(client.ready, 1);
+	/* Other credentials have come in between; the session is of those before. */
+	unrelated = creds_with(world.master, &lists);
+	tls_creds_succeed(unrelated, before);
+	assert_int_equal(tls_creds_end_revoked(unrelated), 0);
+	tls_creds_unref(before);
+	pki_crl_new(&lists, world.own, &(struct pki_crl){ .revoked = { leaf }, .number = 2 });
+	now = creds_with(world.master, &lists);
+	tls_creds_succeed(now, unrelated);
+	tls_creds_unref(unrelated);
+	assert_int_equal(client.closed, 0);
+	assert_int_equal(tls_creds_end_revoked(now), 1);
+	assert_int_equal(tls_creds_end_revoked(now), 0);
+	wire_pump(world.loop, &client.closed);
+	wire_pump(world.loop, &server.closed);
+	assert_int_equal(client.closed, 1);
+	assert_int_equal(client.rc, KC_EREFUSED);
+	assert_int_equal(client.verdict, PEER_REVOKED);
+	assert_non_null(strstr(client.text, "certificate x was revoked at"));
+	assert_int_equal(server.closed, 1);
+	assert_string_equal(server.text, "refused by the peer: certificate revoked");
+	tls_creds_unref(peers);
+	tls_creds_unref(now);
+	buf_fini(&lists);
+	identity_free(leaf);
+	end_good_session();
+}
+
 /* --- not even TLS --- */
 
 static void server__plain_text__is_told_apart(void **state)
@@ -500,6 +639,9 @@ int main(void)
 		cmocka_unit_test(server__bad_client__is_refused_by_name),
 		cmocka_unit_test(client__bad_server__is_refused_by_name),
 		cmocka_unit_test(server__good_peers_of_each_kind__are_let_in),
+		cmocka_unit_test(both__revoked_peer__is_refused_also_by_a_stale_list),
+		cmocka_unit_test(both__peer_of_a_revoked_authority__is_refused),
+		cmocka_unit_test(open_session__peer_that_is_revoked_now__ends_at_once),
 		cmocka_unit_test(server__plain_text__is_told_apart),
 		cmocka_unit_test(client__plain_text__is_told_apart),
 		cmocka_unit_test(server__record_with_garbage__ends_the_handshake),

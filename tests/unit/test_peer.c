@@ -38,7 +38,8 @@ static struct cert_info cert_of(bool own_authority, enum cert_role role)
 static void expect(
     const struct cert_info *c, enum proto_role role, const char *host, const char *own, enum peer_verdict expected)
 {
-	struct peer_rule rule = { .role = role, .host = host, .cns = cns, .own_spki = own };
+	const char *owns[] = { "cc", own, NULL };
+	struct peer_rule rule = { .role = role, .host = host, .cns = cns, .own_spkis = owns };
 	enum peer_verdict v = peer_decide(c, &rule);
 
 	if (v != expected)
@@ -99,7 +100,8 @@ static void decide__successor__may_be_elsewhere_with_a_masters_role(void **state
 {
 	struct cert_info clone = cert_of(true, CERT_ROLE_CLONE), master = cert_of(true, CERT_ROLE_MASTER);
 	struct cert_info none = cert_of(true, CERT_ROLE_NONE), foreign = cert_of(false, CERT_ROLE_MASTER);
-	struct peer_rule rule = { .role = PROTO_MASTER, .host = "m.example", .successor = true, .own_spki = "bb" };
+	const char *owns[] = { "bb", NULL };
+	struct peer_rule rule = { .role = PROTO_MASTER, .host = "m.example", .successor = true, .own_spkis = owns };
 
 	(void)state;
 	assert_int_equal(peer_decide(&master, &rule), PEER_ELSEWHERE);
@@ -147,8 +149,8 @@ static void verdict__each__has_a_text_and_a_code(void **state)
 	for (int v = PEER_SITE; v <= PEER_SILENT; v++) {
 		assert_true(strlen(peer_text((enum peer_verdict)v)) > 0);
 		assert_int_equal(strncmp(peer_name((enum peer_verdict)v), "PEER_", 5), 0);
-		assert_int_equal(peer_may_speak((enum peer_verdict)v), v <= PEER_CN);
-		assert_int_equal(strcmp(peer_msg_code((enum peer_verdict)v), "KC0000I") == 0, v <= PEER_CN);
+		assert_int_equal(peer_may_speak((enum peer_verdict)v), v <= PEER_TOKEN);
+		assert_int_equal(strcmp(peer_msg_code((enum peer_verdict)v), "KC0000I") == 0, v <= PEER_TOKEN);
 	}
 	assert_false(peer_may_speak(PEER_UNDECIDED));
 }

@@ -100,6 +100,8 @@ static void fsm__a_clone_that_reports__is_acknowledged_each_time(void **state)
 	}
 }
 
+#define EVERY_STATE 8191
+
 /* Every type in every state from either side: what is not in this list must be refused. */
 static void fsm__anything_else__is_refused(void **state)
 {
@@ -108,7 +110,7 @@ static void fsm__anything_else__is_refused(void **state)
 		enum proto_state states;
 		bool by_master, by_clone;
 	} allowed[] = {
-		{ PROTO_ALIVE, 511, true, true },
+		{ PROTO_ALIVE, EVERY_STATE, true, true },
 		{ PROTO_HELLO, PROTO_S_HELLO, true, false }, /* the master connects */
 		{ PROTO_HELLO, PROTO_S_GREETED, false, true },
 		{ PROTO_OFFER, PROTO_S_IDLE, true, false },
@@ -118,16 +120,22 @@ static void fsm__anything_else__is_refused(void **state)
 		{ PROTO_END, PROTO_S_TRANSFER, true, false },
 		{ PROTO_PROGRESS, PROTO_S_RESTORE, false, true },
 		{ PROTO_RESULT, PROTO_S_RESTORE | PROTO_S_TRANSFER, false, true },
-		{ PROTO_BYE, 511, true, true },
-		{ PROTO_ERROR, 511, true, true },
+		{ PROTO_BYE, EVERY_STATE, true, true },
+		{ PROTO_ERROR, EVERY_STATE, true, true },
 		{ PROTO_REPORT, PROTO_S_REPORTS, false, true },
 		{ PROTO_ACK, PROTO_S_REPORTED, true, false },
+		{ PROTO_CERT_REQUEST, PROTO_S_REPORTS, false, true },
+		{ PROTO_CERT, PROTO_S_ASKED, true, false },
+		{ PROTO_DIRECTIVE, PROTO_S_IDLE, true, false },
+		{ PROTO_DIRECTED, PROTO_S_DIRECTED, false, true },
+		{ PROTO_JOIN, PROTO_S_JOIN, false, true },
+		{ PROTO_JOINED, PROTO_S_JOINING, true, false },
 	};
 	struct proto_fsm f;
 
 	(void)state;
 	for (unsigned type = 0; type < 256; type++)
-		for (unsigned s = 1; s < 512; s <<= 1)
+		for (unsigned s = 1; s <= PROTO_S_JOINING; s <<= 1)
 			for (int by_master = 0; by_master < 2; by_master++) {
 				bool expected = false;
 
@@ -502,7 +510,7 @@ static void decode__increment__as_the_text_has_it(void **state)
 	assert_int_equal(proto_decode(&in, PROTO_CLONE, PROTO_DECLINE, "{\"reason\":\"full\"}", 17), KC_OK);
 	assert_int_equal(in.decline.reason, PROTO_R_FULL);
 	/* Increments are what version 3 is of. */
-	assert_int_equal(PROTO_VERSION, 3);
+	assert_int_equal(PROTO_VERSION, 4);
 }
 
 static void decode__strings_over_their_bound__are_refused(void **state)
@@ -544,6 +552,8 @@ static void names__of_all_types__are_known(void **state)
 	(void)state;
 	for (uint8_t t = 0; t <= PROTO_ACK; t++)
 		assert_string_not_equal(proto_type_name(t), "unknown");
+	assert_string_equal(proto_type_name(PROTO_JOIN), "join");
+	assert_string_equal(proto_type_name(PROTO_JOINED), "joined");
 	assert_string_equal(proto_type_name(99), "unknown");
 	assert_string_equal(proto_reason_name(PROTO_R_NOSPC), "no-space");
 	assert_string_equal(proto_reason_name(PROTO_R_FULL), "full");
