@@ -47,10 +47,12 @@
 	A(AUDIT_HOOK_START,        "hook.start")              \
 	A(AUDIT_HOOK_END,          "hook.end")                \
 	A(AUDIT_CERT_CREATE,       "cert.create")             \
+	A(AUDIT_CERT_REQUEST,      "cert.request")            \
 	A(AUDIT_CERT_IMPORT,       "cert.import")             \
 	A(AUDIT_CERT_EXPORT,       "cert.export")             \
 	A(AUDIT_CERT_REMOVE,       "cert.remove")             \
 	A(AUDIT_CERT_EXPIRING,     "cert.expiring")           \
+	A(AUDIT_CERT_REVOKE,       "cert.revoke")             \
 	A(AUDIT_TRUST_ADD,         "trust.add")               \
 	A(AUDIT_TRUST_REMOVE,      "trust.remove")            \
 	A(AUDIT_PEER_LOG_CUT,      "peer.log-cut")            \

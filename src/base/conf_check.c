@@ -235,6 +235,9 @@ void conf_check(struct conf_ctx *x, unsigned flags)
 	if (c->retry_min_ms > c->retry_max_ms)
 		conf_note(x, true, line_of(x, max) != 0 ? line_of(x, max) : line_of(x, ROW(retry_min_ms)), max->name,
 		    "is less than replication.RetryMin");
-	if (c->tls_alias != NULL && strncmp(c->tls_alias, "pkcs11:", 7) == 0)
-		conf_note(x, true, line_of(x, alias), alias->name, "PKCS#11 tokens are not supported yet");
+	if (c->tls_alias != NULL && strncmp(c->tls_alias, "pkcs11:", 7) == 0 &&
+	    strstr(c->tls_alias, "pin-value=") != NULL)
+		conf_note(x, true, line_of(x, alias), alias->name,
+		    "pin-value is a PIN in the configuration, which others read; pin-source=file:… names a file with "
+		    "it");
 }

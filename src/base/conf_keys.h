@@ -33,16 +33,16 @@
 #ifndef KC_CONF_KEYS_H
 #define KC_CONF_KEYS_H
 
-#define CONF_CLONES_MAX	    20
-#define CONF_CLIENT_IP	    "backup.ClientIP"
-#define CONF_CLIENT_PORT    "backup.ClientPort"
-#define CONF_CLIENT_PORT_NO 2222
-#define CONF_PASSWORD_MIN   8 /* bytes */
-#define CONF_FILE_STEM	    "replication.File."
-#define CONF_FILES_MAX	    32
-#define CONF_FILE_NAME_MAX  64		    /* bytes of NAME */
-#define CONF_FILE_RESERVED  "MasterKeyFile" /* what keydb.MasterKeyFile is called in a backup */
-#define CONF_PASSWORD_STRONG 12 /* it guards the authority in the system backup */
+#define CONF_CLONES_MAX	     20
+#define CONF_CLIENT_IP	     "backup.ClientIP"
+#define CONF_CLIENT_PORT     "backup.ClientPort"
+#define CONF_CLIENT_PORT_NO  2222
+#define CONF_PASSWORD_MIN    8 /* bytes */
+#define CONF_FILE_STEM	     "replication.File."
+#define CONF_FILES_MAX	     32
+#define CONF_FILE_NAME_MAX   64		     /* bytes of NAME */
+#define CONF_FILE_RESERVED   "MasterKeyFile" /* what keydb.MasterKeyFile is called in a backup */
+#define CONF_PASSWORD_STRONG 12		     /* it guards the authority in the system backup */
 
 #define CONF_STATE	 LOCALSTATEDIR "/lib/keyclone"
 #define CONF_STATE_KEYDB CONF_STATE "/keydb.sqlite"
@@ -135,8 +135,10 @@ K(tls_minimum, ENUM, "tls.MinimumVersion", "1.3", NULL, "1.2|1.3", 0, 0, MC, 0, 
   "the oldest TLS version that is spoken") \
 K(authorized_cns, LIST, "tls.AuthorizedCNs", NULL, NULL, "", 0, 0, MC, 0, LIVE, \
   "common names that may be our peer, between ';'") \
-L(PATH, "tls.CRLFile", "", 0, 0, MC, \
-  "revoked certificates") \
+K(max_cert_years, INT, "cert.MaximumYears", "50", NULL, "", 1, 50, MC, 0, LIVE, \
+  "how many years a certificate that is made or imported here may be valid") \
+K(crl_file, PATH, "tls.CRLFile", NULL, NULL, "", 0, 0, MC, F_EXIST, LIVE, \
+  "revocation lists; read again whenever the file changes") \
 L(PATH, "tls.ExternalCertDir", "", 0, 0, MC, \
   "a directory watched for renewed certificates") \
 L(STR, "rest.*", "", 0, 0, MC, \

@@ -301,8 +301,10 @@ M(PEER_WRONG_ROLE, "KC0307E", "The peer's certificate has the wrong role.",     
   "If nobody copied certificates between machines on purpose, one was stolen: find out from the address in the audit"\
   " record, and replace the certificate.")                                                                           \
 M(PEER_REVOKED, "KC0308E", "The peer's certificate is revoked.",                                                     \
-  "It is on the revocation list in `tls.CRLFile`.",                                                                  \
-  "Give the machine a new certificate, or remove it from the fleet (`keyclone clone remove HOST:PORT`).")            \
+  "Its authority has taken it back: it is on a list in `tls.CRLFile`, or on that of the installation's authority "   \
+  "(`keyclone cert revoke`, `keyclone clone remove`). The message says since when.",                                 \
+  "If the machine is to stay: give it a new certificate. If not, and it is a clone of this master: `keyclone clone " \
+  "remove HOST:PORT`. Somebody who has its key may be trying: see the address in the audit record.")                 \
 M(PEER_TLS_VERSION, "KC0309E", "The peer's TLS version is too old.",                                                 \
   "It does not speak the version that `tls.MinimumVersion` asks for (1.3 unless configured).",                       \
   "Update the peer. Only if that is impossible: `keyclone config set tls.MinimumVersion=1.2` on this side.")         \

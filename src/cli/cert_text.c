@@ -44,6 +44,8 @@ json_t *cert_text_json(const char *name_key, const char *name, const struct cert
 	json_object_set_new(o, "self_signed", json_boolean(info->self_signed));
 	json_object_set_new(o, "tls_client", json_boolean(info->client));
 	json_object_set_new(o, "tls_server", json_boolean(info->server));
+	json_object_set_new(o, "uses", json_string(cert_info_uses(info)));
+	json_object_set_new(o, "validity", json_string(cert_info_state(info, time(NULL))));
 	json_object_set_new(o, "sha256", json_string(info->sha256));
 	json_object_set_new(o, "spki_sha256", json_string(info->spki_sha256));
 	return o;
@@ -63,6 +65,7 @@ static void print_names(const struct cert_info *info)
 
 void cert_text_print(const struct cert_info *info)
 {
+	const char *state = cert_info_state(info, time(NULL));
 	char begin[CLOCK_UTC_SIZE], end[CLOCK_UTC_SIZE];
 
 	clock_utc(begin, info->not_before);
@@ -72,31 +75,89 @@ void cert_text_print(const struct cert_info *info)
 	print_names(info);
 	if (info->role != CERT_ROLE_NONE)
 		printf("role         %s\n", cert_role_name(info->role));
-	printf("uses         %s%s%s\n",
-	    info->ca	   ? "authority"
-	    : info->client ? "TLS client"
-			   : "",
-	    !info->ca && info->client && info->server ? ", " : "", !info->ca && info->server ? "TLS server" : "");
-	printf("valid        %s to %s, %ld days left\n", begin, end, cert_info_days_left(info, time(NULL)));
+	printf("uses         %s\n", cert_info_uses(info));
+	printf("valid        %s to %s, %ld days left%s%s\n", begin, end, cert_info_days_left(info, time(NULL)),
+	    strcmp(state, "valid") != 0 ? ": " : "", strcmp(state, "valid") != 0 ? state : "");
 	printf("SHA-256      %s\npublic key   %s\n", info->sha256, info->spki_sha256);
+}
+
+json_t *cert_request_json(const struct request_info *info)
+{
+	char made[CLOCK_UTC_SIZE];
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "cn", info->cn, "subject", info->subject, "key_type",
+	    info->key_type, "spki_sha256", info->spki_sha256);
+
+	if (info->alias == NULL)
+		return o;
+	clock_utc(made, info->made_at);
+	json_object_set_new(o, "alias", json_string(info->alias));
+	json_object_set_new(o, "has_key", json_boolean(info->has_key));
+	json_object_set_new(o, "requested_at", json_string(made));
+	return o;
+}
+
+void cert_request_print(const struct request_info *info)
+{
+	char made[CLOCK_UTC_SIZE];
+
+	printf("subject      %s\nkey          %s\n", info->subject, info->key_type);
+	if (info->alias != NULL) {
+		clock_utc(made, info->made_at);
+		printf("requested    %s, its certificate has not come yet%s\n", made,
+		    info->has_key ? "" : "; the private key is missing: 'keyclone cert remove', and request again");
+	}
+	printf("public key   %s\n", info->spki_sha256);
+}
+
+bool cert_is_trusted(char **why, const struct conf *conf, const struct cert_der *chain, size_t count)
+{
+	struct trust *trust = NULL;
+	int rc = trust_load(&trust, conf->truststore_dir);
+
+	if (rc == KC_OK)
+		rc = trust_verify(NULL, trust, chain, count, CERT_USE_SERVER, 0);
+	if (rc == KC_OK)
+		rc = trust_verify(NULL, trust, chain, count, CERT_USE_CLIENT, 0);
+	trust_free(trust);
+	if (rc < 0)
+		*why = mem_xstrdup(err_text(rc));
+	return rc == KC_OK;
+}
+
+/* The last of the chain does not end it: its issuer came with no file. */
+static bool is_open(const struct identity *id, char **issuer)
+{
+	struct cert_der last = identity_chain_der(id, identity_chain_count(id) - 1);
+	struct cert_info info = { 0 };
+	bool open = cert_info_from_der(&info, last.data, last.size) == KC_OK && !info.self_signed;
+
+	if (open)
+		*issuer = mem_xstrdup(info.issuer);
+	cert_info_fini(&info);
+	return open;
 }
 
 void cert_text_hint_trust(const struct conf *conf, const struct identity *id, const char *alias)
 {
 	size_t count = identity_chain_count(id);
 	struct cert_der *chain = mem_xalloc(count * sizeof(*chain));
-	struct trust *trust = NULL;
+	char *why = NULL, *issuer = NULL;
 
 	for (size_t i = 0; i < count; i++)
 		chain[i] = identity_chain_der(id, i);
-	/* Of what trust_verify() may find, an end or a use is said elsewhere. */
-	if (trust_load(&trust, conf->truststore_dir) == KC_OK &&
-	    trust_verify(NULL, trust, chain, count, CERT_USE_SERVER, 0) == KC_ECERT &&
-	    strstr(err_text(KC_ECERT), "not in the truststore") != NULL)
+	/* Of what may be wrong, an end or a use is said elsewhere. */
+	if (cert_is_trusted(&why, conf, chain, count) || strstr(why, "not in the truststore") == NULL)
+		;
+	else if (is_open(id, &issuer))
+		printf("Its chain ends before %s, who is not trusted here: import it again with --chain FILE, or "
+		       "'keyclone trust add FILE'.\n",
+		    issuer);
+	else
 		printf(
 		    "Who issued it is not trusted here yet: 'keyclone trust add %s/%s.crt', then 'keyclone reload'.\n",
 		    conf->keystore_dir, alias);
-	trust_free(trust);
+	free(issuer);
+	free(why);
 	free(chain);
 }
 

@@ -157,11 +157,8 @@ static void check_certificate(struct check *k)
 {
 	const struct conf *conf = k->c->conf;
 	struct identity *id = NULL;
-	char *alias = NULL;
-	int rc = identity_resolve(&alias, conf->keystore_dir, conf->tls_alias);
+	int rc = identity_open(&id, conf->keystore_dir, conf->tls_alias);
 
-	if (rc == KC_OK)
-		rc = identity_load(&id, conf->keystore_dir, alias);
 	if (rc == KC_OK)
 		rc = identity_check_uses(id);
 	if (rc < 0)
@@ -169,9 +166,43 @@ static void check_certificate(struct check *k)
 		    "'keyclone cert list'; 'keyclone cert create' or 'cert import', and backup.TLSCertAlias", "%s",
 		    err_text(rc));
 	else
-		check_dates(k, alias, identity_info(id));
+		check_dates(k, identity_alias(id), identity_info(id));
 	identity_free(id);
-	free(alias);
+}
+
+/* Lists that are in force, also if they are out of date. */
+static void check_revocation(struct check *k, struct trust *trust)
+{
+	const struct conf *conf = k->c->conf;
+	struct identity *own = NULL;
+	char due[CLOCK_UTC_SIZE];
+	size_t stale = 0;
+	int rc = KC_OK;
+
+	if (conf->crl_file != NULL) {
+		(void)identity_open(&own, conf->keystore_dir, conf->tls_alias);
+		rc = trust_add_crl_file(trust, conf->crl_file, own);
+		identity_free(own);
+	}
+	if (rc < 0) {
+		check_say(k, CHECK_FAIL, "revocation",
+		    "the list of the authority itself, PEM or DER; tls.CRLFile names it", "tls.CRLFile: %s",
+		    err_text(rc));
+		return;
+	}
+	for (size_t i = 0; i < trust_crl_count(trust); i++) {
+		struct trust_crl c = trust_crl_at(trust, i);
+
+		if (c.next_update == 0 || c.next_update >= time(NULL))
+			continue;
+		clock_utc(due, (int64_t)c.next_update);
+		check_say(k, CHECK_WARN, "revocation", "bring a newer one from that authority",
+		    "the list of %s is out of date, a newer one was due at %s; it stays in force", c.issuer, due);
+		stale++;
+	}
+	if (stale == 0 && trust_crl_count(trust) > 0)
+		check_say(k, CHECK_OK, "revocation", NULL, "%zu list%s in force", trust_crl_count(trust),
+		    trust_crl_count(trust) == 1 ? "" : "s");
 }
 
 static void check_trust(struct check *k)
@@ -188,6 +219,8 @@ static void check_trust(struct check *k)
 	else
 		check_say(k, CHECK_OK, "truststore", NULL, "%zu certificate%s trusted", trust_count(trust),
 		    trust_count(trust) == 1 ? "" : "s");
+	if (rc == KC_OK)
+		check_revocation(k, trust);
 	trust_free(trust);
 }
 

@@ -2,30 +2,21 @@
 /* cmd_clone: the fleet: add, remove, list in the configuration, hold and resume in the state. A running daemon is told.
  */
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "base/err.h"
 #include "base/host.h"
+#include "base/mem.h"
 #include "base/str.h"
+#include "cert_revoke.h"
 #include "cli.h"
 #include "daemon/recipients.h"
 #include "daemon/state.h"
 #include "daemon_client.h"
 #include "families.h"
 
-/* The daemon reads the file anew; one that cannot is an error: the file and what runs would differ. */
-static int tell_daemon(bool *told, struct cli *c)
-{
-	json_t *result = NULL;
-	int rc;
-
-	*told = daemon_running(c);
-	if (!*told)
-		return KC_OK;
-	rc = daemon_call(&result, c, json_pack("{s:s}", "verb", "reload"), NULL, NULL);
-	json_decref(result);
-	return rc < 0 ? err_prefix(rc, "the file was changed, but the running daemon did not take it over") : KC_OK;
-}
+#define NOT_TAKEN "the file was changed, but the running daemon did not take it over"
 
 static int audited(struct cli *c, enum audit_event event, const char *peer)
 {
@@ -72,6 +63,37 @@ static int forget(struct cli *c, const char *host, int port, const char *name)
 	return rc == KC_ENOENT ? KC_OK : rc;
 }
 
+/* Its certificate goes with it, unless other clones show the same. *serial stays "" where there is none of its own. */
+static int revoke(char serial[41], struct cli *c, const char *host, int port, const char *name)
+{
+	struct state_clone gone, other;
+	struct state *s = NULL;
+	bool shared = false;
+	char *detail;
+	int rc = state_open(&s, c->conf->state_dir, false);
+
+	if (rc == KC_OK)
+		rc = state_get_clone(&gone, s, host, (uint16_t)port);
+	for (size_t i = 0; rc == KC_OK && i < c->conf->clone_count; i++) {
+		const struct conf_clone *o = &c->conf->clones[i];
+
+		if ((strcmp(o->host, host) != 0 || o->port != port) &&
+		    state_get_clone(&other, s, o->host, (uint16_t)o->port) == KC_OK)
+			shared = shared || strcmp(other.serial, gone.serial) == 0;
+	}
+	state_close(s);
+	if (rc == KC_ENOENT || (rc == KC_OK && (shared || gone.serial[0] == '\0')))
+		return KC_OK;
+	if (rc < 0)
+		return rc;
+	detail = mem_xasprintf("serial number %s, the clone is removed", gone.serial);
+	rc = cert_revoke_serial(NULL, c, gone.serial, name, detail);
+	free(detail);
+	if (rc == KC_OK)
+		memcpy(serial, gone.serial, sizeof(gone.serial));
+	return rc;
+}
+
 /* A clone of the fleet. The host alone is enough where it is unique. */
 static int find_port(int *port, const struct cli *c, const char *host)
 {
@@ -93,7 +115,8 @@ static int find_port(int *port, const struct cli *c, const char *host)
 
 typedef int (*edit_fn)(const char *path, const char *host, int port, struct conf_problems *p);
 
-static int edit(struct cli *c, edit_fn fn, enum audit_event event, char **name, bool *told)
+/* serial: of the certificate that was revoked; unused where a clone is added. */
+static int edit(struct cli *c, edit_fn fn, enum audit_event event, char **name, bool *told, char serial[41])
 {
 	struct conf_problems problems = CONF_PROBLEMS_EMPTY;
 	char *host = NULL;
@@ -111,13 +134,18 @@ static int edit(struct cli *c, edit_fn fn, enum audit_event event, char **name, 
 		rc = find_port(&port, c, host);
 	if (rc == KC_OK) {
 		*name = host_port_format(host, port);
+		/* First: whoever is cut short here is not trusted, and can be removed again. */
+		if (event == AUDIT_CLONE_REMOVED)
+			rc = revoke(serial, c, host, port, *name);
+	}
+	if (rc == KC_OK) {
 		rc = fn(c->conf_path, host, port, &problems);
 	}
 	if (rc < 0)
 		rc = cli_problems(&problems) ? cli_quiet(c, rc) : rc;
 	/* A running daemon audits what it takes over, and forgets whom it knew. */
 	if (rc == KC_OK)
-		rc = tell_daemon(told, c);
+		rc = daemon_tell(told, c, NOT_TAKEN);
 	if (rc == KC_OK && !*told)
 		rc = audited(c, event, *name);
 	if (rc == KC_OK && !*told && event == AUDIT_CLONE_REMOVED)
@@ -129,9 +157,9 @@ static int edit(struct cli *c, edit_fn fn, enum audit_event event, char **name, 
 
 static int cmd_add(struct cli *c)
 {
-	char *name = NULL;
+	char *name = NULL, unused[41];
 	bool told = false;
-	int rc = edit(c, conf_clone_add, AUDIT_CLONE_ADDED, &name, &told);
+	int rc = edit(c, conf_clone_add, AUDIT_CLONE_ADDED, &name, &told, unused);
 
 	if (rc == KC_OK && c->json)
 		cli_print_json(json_pack("{s:s, s:b}", "added", name, "daemon", (int)told));
@@ -144,23 +172,31 @@ static int cmd_add(struct cli *c)
 	return rc;
 }
 
+#define REMOVED	 "Clone %s was removed: nothing is sent to it any more%s.\n"
+#define NEW_FULL ", and the others get a new full backup with a new key"
+#define ERASE                                                                                             \
+	" the keys it has, and the backups in its backup folder. Next: erase them there (key database,\n" \
+	"replication.BackupDestDir, keystore.SecretsDir), and where it is not in your hands any more, "   \
+	"replace the keys that it\n"
+
 static int cmd_remove(struct cli *c)
 {
-	char *name = NULL;
+	char *name = NULL, serial[41] = "";
 	bool told = false;
-	int rc = edit(c, conf_clone_remove, AUDIT_CLONE_REMOVED, &name, &told);
+	int rc = edit(c, conf_clone_remove, AUDIT_CLONE_REMOVED, &name, &told, serial);
 
 	if (rc == KC_OK && c->json)
-		cli_print_json(json_pack("{s:s, s:b}", "removed", name, "daemon", (int)told));
+		cli_print_json(json_pack("{s:s, s:b, s:o}", "removed", name, "daemon", (int)told, "revoked",
+		    serial[0] != '\0' ? json_string(serial) : json_null()));
+	else if (rc == KC_OK && serial[0] != '\0')
+		printf(REMOVED "Its certificate (serial number %s) is revoked: this master refuses it from now on.\n"
+			       "That machine still holds" ERASE "knows.\n",
+		    name, c->conf->clone_count > 1 ? NEW_FULL : "", serial);
 	else if (rc == KC_OK)
-		printf(
-		    "Clone %s was removed: nothing is sent to it any more%s.\n"
-		    "That machine still holds the keys it has, and the backups in its backup folder. Next: erase them "
-		    "there (key database,\n"
-		    "replication.BackupDestDir, keystore.SecretsDir), and where it is not in your hands any more, "
-		    "replace the keys that it\n"
-		    "knows, and its certificate if it shared the site's.\n",
-		    name, c->conf->clone_count > 1 ? ", and the others get a new full backup with a new key" : "");
+		printf(REMOVED "No certificate was revoked: it never showed one that the own authority made for it "
+			       "alone.\nThat machine still holds" ERASE
+			       "knows, and its certificate if it shared the site's.\n",
+		    name, c->conf->clone_count > 1 ? NEW_FULL : "");
 	free(name);
 	return rc;
 }

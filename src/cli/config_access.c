@@ -16,6 +16,7 @@
 #include "keystore/identity.h"
 #include "keystore/layout.h"
 #include "keystore/secret.h"
+#include "keystore/token.h"
 
 struct access {
 	struct conf_problems *p;
@@ -125,13 +126,14 @@ static void check_certificate(const struct access *a)
 {
 	struct identity *id = NULL;
 	char *alias = NULL;
-	int rc = identity_resolve(&alias, a->conf->keystore_dir, a->conf->tls_alias);
+	const char *wanted = a->conf->tls_alias;
+	int rc = token_is_uri(wanted) ? KC_OK : identity_resolve(&alias, a->conf->keystore_dir, wanted);
 
 	if (rc < 0) {
 		say(a, false, "backup.TLSCertAlias", err_text(rc));
 		return;
 	}
-	rc = identity_load(&id, a->conf->keystore_dir, alias);
+	rc = identity_open(&id, a->conf->keystore_dir, wanted);
 	if (rc == KC_OK)
 		rc = identity_check_uses(id);
 	if (rc < 0)

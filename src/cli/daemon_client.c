@@ -74,3 +74,16 @@ int daemon_call(
 		close(fd);
 	return rc;
 }
+
+int daemon_tell(bool *told, struct cli *c, const char *failed)
+{
+	json_t *result = NULL;
+	int rc;
+
+	*told = daemon_running(c);
+	if (!*told)
+		return KC_OK;
+	rc = daemon_call(&result, c, json_pack("{s:s}", "verb", "reload"), NULL, NULL);
+	json_decref(result);
+	return rc < 0 ? err_prefix(rc, "%s", failed) : KC_OK;
+}

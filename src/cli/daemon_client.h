@@ -18,6 +18,10 @@ int daemon_call(
 /* Says, where a daemon runs and reads it only then, that what was changed needs `reload`. */
 void daemon_hint_reload(const struct cli *c);
 
+/* A daemon that runs reads files and configuration anew; *told false: none does. If it cannot, what was changed and
+ * what runs differ: an error, with `failed` before the reason. */
+int daemon_tell(bool *told, struct cli *c, const char *failed);
+
 /* Is a daemon running for this configuration? One try. */
 bool daemon_running(const struct cli *c);
 

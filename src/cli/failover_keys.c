@@ -156,15 +156,13 @@ static int take_certificate(struct failover *f)
 	const struct conf *conf = f->c->conf;
 	struct issue_authority *authority = NULL;
 	struct identity *id = NULL;
-	char host[256] = "", *alias = NULL;
+	char host[256] = "";
 	int rc = issue_authority_load(&authority, conf->secrets_dir);
 
 	if (rc == KC_ENOENT)
 		return KC_OK;
 	if (rc == KC_OK)
-		rc = identity_resolve(&alias, conf->keystore_dir, conf->tls_alias);
-	if (rc == KC_OK)
-		rc = identity_load(&id, conf->keystore_dir, alias);
+		rc = identity_open(&id, conf->keystore_dir, conf->tls_alias);
 	if (rc == KC_OK && identity_info(id)->role == CERT_ROLE_CLONE) {
 		if (gethostname(host, sizeof(host) - 1) < 0)
 			host[0] = '\0';
@@ -173,7 +171,6 @@ static int take_certificate(struct failover *f)
 			f->alias = mem_xstrdup(MASTER_ALIAS);
 	}
 	identity_free(id);
-	free(alias);
 	issue_authority_free(authority);
 	return rc;
 }

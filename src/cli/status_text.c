@@ -64,6 +64,20 @@ static bool is_bad(const char *state)
 	return false;
 }
 
+/* Said ahead of time: what ends in more than 30 days is no fault yet. */
+static bool is_early(const json_t *status, const json_t *alert)
+{
+	size_t i;
+	json_t *e;
+
+	if (strcmp(member_text(alert, "alert"), "certificate.expiring") != 0)
+		return false;
+	json_array_foreach(json_object_get(status, "expiring"), i, e)
+		if (strcmp(member_text(e, "subject"), member_text(alert, "subject")) == 0)
+			return member_int(e, "days_left") >= EXPIRING_DAYS;
+	return false;
+}
+
 int status_verdict(const json_t *status)
 {
 	size_t i;
@@ -82,9 +96,9 @@ int status_verdict(const json_t *status)
 		if (member_int(j, "days_left") < EXPIRING_DAYS)
 			return err_set(KC_EFOUND, "certificate %s ends in %lld days", member_text(j, "alias"),
 			    member_int(j, "days_left"));
-	j = json_array_get(json_object_get(status, "alerts"), 0);
-	if (j != NULL)
-		return err_set(KC_EFOUND, "%s", member_text(j, "title"));
+	json_array_foreach(json_object_get(status, "alerts"), i, j)
+		if (!is_early(status, j))
+			return err_set(KC_EFOUND, "%s", member_text(j, "title"));
 	if (json_is_true(json_object_get(json_object_get(status, "self"), "diverged")))
 		return err_set(KC_EFOUND, "this clone has diverged");
 	return KC_OK;
@@ -211,6 +225,22 @@ static void print_held(const json_t *held)
 		    member_int(held, "rows"), member_text(held, "table"));
 }
 
+static void print_certificate(const json_t *j)
+{
+	char left[CLOCK_SPAN_SIZE];
+	int64_t end;
+
+	if (clock_parse_utc(&end, member_text(j, "not_after")) < 0)
+		return;
+	clock_span(left, end - (int64_t)time(NULL));
+	if (end < (int64_t)time(NULL))
+		printf("Certificate %s has EXPIRED, %s ago: every peer refuses it; 'keyclone explain %s'.\n",
+		    member_text(j, "alias"), left, msg_code(MSG_CERT_EXPIRED));
+	else
+		printf("Certificate %s ends in %s; %s, %s,\n  SHA-256 %s.\n", member_text(j, "alias"), left,
+		    member_text(j, "key_type"), member_text(j, "uses"), member_text(j, "sha256"));
+}
+
 void status_print(const json_t *status)
 {
 	const json_t *clones = json_object_get(status, "clones");
@@ -228,9 +258,7 @@ void status_print(const json_t *status)
 		printf("Changes that are in no backup yet, since %s.\n",
 		    local_time(at, sizeof(at), member_text(status, "unreplicated_since")));
 	json_array_foreach(json_object_get(status, "certificates"), i, j)
-		if (member_int(j, "days_left") < EXPIRING_DAYS)
-			printf(
-			    "Certificate %s ends in %lld days.\n", member_text(j, "alias"), member_int(j, "days_left"));
+		print_certificate(j);
 	print_held(json_object_get(status, "held"));
 	print_self(status);
 	print_clocks(status);

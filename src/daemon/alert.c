@@ -151,7 +151,7 @@ static void say(const struct raised *r, bool raised)
 		log_info("alert: %s: %s", title, r->a.text);
 }
 
-void alert_raise(struct daemon *d, enum alert_kind kind, const char *subject, const char *text)
+static void raise_it(struct daemon *d, enum alert_kind kind, const char *subject, const char *text, bool again)
 {
 	struct alerts *as = d->alerts;
 	struct raised *r = as != NULL ? *find(as, kind, subject) : NULL;
@@ -159,7 +159,7 @@ void alert_raise(struct daemon *d, enum alert_kind kind, const char *subject, co
 
 	if (as == NULL || (!known && as->count >= ALERTS_MAX))
 		return;
-	if (known && strncmp(r->a.text, text, sizeof(r->a.text) - 1) == 0)
+	if (known && !again && strncmp(r->a.text, text, sizeof(r->a.text) - 1) == 0)
 		return;
 	if (!known) {
 		r = mem_xalloc(sizeof(*r));
@@ -171,12 +171,24 @@ void alert_raise(struct daemon *d, enum alert_kind kind, const char *subject, co
 	}
 	STR_COPY(r->a.text, text);
 	str_printable(r->a.text);
+	if (again)
+		r->a.told = false;
 	keep(as, r);
-	if (known)
+	if (known && !again)
 		return;
 	say(r, true);
 	if (as->told != NULL)
 		as->told(kind, &r->a, true, as->arg);
+}
+
+void alert_raise(struct daemon *d, enum alert_kind kind, const char *subject, const char *text)
+{
+	raise_it(d, kind, subject, text, false);
+}
+
+void alert_raise_again(struct daemon *d, enum alert_kind kind, const char *subject, const char *text)
+{
+	raise_it(d, kind, subject, text, true);
 }
 
 static struct raised *take(struct alerts *as, enum alert_kind kind, const char *subject)
@@ -267,7 +279,8 @@ static void clear_of_other_role(enum alert_kind kind, const struct state_alert *
 {
 	struct daemon *d = arg;
 	bool of_clone = kind == ALERT_RESTORE_FAILED || kind == ALERT_DIVERGED || kind == ALERT_MASTER_SILENT;
-	bool of_both = kind == ALERT_TASK_STOPPED || kind == ALERT_CERT_EXPIRING;
+	bool of_both = kind == ALERT_TASK_STOPPED || kind == ALERT_CERT_EXPIRING || kind == ALERT_CRL_STALE ||
+		       kind == ALERT_CRL_FAILED;
 	char subject[sizeof(a->subject)];
 
 	if (of_both || of_clone == (d->master == NULL))

@@ -37,6 +37,8 @@
 	A(ALERT_RUN_HELD, "run.held", LOG_LVL_WARN, "a replication run is held")                            \
 	A(ALERT_MASTER_SILENT, "master.silent", LOG_LVL_WARN, "the master is silent")                       \
 	A(ALERT_CERT_EXPIRING, "certificate.expiring", LOG_LVL_WARN, "the certificate of %s nears its end") \
+	A(ALERT_CRL_STALE, "revocation.stale", LOG_LVL_WARN, "the revocation list of %s is out of date")    \
+	A(ALERT_CRL_FAILED, "revocation.failed", LOG_LVL_INFO, "a new revocation list cannot be taken")     \
 	A(ALERT_INCREMENT, "increment.wrong", LOG_LVL_INFO, "an increment did not hold every change")       \
 	A(ALERT_TASK_STOPPED, "task.stopped", LOG_LVL_WARN, "the replication task is down")
 
@@ -60,6 +62,8 @@ void alerts_free(struct alerts *a); /* NULL is a no-op */
 /* Something is wrong, as `text` says (for people; one line); and it no longer is. They never fail: an alert that the
  * state database does not take is logged, and is raised all the same until the daemon ends. */
 void alert_raise(struct daemon *d, enum alert_kind kind, const char *subject, const char *text);
+/* It was seen before, and is more urgent now: everybody is told again. */
+void alert_raise_again(struct daemon *d, enum alert_kind kind, const char *subject, const char *text);
 void alert_clear(struct daemon *d, enum alert_kind kind, const char *subject, const char *text);
 bool alert_is_raised(const struct daemon *d, enum alert_kind kind, const char *subject);
 

@@ -94,6 +94,34 @@ void changes_trust(json_t *list, const json_t *now, const json_t *next)
 	(void)value;
 }
 
+static bool has_crl(const struct trust *t, const struct trust_crl *wanted)
+{
+	for (size_t i = 0; i < trust_crl_count(t); i++) {
+		struct trust_crl c = trust_crl_at(t, i);
+
+		if (strcmp(c.issuer, wanted->issuer) == 0 && strcmp(c.number, wanted->number) == 0 &&
+		    c.this_update == wanted->this_update && c.revoked == wanted->revoked)
+			return true;
+	}
+	return false;
+}
+
+void changes_crls(json_t *list, const struct trust *now, const struct trust *next)
+{
+	for (size_t i = 0; i < trust_crl_count(next); i++) {
+		struct trust_crl c = trust_crl_at(next, i);
+
+		if (!has_crl(now, &c))
+			add(list, "revocation list of %.200s (%zu revoked)", c.issuer, c.revoked);
+	}
+	for (size_t i = 0; i < trust_crl_count(now); i++) {
+		struct trust_crl c = trust_crl_at(now, i);
+
+		if (!has_crl(next, &c))
+			add(list, "revocation list of %.200s (%zu revoked) no longer in force", c.issuer, c.revoked);
+	}
+}
+
 static void append(struct buf *text, const char *begin, const json_t *list)
 {
 	size_t i;

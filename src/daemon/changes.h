@@ -8,6 +8,8 @@
 
 #include "base/conf.h"
 
+struct trust;
+
 /* {"name (SHA-256 …)": true, …} of the truststore; empty where it cannot be read. New reference. */
 json_t *changes_trusted(const struct conf *c);
 
@@ -16,6 +18,7 @@ void changes_names(json_t *list, const struct conf_list *names);
 void changes_clones(json_t *list, const struct conf *now, const struct conf *next);
 void changes_certificate(json_t *list, const json_t *now, const json_t *next);
 void changes_trust(json_t *list, const json_t *now, const json_t *next);
+void changes_crls(json_t *list, const struct trust *now, const struct trust *next);
 
 /* "changed: a, b; needs a restart: c", "nothing has changed". Heap. */
 char *changes_text(const json_t *changed, const json_t *restart);

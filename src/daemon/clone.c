@@ -18,6 +18,7 @@
 #include "base/member.h"
 #include "base/str.h"
 #include "clone_int.h"
+#include "daemon/expiry.h"
 #include "daemon/silence.h"
 #include "keystore/cert.h"
 
@@ -74,6 +75,8 @@ static int on_hello(struct receive_session *s, const struct proto_hello *master,
 		return rc;
 	self->master_contact = time(NULL);
 	self->master_interval = (int64_t)master->interval;
+	if (cert != NULL && self->master_not_after != (int64_t)cert->not_after)
+		expiry_soon(c->d->expiry);
 	self->master_not_after = cert != NULL ? (int64_t)cert->not_after : 0;
 	self->master_clock_offset = (int64_t)master->time - self->master_contact;
 	STR_COPY(self->master_host, master->host);

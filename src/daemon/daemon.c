@@ -20,6 +20,8 @@
 #include "daemon/expiry.h"
 #include "daemon/master.h"
 #include "daemon/password.h"
+#include "daemon/revocation.h"
+#include "keystore/token.h"
 
 #define AUDIT_LAZY_MS 50
 #define END_STEP_MS   20
@@ -250,18 +252,48 @@ static int keep_values(struct conf **next, const struct conf *now, const json_t 
 	return rc;
 }
 
-static json_t *list_changes(
-    struct daemon *d, const struct conf_list *names, const struct conf *next, const json_t *certificate)
+/* New credentials take the place of the old ones; takes both. What is other is added to the list. Sessions that are up
+ * keep the old ones, but for those with a peer whose certificate is revoked now. */
+static void swap_credentials(struct daemon *d, struct tls_creds *creds, json_t *certificate, json_t *list)
 {
-	json_t *list = json_array(), *trusted = changes_trusted(next);
+	json_t *trusted = changes_trusted(d->conf);
+	size_t ended;
 
-	changes_names(list, names);
-	changes_clones(list, d->conf, next);
 	changes_certificate(list, d->certificate, certificate);
 	changes_trust(list, d->trusted, trusted);
+	changes_crls(list, tls_creds_trust(d->creds), tls_creds_trust(creds));
+	tls_creds_succeed(creds, d->creds);
+	tls_creds_unref(d->creds);
+	d->creds = creds;
+	json_decref(d->certificate);
+	d->certificate = certificate;
 	json_decref(d->trusted);
 	d->trusted = trusted;
-	return list;
+	ended = tls_creds_end_revoked(creds);
+	if (ended > 0)
+		log_info("%zu session%s with a revoked certificate ended", ended, ended == 1 ? "" : "s");
+}
+
+/* Configuration or credentials are other ones: for who goes by them. */
+static void spread(struct daemon *d)
+{
+	expiry_look(d->expiry);
+	revocation_look(d->revocation);
+	if (d->master != NULL)
+		master_reloaded(d->master);
+	else
+		clone_reloaded(d->clone);
+}
+
+/* What a token needs was left open when the daemon confined itself, or was not. */
+static int check_token(const struct conf *now, const struct conf *next)
+{
+	bool same = now->tls_alias != NULL && next->tls_alias != NULL && strcmp(now->tls_alias, next->tls_alias) == 0;
+
+	if (!token_is_uri(next->tls_alias) || same || token_is_uri(now->tls_alias))
+		return KC_OK;
+	return err_set(KC_ECONF,
+	    "backup.TLSCertAlias: a daemon that began without a PKCS#11 token cannot reach one; it takes a restart");
 }
 
 /* New configuration and credentials are complete before anything is swapped. */
@@ -279,22 +311,22 @@ static int take_over(struct daemon *d, const json_t *result, json_t *answer)
 	rc = keep_values(&next, d->conf, json_object_get(result, "conf"), &restart);
 	if (rc < 0)
 		return rc;
-	rc = credentials_load(&creds, &certificate, next);
+	revocation_note(d->revocation, next);
+	rc = check_token(d->conf, next);
+	if (rc == KC_OK)
+		rc = credentials_load(&creds, &certificate, next);
+	if (rc < 0)
+		revocation_missed(d->revocation);
 	if (rc == KC_OK) {
-		tls_creds_unref(d->creds);
-		d->creds = creds;
-		changed = list_changes(d, &live, next, certificate);
-		json_decref(d->certificate);
-		d->certificate = certificate;
+		changed = json_array();
+		changes_names(changed, &live);
+		changes_clones(changed, d->conf, next);
 		conf_free(d->conf);
 		d->conf = next;
+		swap_credentials(d, creds, certificate, changed);
 		jobs_set_stall(d->jobs, next->job_stall_timeout_ms);
 		audit_set_limits(d->audit, (uint64_t)next->max_log_file_kb * 1024, (unsigned)next->max_log_file_num);
-		expiry_look(d->expiry);
-		if (d->master != NULL)
-			master_reloaded(d->master);
-		else
-			clone_reloaded(d->clone);
+		spread(d);
 		json_object_set_new(answer, "changed", changed);
 		json_object_set_new(answer, "restart", conf_list_json(&restart));
 	} else {
@@ -359,4 +391,30 @@ void daemon_reload(struct daemon *d, daemon_reload_fn done, void *arg)
 	r->done = done;
 	r->arg = arg;
 	jobs_add_first(d->jobs, json_pack("{s:s}", "verb", "config"), NULL, NULL, on_config, r);
+}
+
+int daemon_reload_credentials(struct daemon *d, const char *why)
+{
+	struct audit_record record = { .event = AUDIT_CONFIG_RELOAD };
+	json_t *changed = json_array(), *certificate = NULL;
+	struct tls_creds *creds = NULL;
+	char *text = NULL, *detail = NULL;
+	int rc;
+
+	revocation_note(d->revocation, d->conf);
+	rc = credentials_load(&creds, &certificate, d->conf);
+	if (rc == KC_OK) {
+		swap_credentials(d, creds, certificate, changed);
+		text = changes_text(changed, NULL);
+		detail = mem_xasprintf("%s: %s", why, text);
+		record.detail = detail;
+		log_info("the credentials were read anew, %s", detail);
+	}
+	audit_result(d->audit, &record, rc);
+	if (rc == KC_OK)
+		spread(d);
+	json_decref(changed);
+	free(detail);
+	free(text);
+	return rc;
 }

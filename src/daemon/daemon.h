@@ -24,6 +24,7 @@ struct hooks;
 struct master;
 struct clone_role;
 struct order;
+struct revocation;
 struct starter;
 struct task_timer;
 
@@ -40,6 +41,7 @@ struct daemon {
 	struct tls_creds *creds;
 	struct hooks *hooks;
 	struct expiry *expiry;
+	struct revocation *revocation;
 	struct alerts *alerts; /* what needs a person (alert.h) */
 	struct control *control;
 	struct order *order;   /* a restore by hand under way (restore_order.h) */
@@ -114,6 +116,10 @@ struct conn_options daemon_conn_options(const struct daemon *d);
  * restart. Asynchronous: `done` gets the result {"rc", "changed": […], "restart": […]}. */
 typedef void (*daemon_reload_fn)(int rc, const json_t *result, void *arg);
 void daemon_reload(struct daemon *d, daemon_reload_fn done, void *arg);
+
+/* The same for the credentials alone, at once and without the worker: keystore, truststore, revocation lists. `why` is
+ * for log and audit. On an error the old ones stay in force. */
+int daemon_reload_credentials(struct daemon *d, const char *why);
 
 /* What `keyclone --json status` prints, new reference. */
 json_t *status_json(const struct daemon *d);

@@ -53,6 +53,7 @@ struct target {
 	unsigned failures; /* in a row */
 	char recipient[80];
 	char digest[STATE_DIGEST_LEN + 1]; /* of what it has applied */
+	char certificate[65], serial[41];  /* see state_clone */
 
 	/* target_system.c */
 	struct offering *system;    /* the system backup that is being sent; NULL: none */

@@ -34,8 +34,10 @@
 #include "daemon/hook.h"
 #include "daemon/master.h"
 #include "daemon/password.h"
+#include "daemon/revocation.h"
 #include "daemon/starter.h"
 #include "daemon/task.h"
+#include "keystore/token.h"
 
 #define CONFIG_TIMEOUT_MS 120000 /* reading the configuration and opening the database, at start */
 #define WORKER_GRACE_MS	  5000
@@ -282,6 +284,7 @@ static int start_alerts(struct daemon *d)
 	int rc = hooks_new(&d->hooks, d);
 
 	d->expiry = expiry_new(d);
+	d->revocation = revocation_new(d);
 	return rc < 0 ? rc : alerts_new(&d->alerts, d->state, on_alert, d);
 }
 
@@ -290,6 +293,7 @@ static void stop_alerts(struct daemon *d)
 	alerts_free(d->alerts);
 	d->alerts = NULL;
 	expiry_free(d->expiry);
+	revocation_free(d->revocation);
 	hooks_free(d->hooks);
 	d->hooks = NULL;
 }
@@ -363,13 +367,31 @@ static void stop_control(struct daemon *d)
 	control_free(d->control);
 }
 
+static void add_paths(const char **list, char *const *paths)
+{
+	while (*list != NULL)
+		list++;
+	while (*paths != NULL)
+		*list++ = *paths++;
+}
+
 static int start_confinement(struct daemon *d)
 {
-	const char *write[] = { d->conf->run_dir, d->conf->state_dir, d->conf->log_dir, d->conf->backup_dir, NULL };
-	const char *read[] = { d->conf->keystore_dir, d->conf->truststore_dir, NULL };
+	const struct conf *c = d->conf;
+	const char *write[5 + TOKEN_PATHS] = { c->run_dir, c->state_dir, c->log_dir, c->backup_dir };
+	char *crl_dir = c->crl_file != NULL ? file_dirname(c->crl_file) : NULL;
+	const char *read[4 + TOKEN_PATHS] = { c->keystore_dir, c->truststore_dir, crl_dir };
 	struct confine_rules rules = { .read_only = read, .read_write = write, .system_files = true };
-	int rc = confine_files(&rules);
+	struct token_paths token = { .read = { NULL } };
+	int rc;
 
+	if (token_is_uri(c->tls_alias))
+		token_paths(&token, c->tls_alias);
+	add_paths(read, token.read);
+	add_paths(write, token.write);
+	rc = confine_files(&rules);
+	token_paths_fini(&token);
+	free(crl_dir);
 	return rc < 0 ? rc : confine_syscalls();
 }
 

@@ -105,6 +105,8 @@ static const struct state_field clone_fields[] = {
 	STATE_FLAG(state_clone, held),
 	STATE_FLAG(state_clone, stopped),
 	STATE_FLAG(state_clone, discard),
+	STATE_TEXT(state_clone, certificate),
+	STATE_TEXT(state_clone, serial),
 	STATE_END,
 };
 
@@ -155,6 +157,13 @@ static const struct state_field sealed_fields[] = {
 	STATE_END,
 };
 
+static const struct state_field expiry_fields[] = {
+	STATE_TEXT(state_expiry, subject),
+	STATE_INT(state_expiry, not_after),
+	STATE_INT(state_expiry, days),
+	STATE_END,
+};
+
 enum {
 	SELF_TABLE,
 	INTENT_TABLE,
@@ -166,6 +175,7 @@ enum {
 	SYSTEM_TABLE,
 	PASSWORD_TABLE,
 	SEALED_TABLE,
+	EXPIRY_TABLE,
 };
 
 const struct state_table state_tables[] = {
@@ -179,6 +189,7 @@ const struct state_table state_tables[] = {
 	[SYSTEM_TABLE] = { "system", "one", system_fields },
 	[PASSWORD_TABLE] = { "password", "one", password_fields },
 	[SEALED_TABLE] = { "sealed", "backup", sealed_fields },
+	[EXPIRY_TABLE] = { "expiry", "subject", expiry_fields },
 	{ "report", "receipt", state_report_fields },
 	{ "receipt", "receipt", state_receipt_fields },
 	{ "peer_log", "host, port", state_peer_log_fields },
@@ -193,6 +204,7 @@ const struct state_table state_tables[] = {
 #define SYSTEM	 (&state_tables[SYSTEM_TABLE])
 #define PASSWORD (&state_tables[PASSWORD_TABLE])
 #define SEALED	 (&state_tables[SEALED_TABLE])
+#define EXPIRY	 (&state_tables[EXPIRY_TABLE])
 
 int state_get_self(struct state_self *self, struct state *s)
 {
@@ -327,6 +339,21 @@ int state_forget_alert(struct state *s, const char *kind, const char *subject)
 int state_each_alert(struct state *s, int (*each)(void *alert, void *arg), void *arg)
 {
 	return state_db_each(s, ALERT, " ORDER BY since, rowid", NULL, sizeof(struct state_alert), each, arg);
+}
+
+int state_put_expiry(struct state *s, const struct state_expiry *e)
+{
+	return state_db_put(s, EXPIRY, e);
+}
+
+int state_get_expiry(struct state_expiry *e, struct state *s, const char *subject)
+{
+	return state_db_get(e, s, EXPIRY, " WHERE subject = ?1", subject, 0);
+}
+
+int state_forget_expiry(struct state *s, const char *subject)
+{
+	return state_db_delete(s, "DELETE FROM expiry WHERE subject = ?1", subject, 0);
 }
 
 int state_begin(struct state *s)

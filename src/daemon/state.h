@@ -224,6 +224,9 @@ struct state_clone {
 	char digest[STATE_DIGEST_LEN + 1]; /* of what it has applied, as it said */
 	bool held;			   /* by an operator: nothing is sent to it */
 	bool stopped;			   /* its own task is down, as it said last */
+	/* The certificate that it showed last, if the own authority made it for this clone alone; else "": SHA-256 and
+	 * serial number in hex. */
+	char certificate[65], serial[41];
 };
 int state_put_clone(struct state *s, const struct state_clone *c);
 int state_get_clone(struct state_clone *c, struct state *s, const char *host, uint16_t port); /* KC_ENOENT */
@@ -260,6 +263,16 @@ int state_put_alert(struct state *s, const struct state_alert *a);
 int state_forget_alert(struct state *s, const char *kind, const char *subject);
 /* `each` gets every struct state_alert, oldest first; what it returns below KC_OK ends it and is the result. */
 int state_each_alert(struct state *s, int (*each)(void *alert, void *arg), void *arg);
+
+/* What was said of the end of a certificate (expiry.h): the last step before it, in days. */
+struct state_expiry {
+	char subject[300];
+	int64_t not_after;
+	int64_t days;
+};
+int state_put_expiry(struct state *s, const struct state_expiry *e);
+int state_get_expiry(struct state_expiry *e, struct state *s, const char *subject); /* KC_ENOENT */
+int state_forget_expiry(struct state *s, const char *subject);
 
 /* Clone: the fleet as the master last named it in its hello: "HOST:PORT HOST:PORT …", this machine not among them, as
  * the master reaches them. For a promotion. */

@@ -9,7 +9,9 @@
 #include "daemon/alert.h"
 #include "daemon/clone.h"
 #include "daemon/daemon.h"
+#include "daemon/expiry.h"
 #include "daemon/master.h"
+#include "daemon/revocation.h"
 
 static void line(json_t *messages, const char *code, const char *text)
 {
@@ -95,6 +97,8 @@ json_t *status_json(const struct daemon *d)
 	json_object_set_new(j, "clones", json_array());
 	json_object_set(j, "database", d->database);
 	json_object_set_new(j, "certificates", json_pack("[O]", d->certificate));
+	json_object_set_new(j, "revocation_lists", revocation_json(d));
+	json_object_set_new(j, "expiring", expiry_json(d->expiry));
 	json_object_set_new(j, "alerts", alerts_json(d));
 	if (d->master != NULL)
 		next = master_status(d->master, j);

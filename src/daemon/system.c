@@ -21,6 +21,7 @@ static const char *const secret_names[] = {
 	LAYOUT_SIGNING_PUB,
 	LAYOUT_SIGNERS,
 	LAYOUT_RECIPIENTS,
+	"authority.crl",
 	"authority.crt",
 	"authority.key",
 	"authority.secret",
@@ -253,6 +254,8 @@ int system_take(const struct system_contents *c, const struct conf *own, struct 
 		rc = put_folder(c, SYSTEM_TRUSTSTORE, own->truststore_dir, true);
 	if (rc == KC_OK)
 		rc = put_secret(c, s->dir, LAYOUT_RECIPIENTS);
+	if (rc == KC_OK)
+		rc = put_secret(c, s->dir, "authority.crl");
 	if (rc == KC_OK)
 		rc = put_secret(c, s->dir, "authority.secret");
 	if (rc == KC_OK)

@@ -15,6 +15,7 @@
 #include "base/msg.h"
 #include "base/str.h"
 #include "daemon/alert.h"
+#include "daemon/revocation.h"
 #include "master_int.h"
 
 /* --- the record --- */
@@ -46,6 +47,8 @@ static void to_state(struct state_clone *s, const struct target *t)
 	STR_COPY(s->digest, t->digest);
 	s->held = r->held;
 	s->stopped = r->stopped;
+	STR_COPY(s->certificate, t->certificate);
+	STR_COPY(s->serial, t->serial);
 }
 
 static void from_state(struct target *t, const struct state_clone *s)
@@ -72,6 +75,8 @@ static void from_state(struct target *t, const struct state_clone *s)
 	t->discard = s->discard;
 	STR_COPY(t->recipient, s->recipient);
 	STR_COPY(t->digest, s->digest);
+	STR_COPY(t->certificate, s->certificate);
+	STR_COPY(t->serial, s->serial);
 	fleet_restore(t->clone, &r);
 }
 
@@ -258,6 +263,17 @@ static bool configured(const struct conf *c, const struct target *t)
 	return false;
 }
 
+/* It has left the list. A certificate that others of the fleet show too stays good. */
+static void revoke(struct master *m, const struct target *t)
+{
+	bool shared = t->serial[0] == '\0';
+
+	for (const struct target *o = m->targets; !shared && o != NULL; o = o->next)
+		shared = strcmp(o->certificate, t->certificate) == 0;
+	if (!shared)
+		revocation_revoke(m->d, t->serial, t->name);
+}
+
 /* The configuration has another list of clones: removed ones are forgotten, new ones join. */
 int target_reconfigure(struct master *m)
 {
@@ -284,6 +300,7 @@ int target_reconfigure(struct master *m)
 		fleet_remove(t->clone);
 		alert_forget_clone(m->d, t->name);
 		daemon_audit(m->d, &a);
+		revoke(m, t);
 		free(t);
 	}
 	if (removed) {
@@ -321,7 +338,12 @@ struct target *target_find(const struct master *m, const char *host_port)
 /* "Refused" would send who looks it up to certificates: nobody listens there. */
 static const char *error_code(const struct fleet_record *r)
 {
-	return r->how == FLEET_FAIL_UNREACHABLE ? msg_code(MSG_CLONE_UNREACHABLE) : err_msg_code(r->last_code);
+	if (r->how == FLEET_FAIL_UNREACHABLE)
+		return msg_code(MSG_CLONE_UNREACHABLE);
+	/* Of all that a side refuses the other for, what comes by itself, to every machine. */
+	if (r->last_code == KC_EREFUSED && strncmp(r->last_error, "certificate expired ", 20) == 0)
+		return msg_code(MSG_PEER_EXPIRED);
+	return err_msg_code(r->last_code);
 }
 
 json_t *target_json(const struct target *t)

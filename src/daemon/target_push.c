@@ -164,6 +164,18 @@ void target_offer(struct target *t, struct offering *o)
 		target_end_all(m);
 }
 
+/* Which certificate goes with the clone when it is removed: one that the own authority made for it, not the site's. */
+static void note_certificate(struct target *t, const struct cert_info *cert)
+{
+	const char *const *ours = tls_creds_spkis(t->master->d->creds);
+	bool own = cert != NULL && cert->anchor_is_authority && cert->role == CERT_ROLE_CLONE;
+
+	for (; own && *ours != NULL; ours++)
+		own = strcmp(cert->spki_sha256, *ours) != 0;
+	STR_COPY(t->certificate, own ? cert->sha256 : "");
+	STR_COPY(t->serial, own ? cert->serial : "");
+}
+
 static void on_ready(struct push *p, const struct proto_hello *h, void *arg)
 {
 	struct target *t = arg;
@@ -185,6 +197,8 @@ static void on_ready(struct push *p, const struct proto_hello *h, void *arg)
 	STR_COPY(t->digest, h->applied_digest);
 	t->chain = (ours && !rolled_back) || f.postponed_until != 0 ? h->chain : 0;
 	target_system_hello(t, h);
+	note_certificate(t, cert);
+	t->dirty = true;
 	fleet_hello(t->clone, &f);
 	target_decide(t);
 }

@@ -108,6 +108,8 @@ static int job_config(json_t *result, struct worker *w, const json_t *request)
 		rc = worker_take_password(w, c);
 	if (rc == KC_OK && c->role == CONF_MASTER && file_is_dir(c->secrets_dir))
 		rc = recipients_prune(c);
+	if (rc == KC_OK && c->role == CONF_MASTER)
+		worker_publish_crl(c);
 	if (rc == KC_OK) {
 		json_object_set_new(result, "conf", conf_public_json(c));
 		if (w->conf != NULL)
@@ -158,8 +160,9 @@ static int confine_worker(const struct worker *w)
 {
 	const struct conf *c = w->conf;
 	char *key_dir = file_dirname(c->master_key_file);
-	char *write[7 + COMPANION_RULES] = { file_dirname(c->keydb_path), key_dir, mem_xstrdup(c->dir),
-		mem_xstrdup(c->backup_dir), mem_xstrdup(c->secrets_dir), mem_xstrdup(c->log_dir) };
+	char *write[9 + COMPANION_RULES] = { file_dirname(c->keydb_path), key_dir, mem_xstrdup(c->dir),
+		mem_xstrdup(c->backup_dir), mem_xstrdup(c->secrets_dir), mem_xstrdup(c->log_dir),
+		mem_xstrdup(c->keystore_dir), mem_xstrdup(c->truststore_dir) };
 	char *read[4 + COMPANION_RULES] = { NULL };
 	struct confine_rules rules = {
 		.read_only = (const char *const *)read, .read_write = (const char *const *)write, .system_files = true
@@ -169,13 +172,12 @@ static int confine_worker(const struct worker *w)
 
 	if (c->password_file != NULL)
 		read[n++] = file_dirname(c->password_file);
-	/* What goes into the system backup may be anywhere. */
-	if (c->role == CONF_MASTER && file_is_dir(c->keystore_dir))
-		read[n++] = mem_xstrdup(c->keystore_dir);
-	if (c->role == CONF_MASTER && file_is_dir(c->truststore_dir))
-		read[n++] = mem_xstrdup(c->truststore_dir);
 	companion_rules(read, write, &w->companions, (enum conf_role)c->role);
 	rc = file_make_dirs(key_dir);
+	if (rc == KC_OK)
+		rc = file_make_dirs(c->keystore_dir);
+	if (rc == KC_OK)
+		rc = file_make_dirs(c->truststore_dir);
 	if (rc == KC_OK)
 		rc = confine_files(&rules);
 	if (rc == KC_OK)
@@ -259,6 +261,7 @@ static const struct verb {
 	{ "wrap", true, MASTER, worker_job_wrap },
 	{ "release", true, MASTER, worker_job_release },
 	{ "system", true, MASTER, worker_job_system },
+	{ "revoke", true, MASTER, worker_job_revoke },
 	{ "restore", true, CLONE, worker_job_restore },
 	{ "resolve", true, BOTH, worker_job_resolve },
 	{ "by-hand", true, BOTH, worker_job_by_hand },

@@ -32,6 +32,9 @@
  *             whatever); asks {"ask": "system"} for its
  *             number
  * both:
+ *   revoke    serials [hex]: of certificates that the      crl (PEM), added (how many were not yet)
+ *             own authority made; the list goes into the
+ *             truststore as well
  *   resolve   old_digest, digest, schema, files, signer,   which: old | new | neither; new: companions are complete
  *             backup (path), travel
  *   by-hand   backup (path), name, travel, lineage,        as by_hand_run; asks {"ask": "intent", …} as `restore` does

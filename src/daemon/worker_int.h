@@ -90,6 +90,11 @@ void worker_base_unlogged(struct worker *w);
  * have to be looked for in a snapshot. */
 const struct changelog *worker_base_log(struct worker *w);
 
+/* worker_cert.c */
+int worker_job_revoke(json_t *result, struct worker *w, const json_t *request);
+/* Master: what the authority has revoked is in the truststore, also if the power went in between. */
+void worker_publish_crl(const struct conf *c);
+
 /* worker_keys.c */
 /* Says where backup.ReleaseKeysOnSuccessfulBackup has no effect. */
 void worker_keys_warn(struct worker *w);

@@ -13,39 +13,9 @@ for program in "$keyclone" "$tool"; do
 	[ -x "$program" ] || { echo "skipped: $program is not built"; exit 77; }
 done
 
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-umask 077
-failed=0
-
-ok() { # TEXT COMMAND…
-	local text=$1
-	shift
-	if "$@" > out 2>&1; then
-		echo "ok    $text"
-	else
-		echo "FAIL  $text: $*"
-		sed 's/^/      /' out
-		failed=1
-	fi
-}
-refused() { # STATUS PATTERN TEXT COMMAND…
-	local status=$1 pattern=$2 text=$3 got
-	shift 3
-	"$@" > out 2>&1
-	got=$?
-	if [ "$got" = "$status" ] && grep -q -- "$pattern" out; then
-		echo "ok    $text"
-	else
-		echo "FAIL  $text: exit $got instead of $status, or no '$pattern': $*"
-		sed 's/^/      /' out
-		failed=1
-	fi
-}
-says() { # PATTERN FILE
-	grep -q -- "$1" "$2"
-}
+top=$(cd "${TOP_SRCDIR:-.}" && pwd)
+# shellcheck source=tests/interop/checks.sh
+. "$top/tests/interop/checks.sh"
 kc() { "$keyclone" -c "$dir/m/keyclone.properties" "$@"; }
 
 mkdir -p m/log m/secrets

@@ -30,7 +30,9 @@ for command in "config check" "config show" "config get replication.role" "confi
 	"config unset replication.RetryMin" "clone list" "key generate --count 3 --alias k" "key list" "key show k000001" \
 	"key export k000001" "key export k000001 --format raw" "key export k000001 --output material" \
 	"key set-state k000001 active" "key destroy k000002" "cert list" "cert show" "cert export" "cert export --format der" \
-	"cert export --output crt.pem" "cert create --alias other --cn other" "trust list" "trust add crt.pem" "trust signer" \
+	"cert export --output crt.pem" "cert create --alias other --cn other" "cert request --alias asked --cn asked" \
+	"cert request --alias again --cn again --output again.csr" "cert show again" "cert show again.csr" "cert show crt.pem" \
+	"cert remove again" "cert list" "cert list --retired" "trust list" "trust add crt.pem" "trust signer" \
 	"backup create --output extra.age" "backup verify extra.age" "backup restore extra.age --to restored.sqlite" \
 	"audit --verify" "explain" "explain KC0001E"; do
 	# shellcheck disable=SC2086

@@ -57,6 +57,12 @@ refuses c1 78
 row alias-several
 echo backup.TLSCertAlias=ssl_cert >>c1/keyclone.properties
 
+printf 'rubbish\n' >c1/lists.pem
+with_file c1 tls.CRLFile=lists.pem
+refuses c1 78
+row crl
+restore_file c1
+
 say "ports and names"
 start_daemon c1
 keyclone init clone --dir c9 --port "$clone_port" --master "127.0.0.1:$MASTER_PORT" --site-certificate site.p12 \

@@ -4,7 +4,7 @@
 # a hold of that very clone breaks it off, and then it goes on where it was; a stop lets it finish.
 
 . "${TOP_SRCDIR:-.}/tests/system/functions.sh"
-begin under-way jq python3
+begin under-way jq python3 openssl
 
 allow_log 'unreachable'
 allow_log 'an operator holds this clone'
@@ -12,6 +12,8 @@ allow_log 'the replication task is down'
 allow_log "the master's replication task is down"
 allow_log 'was not received'
 allow_log 'set up anew'
+allow_log 'nears its end'
+allow_log 'refused 127.0.0.1: (it sent no certificate|connection lost)'
 
 clone_is()
 {
@@ -53,6 +55,16 @@ begin_push()
 	touch slow
 	kc m replicate-now --full --no-wait >/dev/null
 	wait_for 30 "the push to be under way" is_under_way "$G"
+}
+
+# shows ALIAS: the master shows that certificate to whoever connects now.
+shows()
+{
+	local sha
+
+	sha=$(kc m --json cert show "$1" | jq -r .sha256)
+	timeout 20 openssl s_client -connect "127.0.0.1:$MASTER_PORT" -alpn keyclone/1 </dev/null >shown 2>/dev/null || true
+	[ "$(openssl x509 -in shown -noout -fingerprint -sha256 | tr -d : | tr A-F a-f | sed 's/.*=//')" = "$sha" ]
 }
 
 make_master m
@@ -108,6 +120,32 @@ wait_for 30 "the new full" eval '[ "$(generation)" -gt "$G" ]'
 wait_for 30 "all clones" kc m status
 same_keys m c1
 same_keys m c3
+
+say "the certificate changes, and a broken set is refused: the push goes on, and the next session has the new one"
+kc m cert create --issued --role master --alias next --cn next --san 127.0.0.1 --days 20 >/dev/null
+shows ssl_cert || fail "it does not show ssl_cert"
+begin_push
+kc m config set backup.TLSCertAlias=next >/dev/null
+kc m reload >reload.txt
+grep -q 'certificate next (SHA-256' reload.txt || fail "$(cat reload.txt)"
+printf 'rubbish\n' >m/truststore/broken.pem
+! kc m reload 2>err.txt || fail "a broken truststore was taken over"
+grep -q 'truststore/broken.pem: ' err.txt || fail "it does not say why: $(cat err.txt)"
+rm m/truststore/broken.pem
+is_state "$SLOW" pushing || fail "the push did not outlast the reload: too fast a line for this test?"
+shows next || fail "a new session is not shown the new certificate"
+rm slow
+wait_for 30 "the slow clone" has_applied "$G"
+equal "$(pushes "$G" success)" 1 "pushes that ended well"
+equal "$(pushes "$G" failure)" 0 "pushes that were broken"
+knows_next()
+{
+	kc c1 reload && { kc c1 --json status >out.txt || true; } &&
+		jq -e '[.alerts[].subject | select(contains("the master"))] | length == 1' out.txt
+}
+wait_for 20 "c1 to be shown the new certificate" knows_next
+kc m config set backup.TLSCertAlias=ssl_cert >/dev/null
+kc m reload >/dev/null
 
 say "held while it is sent: broken off, and gone on with"
 begin_push

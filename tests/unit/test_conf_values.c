@@ -98,11 +98,12 @@ T(types__paths__are_relative_to_the_file)
 	conf_free(c);
 }
 
-T(types__postgresql_and_tokens__are_refused)
+T(types__postgresql_and_pins__are_refused)
 {
-	bad("keydb.Path=postgresql://h/db\nbackup.TLSCertAlias=pkcs11:token=x\n",
+	bad("keydb.Path=postgresql://h/db\nbackup.TLSCertAlias=pkcs11:token=x?pin-value=1\n",
 	    "1: keydb.Path: this version replicates SQLite databases; PostgreSQL is not supported yet",
-	    "2: backup.TLSCertAlias: PKCS#11 tokens are not supported yet");
+	    "2: backup.TLSCertAlias: pin-value is a PIN in the configuration, which others read; pin-source=file:… names "
+	    "a file with it");
 }
 
 /* --- several properties --- */
@@ -417,7 +418,7 @@ int main(void)
 		cmocka_unit_test(types__check_frequency__takes_bare_minutes_and_warns_of_hours),
 		cmocka_unit_test(types__hosts__may_be_addresses_in_brackets),
 		cmocka_unit_test(types__paths__are_relative_to_the_file),
-		cmocka_unit_test(types__postgresql_and_tokens__are_refused),
+		cmocka_unit_test(types__postgresql_and_pins__are_refused),
 		cmocka_unit_test(clones__pairs__become_a_list),
 		cmocka_unit_test(clones__gap_or_lone_port_or_too_many__is_refused),
 		cmocka_unit_test(clones__twenty__are_accepted),

@@ -1,0 +1,159 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Certificates that are taken back. By the own authority: clone remove and cert revoke shut a clone out at once, also where a
+# session is open. By another authority: a clone's tls.CRLFile, made by certtool, is taken over as it changes, without a command;
+# a list that is out of date still refuses; one that is forged or garbage leaves what was before in force, and keeps keycloned from
+# starting.
+. "${TOP_SRCDIR:-.}/tests/system/functions.sh"
+begin revoked certtool openssl python3
+
+allow_log 'was revoked'
+allow_log 'certificate revoked'
+allow_log 'refused'
+allow_log 'is out of date'
+allow_log 'no revocation list in it'
+allow_log 'the master is silent'
+
+# A clone with a certificate of its own.
+make_own_clone()
+{
+	kc m cert create --issued --role clone --alias "$1" --cn "$1" --san 127.0.0.1 >/dev/null
+	kc m cert export --alias "$1" --format p12 --p12-password-file p12pw --output "$1.p12" >/dev/null
+	free_port
+	declare -g "PORT_$1=$PORT"
+	keyclone init clone --dir "$1" --port "$PORT" --master "127.0.0.1:$MASTER_PORT" --site-certificate "$1.p12" \
+		--p12-password-file p12pw >/dev/null
+	kc m clone add "127.0.0.1:$PORT" >/dev/null
+}
+
+field() { # DIR EXPRESSION of the JSON of status, as j
+	(kc "$1" --json status || true) | python3 -c "import json, sys; j = json.load(sys.stdin); print($2)"
+}
+is() { [ "$(field "$1" "$2")" = "$3" ]; }
+clone_is() { # PORT STATE
+	is m "[c['state'] for c in j['clones'] if c['port'] == $1][0]" "$2"
+}
+
+say "two clones with certificates of their own"
+make_master m >/dev/null
+kc m config set backup.KeyDerivationWork=15 >/dev/null
+make_own_clone c1
+make_own_clone c2
+for c in c1 c2; do start_daemon $c; done
+kc m key generate --count 3 >/dev/null
+start_daemon m
+kc m replicate-now >/dev/null
+same_keys m c1
+equal "$(field m "j['revocation_lists']")" "[]"
+
+say "a clone that is removed is shut out"
+kc m --json clone remove "127.0.0.1:$PORT_c1" >out
+serial=$(python3 -c 'import json; print(json.load(open("out"))["revoked"])')
+[ "$serial" != None ] || fail "nothing was revoked: $(cat out)"
+kc m cert show c1 | grep -qi "$serial" || fail "$serial is not the serial number of c1"
+openssl pkcs12 -in c1.p12 -passin file:p12pw -nodes -out c1.pem 2>/dev/null
+status=0
+timeout 20 openssl s_client -connect "127.0.0.1:$MASTER_PORT" -cert c1.pem -key c1.pem -alpn keyclone/1 -ign_eof </dev/null >tls 2>&1 || status=$?
+grep -q 'alert certificate revoked' tls || fail "no alert: $(tail -n 3 tls)"
+wait_for 20 "the audit record of the refusal" bash -c "timeout 20 keyclone -c m/keyclone.properties audit | grep KC0308E" >/dev/null
+kc m audit --event cert.revoke | grep -i "$serial" >/dev/null || fail "the revocation is not in the audit log"
+
+say "one that is revoked by its SHA-256 loses its open session"
+wait_for 20 "its session is made anew" clone_is "$PORT_c2" current
+sha=$(kc m --json cert show c2 | python3 -c 'import json, sys; print(json.load(sys.stdin)["sha256"])')
+kc m cert revoke "$sha" | grep -q 'is revoked' || fail "it does not say so"
+wait_for 20 "c2 is refused" grep -q 'clone .*: refused: certificate c2 was revoked at' m.log
+wait_for 20 "and shown so" clone_is "$PORT_c2" refused
+field m "j['clones'][0]['last_error']" | grep -q 'certificate c2 was revoked at 20.*by' || fail "the refusal does not say why"
+wait_for 20 "c2 knows why" grep -q 'refused by the peer: certificate revoked' c2.log
+kc m cert revoke "$sha" | grep -q 'was revoked before' || fail "revoked twice"
+equal "$(field m "[l['revoked'] for l in j['revocation_lists']]")" "[2]"
+expect 64 kc m cert revoke "$(kc m --json cert show ssl_cert | python3 -c 'import json, sys; print(json.load(sys.stdin)["sha256"])')" 2>err
+grep -q 'the one that this machine speaks with' err || fail "$(cat err)"
+expect 65 kc m cert revoke c2/keyclone.properties 2>/dev/null
+
+kc m clone remove "127.0.0.1:$PORT_c2" >/dev/null
+for c in c1 c2; do stop_daemon $c; done
+
+say "a master and a clone with certificates of another authority, and its list"
+certtool --generate-privkey --key-type ecdsa --outfile ca.key 2>/dev/null
+certtool --generate-privkey --key-type ecdsa --outfile rogue.key 2>/dev/null
+printf 'cn = "Site CA"\nca\ncert_signing_key\ncrl_signing_key\nexpiration_days = 100\n' >ca.tmpl
+certtool --generate-self-signed --load-privkey ca.key --template ca.tmpl --outfile ca.pem 2>/dev/null
+certtool --generate-self-signed --load-privkey rogue.key --template ca.tmpl --outfile rogue.pem 2>/dev/null
+for n in master clone; do
+	certtool --generate-privkey --key-type ecdsa --outfile $n.key 2>/dev/null
+	printf 'cn = "site-%s"\nip_address = 127.0.0.1\nsigning_key\ntls_www_server\ntls_www_client\nexpiration_days = 90\n' $n >$n.tmpl
+	certtool --generate-certificate --load-privkey $n.key --load-ca-certificate ca.pem --load-ca-privkey ca.key \
+		--template $n.tmpl --outfile $n.crt 2>/dev/null
+done
+free_port
+keyclone init clone --dir c4 --port "$PORT" --master "127.0.0.1:$MASTER_PORT" >/dev/null
+for n in m:master c4:clone; do
+	kc ${n%:*} trust add ca.pem >/dev/null
+	kc ${n%:*} cert import --alias site --key ${n#*:}.key ${n#*:}.crt >/dev/null
+	kc ${n%:*} config set backup.TLSCertAlias=site >/dev/null
+done
+
+# list OUTPUT KEY BEGIN END [CERTIFICATE…]: dates as `date` reads them
+list()
+{
+	local out=$1 by=$2 args=()
+
+	printf 'crl_number = %s\ncrl_this_update_date = "%s"\ncrl_next_update_date = "%s"\n' "$((++NUMBER))" \
+		"$(date -u -d "$3" '+%F %T')" "$(date -u -d "$4" '+%F %T')" >crl.tmpl
+	shift 4
+	[ $# = 0 ] || args=(--load-certificate "$1")
+	certtool --generate-crl --load-ca-privkey "$by.key" --load-ca-certificate "$by.pem" --template crl.tmpl \
+		"${args[@]}" --outfile "$out.new" >certtool.out 2>&1 || fail "certtool: $(cat certtool.out)"
+	mv "$out.new" "$out"
+}
+NUMBER=0
+list c4/lists.pem ca '-1 hour' '2 days'
+kc c4 config set tls.CRLFile=lists.pem >/dev/null
+start_daemon c4
+PORT_c4=$PORT
+kc m reload >/dev/null
+kc m clone add "127.0.0.1:$PORT_c4" >/dev/null
+kc m replicate-now >/dev/null
+same_keys m c4
+equal "$(field c4 "[l['issuer'] for l in j['revocation_lists']]")" "['Site CA']"
+
+say "its list revokes the master, and is out of date: no command, the open session ends, and it is an alert"
+list c4/lists.pem ca '-9 days' '-2 days' master.crt
+wait_for 20 "the clone takes it over" grep -q 'tls.CRLFile has changed' c4.log
+wait_for 20 "the master is refused" grep -q 'certificate site-master was revoked at' c4.log
+wait_for 20 "the master knows why" grep -q 'clone .*: refused: refused by the peer: certificate revoked' m.log
+wait_for 20 "and shows it" clone_is "$PORT_c4" refused
+equal "$(field c4 "[a['alert'] for a in j['alerts']]")" "['revocation.stale']"
+kc c4 audit | grep 'revocation.stale' >/dev/null || fail "the alert is not in the audit log"
+
+say "a forged list, and garbage, leave it in force"
+allow_log 'tls.CRLFile: .*what was in force before stays in force'
+list c4/lists.pem rogue '-1 hour' '2 days'
+expect 78 kc c4 reload 2>err
+grep -q 'tls.CRLFile: .*lists.pem: the revocation list of Site CA, which is not in the truststore' err || fail "$(cat err)"
+printf 'rubbish\n' >c4/lists.pem
+wait_for 20 "it says so" grep -q 'no revocation list in it.*what was in force before stays in force' c4.log
+is c4 "[a['alert'] for a in j['alerts'] if a['alert'].endswith('failed')]" "['revocation.failed']" || fail "no alert"
+expect 1 kc m replicate-now >/dev/null 2>&1
+clone_is "$PORT_c4" refused || fail "the master was let in"
+
+say "with it the daemon does not start"
+stop_daemon c4
+status=0
+timeout 30 keycloned -c c4/keyclone.properties 2>err || status=$?
+equal "$status" 78 "exit status"
+grep -q 'keycloned: tls.CRLFile: .*lists.pem: no revocation list in it' err || fail "$(cat err)"
+
+say "a list that revokes nobody lets it in again"
+list c4/lists.pem ca '-1 minute' '2 days'
+start_daemon c4
+kc m key generate --count 1 >/dev/null
+kc m replicate-now >/dev/null
+same_keys m c4
+equal "$(field c4 "[a for a in j['alerts'] if a['alert'].startswith('rev')]")" "[]"
+
+equal "$(kc m --json clone remove "127.0.0.1:$PORT_c4" | python3 -c 'import json, sys; print(json.load(sys.stdin)["revoked"])')" None
+
+finish
