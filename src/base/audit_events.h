@@ -51,6 +51,7 @@
 	A(AUDIT_CERT_IMPORT,       "cert.import")             \
 	A(AUDIT_CERT_EXPORT,       "cert.export")             \
 	A(AUDIT_CERT_REMOVE,       "cert.remove")             \
+	A(AUDIT_CERT_ROTATE,       "cert.rotate")             \
 	A(AUDIT_CERT_EXPIRING,     "cert.expiring")           \
 	A(AUDIT_CERT_REVOKE,       "cert.revoke")             \
 	A(AUDIT_TRUST_ADD,         "trust.add")               \

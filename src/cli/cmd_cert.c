@@ -13,6 +13,7 @@
 #include "cert_revoke.h"
 #include "cert_text.h"
 #include "cert_work.h"
+#include "daemon/rotation.h"
 #include "daemon_client.h"
 #include "families.h"
 #include "keystore/identity.h"
@@ -132,6 +133,17 @@ static int cmd_export(struct cli *c)
 
 /* --- remove --- */
 
+/* The old and the new one of a rotation that is under way on this master. */
+static bool in_rotation(const struct cli *c, const char *alias)
+{
+	struct rotation r;
+	bool needed = rotation_load(&r, c->conf->state_dir) == KC_OK && r.phase != ROTATION_NONE &&
+		      (strcmp(r.old_alias, alias) == 0 || strcmp(r.new_alias, alias) == 0);
+
+	rotation_fini(&r);
+	return needed;
+}
+
 /* The alias that TLS uses: by the configuration, or in the daemon that runs and has not been told of a change. */
 static int check_unused(struct cli *c, const char *alias)
 {
@@ -149,7 +161,10 @@ static int check_unused(struct cli *c, const char *alias)
 	if (cert_in_use_by_daemon(c, alias))
 		return err_set(
 		    KC_EPERM, "alias %s: the running keycloned speaks TLS with it until 'keyclone reload'", alias);
-	return KC_OK;
+	return in_rotation(c, alias)
+		   ? err_set(KC_EPERM, "alias %s: a rotation of certificates needs it: 'keyclone cert rotate --status'",
+			 alias)
+		   : KC_OK;
 }
 
 static int work_remove(struct cli *c, struct audit_record *r, void *arg)

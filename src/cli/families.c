@@ -15,6 +15,7 @@ const struct cli_command *const cli_families[] = {
 	cmd_cert_import_commands,
 	cmd_cert_commands,
 	cmd_cert_show_commands,
+	cmd_rotate_commands,
 	cmd_trust_commands,
 	cmd_audit_commands,
 	cmd_explain_commands,

@@ -14,6 +14,7 @@ extern const struct cli_command cmd_check_commands[];
 extern const struct cli_command cmd_backup_commands[];
 extern const struct cli_command cmd_key_commands[];
 extern const struct cli_command cmd_cert_commands[];
+extern const struct cli_command cmd_rotate_commands[];
 extern const struct cli_command cmd_cert_import_commands[];
 extern const struct cli_command cmd_cert_make_commands[];
 extern const struct cli_command cmd_cert_show_commands[];

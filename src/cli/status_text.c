@@ -225,6 +225,22 @@ static void print_held(const json_t *held)
 		    member_int(held, "rows"), member_text(held, "table"));
 }
 
+static void print_rotation(const json_t *r)
+{
+	const json_t *clones = json_object_get(r, "clones");
+	size_t waits = 0;
+
+	if (!json_is_true(json_object_get(r, "active")))
+		return;
+	for (size_t i = 0; i < json_array_size(clones); i++)
+		waits += member_text(json_array_get(clones, i), "error")[0] != '\0';
+	printf("Certificate %s gives way to %s, now: %s", member_text(r, "from"), member_text(r, "to"),
+	    member_text(r, "phase"));
+	if (waits > 0)
+		printf("; it waits for %zu clone%s", waits, waits == 1 ? "" : "s");
+	puts(": 'keyclone cert rotate --status'.");
+}
+
 static void print_certificate(const json_t *j)
 {
 	char left[CLOCK_SPAN_SIZE];
@@ -259,6 +275,7 @@ void status_print(const json_t *status)
 		    local_time(at, sizeof(at), member_text(status, "unreplicated_since")));
 	json_array_foreach(json_object_get(status, "certificates"), i, j)
 		print_certificate(j);
+	print_rotation(json_object_get(status, "rotation"));
 	print_held(json_object_get(status, "held"));
 	print_self(status);
 	print_clocks(status);

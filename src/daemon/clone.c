@@ -360,7 +360,7 @@ int clone_new(struct clone_role **out, struct daemon *d)
 {
 	struct clone_role *c = mem_xalloc(sizeof(*c));
 	struct receive_events events = { on_hello, on_offer, on_begin, on_declined, on_stored, on_kept, on_failed,
-		NULL, on_session_end, on_refused };
+		clone_on_directive, on_session_end, on_refused };
 	struct receive_options o = { .backup_dir = d->conf->backup_dir };
 	int rc;
 
@@ -458,6 +458,7 @@ void clone_status(const struct clone_role *c, json_t *status)
 	    (json_int_t)self->master_clock_offset);
 
 	json_object_set_new(status, "generation", json_integer((json_int_t)self->generation));
+	json_object_set_new(status, "rotation", json_null());
 	json_object_set_new(status, "self",
 	    json_pack("{s:I, s:o, s:I, s:o, s:b, s:o, s:o}", "applied", (json_int_t)self->generation, "applied_at",
 		member_time(self->applied_at), "stored",

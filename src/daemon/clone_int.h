@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* clone_int: what the files of the clone's role share: clone.c (sessions), clone_lineage.c, clone_restore.c,
- * clone_hour.c (when), clone_report.c (what the master is told), clone_diverged.c. */
+ * clone_directive.c, clone_hour.c (when), clone_report.c (what the master is told), clone_diverged.c. */
 #ifndef KC_CLONE_INT_H
 #define KC_CLONE_INT_H
 
@@ -77,6 +77,10 @@ const char *clone_applied_digest(const struct clone_role *c);
 /* What opens the backup that was last applied, for lists of rows: "applied_backup", "applied_travel"; where it is still
  * there. And "count_applied" where the digest of what was applied has to be made anew from it. */
 void clone_add_applied(json_t *request, const struct clone_role *c);
+
+/* clone_directive.c */
+/* receive_events.on_directive */
+void clone_on_directive(struct receive_session *s, const struct proto_directive *d, void *arg);
 
 /* clone_diverged.c */
 /* An operator said that the rows that only this clone has may go: d->self, to be saved. */

@@ -18,6 +18,7 @@
 #include "daemon/failover.h"
 #include "daemon/master.h"
 #include "daemon/restore_order.h"
+#include "daemon/rotate.h"
 #include "daemon/task.h"
 
 #define CLIENTS_MAX 64
@@ -126,6 +127,38 @@ static void verb_diverged_discard(struct daemon *d, struct control_client *c, co
 		clone_diverged_discard(d->clone, c);
 }
 
+static bool rotates(struct daemon *d, struct control_client *c)
+{
+	if (d->rotate == NULL)
+		control_answer(c, ipc_result_new(err_set(
+				      KC_EUSAGE, "this machine is a clone; certificates are rotated from its master")));
+	return d->rotate != NULL;
+}
+
+static void verb_cert_rotate(struct daemon *d, struct control_client *c, const json_t *request)
+{
+	if (rotates(d, c))
+		rotate_begin(d->rotate, c, request);
+}
+
+static void verb_cert_rotate_abort(struct daemon *d, struct control_client *c, const json_t *request)
+{
+	if (rotates(d, c))
+		rotate_abort(d->rotate, c, request);
+}
+
+static void verb_cert_rotate_status(struct daemon *d, struct control_client *c, const json_t *request)
+{
+	json_t *result;
+
+	(void)request;
+	if (!rotates(d, c))
+		return;
+	result = ipc_result_new(KC_OK);
+	json_object_set_new(result, "rotation", rotate_status(d->rotate));
+	control_answer(c, result);
+}
+
 static void verb_backup_restore(struct daemon *d, struct control_client *c, const json_t *request)
 {
 	restore_order(d, c, request);
@@ -179,6 +212,9 @@ static const struct verb {
 	{ "clone-hold", true, verb_clone_hold },
 	{ "clone-resume", true, verb_clone_resume },
 	{ "check", false, check_peers },
+	{ "cert-rotate", true, verb_cert_rotate },
+	{ "cert-rotate-abort", true, verb_cert_rotate_abort },
+	{ "cert-rotate-status", false, verb_cert_rotate_status },
 	{ "backup-restore", true, verb_backup_restore },
 	{ "diverged-list", false, verb_diverged_list },
 	{ "diverged-discard", true, verb_diverged_discard },

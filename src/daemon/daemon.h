@@ -25,6 +25,7 @@ struct master;
 struct clone_role;
 struct order;
 struct revocation;
+struct rotate;
 struct starter;
 struct task_timer;
 
@@ -47,6 +48,7 @@ struct daemon {
 	struct order *order;   /* a restore by hand under way (restore_order.h) */
 	struct master *master; /* one of these two */
 	struct clone_role *clone;
+	struct rotate *rotate; /* master: of certificates (rotate.h) */
 	struct loop_signal *on_term, *on_int, *on_hup;
 	struct loop_timer *deadline;
 	struct task_timer *task;      /* reminds of a stopped task */

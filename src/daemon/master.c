@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "daemon/control.h"
 #include "daemon/fence.h"
+#include "daemon/rotate.h"
 #include "master_int.h"
 #include "restore_order.h"
 
@@ -238,6 +239,7 @@ int master_start(struct master *m)
 	(void)restore_order_resolve(m->d);
 	if (!m->d->self.stopped)
 		start_schedule(m);
+	rotate_start(m->d->rotate);
 	return KC_OK;
 }
 
@@ -245,6 +247,7 @@ void master_stop(struct master *m)
 {
 	struct target *t;
 
+	rotate_stop(m->d->rotate);
 	master_schedule_stop(m->schedule);
 	fleet_set_task(m->fleet, false);
 	for (t = m->targets; t != NULL; t = t->next)
@@ -332,5 +335,6 @@ int64_t master_status(const struct master *m, json_t *status)
 		"applied_at", "stored", (json_int_t)self->complete, "postponed_until", "diverged", 0, "diverged_detail",
 		"master", "host", "last_contact", "clock_offset_seconds", 0));
 	json_object_set_new(status, "clones", clones);
+	json_object_set_new(status, "rotation", rotate_status(m->d->rotate));
 	return next;
 }

@@ -35,6 +35,7 @@
 #include "daemon/master.h"
 #include "daemon/password.h"
 #include "daemon/revocation.h"
+#include "daemon/rotate.h"
 #include "daemon/starter.h"
 #include "daemon/task.h"
 #include "keystore/token.h"
@@ -345,12 +346,19 @@ static void stop_database(struct daemon *d)
 
 static int start_role(struct daemon *d)
 {
-	return d->conf->role == CONF_MASTER ? master_new(&d->master, d) : clone_new(&d->clone, d);
+	int rc;
+
+	if (d->conf->role != CONF_MASTER)
+		return clone_new(&d->clone, d);
+	rc = master_new(&d->master, d);
+	return rc == KC_OK ? rotate_new(&d->rotate, d) : rc;
 }
 
 static void stop_role(struct daemon *d)
 {
 	jobs_cancel(d->jobs);
+	rotate_free(d->rotate);
+	d->rotate = NULL;
 	master_free(d->master);
 	clone_free(d->clone);
 	d->master = NULL;

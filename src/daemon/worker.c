@@ -261,6 +261,14 @@ static const struct verb {
 	{ "wrap", true, MASTER, worker_job_wrap },
 	{ "release", true, MASTER, worker_job_release },
 	{ "system", true, MASTER, worker_job_system },
+	{ "issue", true, MASTER, worker_job_issue },
+	{ "rotate-begin", true, MASTER, worker_job_rotate_begin },
+	{ "rotate-directive", true, MASTER, worker_job_rotate_directive },
+	{ "rotate-use", true, MASTER, worker_job_rotate_use },
+	{ "rotate-end", true, MASTER, worker_job_rotate_end },
+	{ "csr", true, BOTH, worker_job_csr },
+	{ "install", true, BOTH, worker_job_install },
+	{ "directive", true, CLONE, worker_job_directive },
 	{ "revoke", true, MASTER, worker_job_revoke },
 	{ "restore", true, CLONE, worker_job_restore },
 	{ "resolve", true, BOTH, worker_job_resolve },
@@ -370,6 +378,8 @@ static void worker_fini(struct worker *w)
 	age_key_free(w->key);
 	age_identity_free(w->chain_key);
 	worker_base_forget(w);
+	for (size_t i = 0; i < WORKER_REQUESTS; i++)
+		worker_request_drop(&w->requests[i]);
 	free(w->key_path);
 	mem_secret_free(w->password);
 	secrets_fini(&w->secrets);

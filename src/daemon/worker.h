@@ -31,15 +31,37 @@
  *             newest system backup (none: make one
  *             whatever); asks {"ask": "system"} for its
  *             number
+ *   issue     csr (PEM), cn, sans [text], role, days (0:    chain (PEM), sha256, spki_sha256, not_after
+ *             the default): by the own authority; what
+ *             the request says of itself does not count
+ *   rotate-begin  new_alias, make (it is not there yet:     old_alias, old, new {sha256, spki, cn, serial, own}, own,
+ *             make it), key_type, days, authority (another    certificates (PEM), forget, forget_new [sha256]
+ *             own authority, too)
+ *   rotate-directive  clone, recipient, directive {…};      body, signature
+ *             csr, cn, sans, days: with its certificate;
+ *             seal (alias): with that, sealed
+ *   rotate-use  alias: it is the one in use from now on     –
+ *   rotate-end  retire (alias), forget [sha256],            –
+ *             authority, undone
  * both:
+ *   csr       purpose, cn, sans [text], key_type (none:     csr (PEM); the key stays here, one for each purpose
+ *             ecdsa-p256)
  *   revoke    serials [hex]: of certificates that the      crl (PEM), added (how many were not yet)
  *             own authority made; the list goes into the
  *             truststore as well
+ *   install   purpose, chain (PEM), alias, replace: the     alias, sha256, spki_sha256, not_after
+ *             key of that purpose and what came for it
+ *             into the keystore. renews: only in place of
+ *             one that it is better than (renewal.h); asks
+ *             {"ask": "renew", cn, sha256} before it writes
  *   resolve   old_digest, digest, schema, files, signer,   which: old | new | neither; new: companions are complete
  *             backup (path), travel
  *   by-hand   backup (path), name, travel, lineage,        as by_hand_run; asks {"ask": "intent", …} as `restore` does
  *             ancestors, generation, merge, discard, force
  * clone:
+ *   directive body, signature, as the master sent them;     step, reload (credentials have changed), answer {alias,
+ *             asks {"ask": "begin", step, rotation}         sha256, csr, again, as the step has them}
+ *             before anything is changed
  *   restore   backup (path), travel, chain (of an          changes (text), chain;
  *             increment; 0: a full), applied_content,
  *             lineage, generation,                         same, lineage, generation, digest, schema, rows, warning,

@@ -12,6 +12,10 @@
 #include "daemon/secrets.h"
 #include "daemon/worker.h"
 
+struct cert_info;
+struct identity;
+struct issue_request;
+
 /* The base of the newest generation, as it was made or read in this life; generation 0: not known. */
 struct worker_base {
 	uint64_t generation;
@@ -19,6 +23,13 @@ struct worker_base {
 	struct source_digest digest;
 	char master_key_sum[SOURCE_DIGEST_LEN + 1]; /* "": not known */
 	struct changelog_mark mark;		    /* of the built-in key database's change log */
+};
+
+/* A private key that waits for its certificate; it is lost with the worker, and asked for again. */
+#define WORKER_REQUESTS 4
+struct worker_request {
+	char *purpose;
+	struct request *request;
 };
 
 struct worker {
@@ -43,6 +54,7 @@ struct worker {
 	struct worker_base base;
 	bool prune_due;	   /* older bases are there still */
 	uint64_t alive_at; /* last sign of life, monotonic ms */
+	struct worker_request requests[WORKER_REQUESTS];
 	int fd;
 	bool opened;
 	bool checkpoint_due; /* a restore is in the write-ahead log only */
@@ -90,11 +102,6 @@ void worker_base_unlogged(struct worker *w);
  * have to be looked for in a snapshot. */
 const struct changelog *worker_base_log(struct worker *w);
 
-/* worker_cert.c */
-int worker_job_revoke(json_t *result, struct worker *w, const json_t *request);
-/* Master: what the authority has revoked is in the truststore, also if the power went in between. */
-void worker_publish_crl(const struct conf *c);
-
 /* worker_keys.c */
 /* Says where backup.ReleaseKeysOnSuccessfulBackup has no effect. */
 void worker_keys_warn(struct worker *w);
@@ -128,5 +135,34 @@ int worker_files_strayed(char now[TREE_DIGEST_LEN + 1], struct worker *w, const 
  * to take over. */
 int worker_files_diverged(
     struct diverged_list *list, struct worker *w, const json_t *request, const struct image_options *newest);
+
+/* worker_rotate.c */
+int worker_job_rotate_begin(json_t *result, struct worker *w, const json_t *request);
+int worker_job_rotate_directive(json_t *result, struct worker *w, const json_t *request);
+int worker_job_rotate_use(json_t *result, struct worker *w, const json_t *request);
+int worker_job_rotate_end(json_t *result, struct worker *w, const json_t *request);
+
+/* worker_directive.c */
+int worker_job_directive(json_t *result, struct worker *w, const json_t *request);
+
+/* worker_cert.c */
+int worker_job_issue(json_t *result, struct worker *w, const json_t *request);
+/* The names of a certificate, for another in its place; borrowed from `info`. */
+#define WORKER_SANS_MAX 64
+void worker_names(struct issue_request *r, const char *sans[WORKER_SANS_MAX], const struct cert_info *info);
+/* What a request says of days, or the default, within cert.MaximumYears. KC_EUSAGE over it. */
+int worker_days(unsigned *days, const struct conf *c, const json_t *request);
+int worker_job_csr(json_t *result, struct worker *w, const json_t *request);
+int worker_job_revoke(json_t *result, struct worker *w, const json_t *request);
+/* Master: what the authority has revoked is in the truststore, also if the power went in between. */
+void worker_publish_crl(const struct conf *c);
+int worker_job_install(json_t *result, struct worker *w, const json_t *request);
+void worker_request_drop(struct worker_request *q);
+/* "sha256", "spki_sha256", "not_after" */
+void worker_describe(json_t *result, const struct cert_info *info);
+
+/* worker_renew.c */
+/* `next` takes the place of the alias, if it may (keystore/renewal.h). */
+int worker_renew(json_t *result, struct worker *w, const struct identity *next, const char *alias, unsigned allow);
 
 #endif
