@@ -52,10 +52,14 @@
 	A(AUDIT_CERT_EXPORT,       "cert.export")             \
 	A(AUDIT_CERT_REMOVE,       "cert.remove")             \
 	A(AUDIT_CERT_ROTATE,       "cert.rotate")             \
+	A(AUDIT_CERT_RENEW,        "cert.renew")              \
 	A(AUDIT_CERT_EXPIRING,     "cert.expiring")           \
 	A(AUDIT_CERT_REVOKE,       "cert.revoke")             \
 	A(AUDIT_TRUST_ADD,         "trust.add")               \
 	A(AUDIT_TRUST_REMOVE,      "trust.remove")            \
+	A(AUDIT_ENROLL_TOKEN,      "enroll.token")            \
+	A(AUDIT_ENROLL_REVOKE,     "enroll.revoke")           \
+	A(AUDIT_ENROLL_JOIN,       "enroll.join")             \
 	A(AUDIT_PEER_LOG_CUT,      "peer.log-cut")            \
 	A(AUDIT_PEER_REFUSED,      "peer.refused")            \
 	A(AUDIT_KEY_GENERATE,      "key.generate")            \

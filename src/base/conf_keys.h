@@ -139,8 +139,8 @@ K(max_cert_years, INT, "cert.MaximumYears", "50", NULL, "", 1, 50, MC, 0, LIVE, 
   "how many years a certificate that is made or imported here may be valid") \
 K(crl_file, PATH, "tls.CRLFile", NULL, NULL, "", 0, 0, MC, F_EXIST, LIVE, \
   "revocation lists; read again whenever the file changes") \
-L(PATH, "tls.ExternalCertDir", "", 0, 0, MC, \
-  "a directory watched for renewed certificates") \
+K(external_cert_dir, PATH, "tls.ExternalCertDir", NULL, NULL, "", 0, 0, MC, 0, RESTART, \
+  "a directory watched for a renewed certificate with its key") \
 L(STR, "rest.*", "", 0, 0, MC, \
   "the HTTPS gateway")
 /* clang-format on */

@@ -279,8 +279,10 @@ M(PEER_NO_CERTIFICATE, "KC0301E", "The peer has no certificate.",               
   "If it is one of yours: `keyclone cert list` there; `backup.TLSCertAlias` must name an alias with a key.")         \
 M(PEER_EXPIRED, "KC0302E", "The peer's certificate has expired.",                                                    \
   "Its end date is past by the clock of the machine that refused it; the message names both.",                       \
-  "First see whether that clock is right (`timedatectl`). Then make a new certificate (`keyclone cert create`, or "  \
-  "`cert export` of the site certificate and `cert import`) and `keyclone reload` on the peer.")                     \
+  "First see whether that clock is right (`timedatectl`). Then give the peer another one: `keyclone cert renew --from "\
+  "DIR` there where its certificates come as files; where the own authority made it, `keyclone enroll token` on the "\
+  "master and `keyclone enroll join` on the clone, which keeps its data and its place. A shared one is made anew on "\
+  "the master, carried over with `cert export` and `cert import --replace`, and taken with `keyclone reload`.")      \
 M(PEER_NOT_YET_VALID, "KC0303E", "The peer's certificate is not valid yet.",                                         \
   "Its start date is in the future by the clock of the machine that refused it. Almost always a clock is wrong.",    \
   "`timedatectl` on both machines.")                                                                                 \
@@ -322,18 +324,43 @@ M(PEER_REFUSED_US, "KC0313E", "The peer refused our certificate.",              
   "The handshake was ended by the other side. TLS does not say much; its own audit log does.",                       \
   "On the other machine: `keyclone audit --event peer --failed`.")                                                   \
 M(CERT_EXPIRES_SOON, "KC0320W", "A certificate ends soon.",                                                          \
-  "A certificate in this keystore is near its end; when it is past, replication stops.",                             \
-  "Make a new one while the old one works: `keyclone cert create`, carry it over with `cert export` and "            \
-  "`cert import` where it is shared, then `keyclone reload` on each machine.")                                       \
-M(CERT_EXPIRED, "KC0321E", "Our own certificate has expired.",                                                       \
-  "The certificate of `backup.TLSCertAlias` is past its end; peers refuse it.",                                      \
-  "`keyclone cert create` or `cert import` a new one, set `backup.TLSCertAlias` if the alias is new, "               \
-  "`keyclone reload`.")                                                                                              \
+  "This machine's certificate, a trusted one or a peer's is near its end; when it is past, replication with it stops. "\
+  "It is said 60, 30, 15, 7, 3 and 1 days before.",                                                                  \
+  "What the own authority made is renewed by itself: look for a warning that says why not, or try `keyclone cert "   \
+  "renew`. One that comes as files: put the new set into `tls.ExternalCertDir`, or `keyclone cert renew --from DIR`. "\
+  "A shared one: `keyclone cert rotate`. A trusted authority: `keyclone cert rotate` where it is the own one, else " \
+  "`keyclone trust add` of its successor on each machine, then `keyclone reload`.")                                  \
+M(CERT_EXPIRED, "KC0321E", "A certificate has expired.",                                                             \
+  "This machine's certificate, a trusted one or a peer's is past its end; nobody takes it any more.",                \
+  "Another one, on the machine whose it is: `keyclone cert renew --from DIR`, or `cert create` or `cert import` and "\
+  "`keyclone reload`; set `backup.TLSCertAlias` if the alias is new.")                                               \
 M(OTHER_SIGNER, "KC0322E", "The backup is signed by another key.",                                                   \
   "This clone has pinned the signing key of the installation with its first backup, and this backup was signed with "\
   "another. It was not restored.",                                                                                   \
   "If the master was not set up anew, somebody else sent it: see KC0070E. If it was, on purpose: this clone starts "  \
   "anew too (`keyclone init clone` in a new folder, with the same `keydb.Path`).")
+
+/* Enrolment. */
+#define MSG_TABLE_ENROLL(M)                                                                                          \
+M(TOKEN_UNKNOWN, "KC0331E", "The token is not valid here.",                                                          \
+  "Somebody tried to enrol a clone with a token that this master does not have: it was used, has expired or was "    \
+  "revoked, or another master made it.",                                                                             \
+  "If a clone is to join: `keyclone enroll token` here, and `keyclone enroll join` with the new token there. "       \
+  "`keyclone enroll list` shows which tokens are valid. If nobody of you did it: a stranger tries tokens that he "   \
+  "has found; they are worth nothing.")                                                                              \
+M(TOKEN_WRONG, "KC0332E", "The secret of the token is wrong.",                                                       \
+  "Somebody named a valid token and did not know its secret: he has seen the session of the one who has it, or "     \
+  "guesses. Guessing is hopeless: the secret has 256 bits.",                                                         \
+  "If it was yours: give the clone the whole token, as `keyclone enroll token` printed it. If it was not: "          \
+  "`keyclone enroll revoke` and a new token cost nothing, and only clones need to reach the master's port.")         \
+M(TOKEN_MANY, "KC0333E", "Too many wrong tokens came from that address.",                                            \
+  "Ten tokens from one address were wrong within a minute. Until the minute is over none from there is looked at, "  \
+  "not even a right one.",                                                                                           \
+  "Wait a minute. If it goes on, and is none of yours, keep that address from the master's port.")                   \
+M(TOKEN_REFUSED, "KC0334E", "A clone was not enrolled.",                                                             \
+  "The token was right, but what the clone asked for could not be done; the message beside the code says why. The "  \
+  "token was not used up.",                                                                                          \
+  "Do what the message says, then `keyclone enroll join` with the same token again.")
 
 /* Backups and restores by hand. */
 #define MSG_TABLE_BACKUP(M)                                                                                          \
@@ -392,6 +419,7 @@ M(MASTER_SILENT, "KC0521W", "The master is silent.",                            
 	MSG_TABLE_RESULT(M)      \
 	MSG_TABLE_REPLICATION(M) \
 	MSG_TABLE_PEER(M)        \
+	MSG_TABLE_ENROLL(M)      \
 	MSG_TABLE_BACKUP(M)      \
 	MSG_TABLE_SERVICE(M)
 

@@ -18,6 +18,7 @@
 #include "keystore/cert.h"
 #include "keystore/identity.h"
 #include "keystore/layout.h"
+#include "keystore/renewal.h"
 #include "keystore/sign.h"
 #include "keystore/trust.h"
 
@@ -153,6 +154,35 @@ static void check_dates(struct check *k, const char *alias, const struct cert_in
 		    until, days);
 }
 
+/* What another tool renews: is there something that will be taken? */
+static void check_external(struct check *k, const struct cert_info *present)
+{
+	const struct conf *conf = k->c->conf;
+	const char *dir = conf->external_cert_dir;
+	char until[CLOCK_UTC_SIZE];
+	struct identity *next = NULL;
+	struct trust *trust = NULL;
+	int rc = file_is_dir(dir) ? renewal_read(&next, dir) : err_set(KC_EFOUND, "%s: no such folder", dir);
+	bool none = rc == KC_ENOENT;
+
+	if (rc == KC_OK)
+		rc = trust_load(&trust, conf->truststore_dir);
+	if (rc == KC_OK)
+		rc = renewal_check(next, present, trust, 0, 0);
+	if (rc == KC_OK) {
+		clock_utc(until, (int64_t)identity_info(next)->not_after);
+		check_say(k, CHECK_OK, "renewal", NULL,
+		    "%s has a new certificate, until %s: 'keyclone cert renew' takes it at once", dir, until);
+	} else if (none || rc == KC_EEXIST) {
+		check_say(k, CHECK_OK, "renewal", NULL, "%s has no certificate but the one in use", dir);
+	} else {
+		check_say(k, CHECK_WARN, "renewal", "put a right set there; tls.ExternalCertDir names the folder", "%s",
+		    err_text(rc));
+	}
+	identity_free(next);
+	trust_free(trust);
+}
+
 static void check_certificate(struct check *k)
 {
 	const struct conf *conf = k->c->conf;
@@ -167,6 +197,8 @@ static void check_certificate(struct check *k)
 		    err_text(rc));
 	else
 		check_dates(k, identity_alias(id), identity_info(id));
+	if (rc == KC_OK && conf->external_cert_dir != NULL)
+		check_external(k, identity_info(id));
 	identity_free(id);
 }
 

@@ -16,7 +16,7 @@
 #include "init.h"
 #include "keystore/identity.h"
 
-static char *absolute(const char *path)
+char *init_absolute(const char *path)
 {
 	char *cwd, *abs;
 
@@ -28,7 +28,7 @@ static char *absolute(const char *path)
 	return abs;
 }
 
-static void init_fini(struct init *in)
+void init_fini(struct init *in)
 {
 	mem_secret_free(in->password);
 	mem_secret_free(in->p12_password);
@@ -76,9 +76,9 @@ static int take_options(struct init *in)
 	if (keydb != NULL && strstr(keydb, "://") != NULL)
 		return cli_usage(c, "--keydb is the path of an SQLite database");
 	in->port = (int)port;
-	in->dir = absolute(dir);
+	in->dir = init_absolute(dir);
 	in->path = file_join(in->dir, "keyclone.properties");
-	in->keydb = keydb != NULL ? absolute(keydb) : NULL;
+	in->keydb = keydb != NULL ? init_absolute(keydb) : NULL;
 	in->p12 = cli_string(c, "site-certificate");
 	return take_master(in, in->master ? NULL : cli_string(c, "master"));
 }
@@ -109,8 +109,7 @@ static int look_first(const struct init *in)
 	return KC_OK;
 }
 
-/* The paths of the new configuration, before there is a file. */
-static int plan(struct init *in)
+int init_plan(struct init *in)
 {
 	struct conf_problems p = CONF_PROBLEMS_EMPTY;
 	char *text = init_text(in);
@@ -137,7 +136,7 @@ static void print_certificate(const struct init *in)
 	identity_free(id);
 }
 
-static void print_units(const struct init *in)
+void init_print_units(const struct init *in)
 {
 	struct conf_list paths;
 
@@ -172,7 +171,7 @@ static void print_next(const struct init *in)
 		printf("  keyclone clone add HOST:%d     (on the master, with the name of this machine)\n", in->port);
 	}
 	printf("  keycloned -c %s\n", conf);
-	print_units(in);
+	init_print_units(in);
 }
 
 static int report(const struct init *in)
@@ -192,17 +191,24 @@ static int report(const struct init *in)
 	}
 	json_decref(folders);
 	printf("Made a %s in %s:\n", in->master ? "master" : "clone", in->dir);
+	init_print_made(in);
+	print_next(in);
+	return KC_OK;
+}
+
+void init_print_made(const struct init *in)
+{
+	const struct conf *conf = in->c->conf;
+
 	printf("  properties    %s\n", in->path);
 	printf("  key database  %s%s\n", conf->keydb_path, in->keydb != NULL ? " (not touched)" : "");
 	print_certificate(in);
 	printf("  keystore      %s\n  truststore    %s\n  secrets       %s\n", conf->keystore_dir, conf->truststore_dir,
 	    conf->secrets_dir);
 	printf("  backups       %s\n  audit log     %s\n", conf->backup_dir, conf->audit_log);
-	print_next(in);
-	return KC_OK;
 }
 
-static void take_back(struct init *in, int rc)
+void init_take_back(struct init *in, int rc)
 {
 	char *why = mem_xstrdup(err_text(rc));
 
@@ -223,13 +229,13 @@ static int run(struct cli *c, bool master)
 	if (rc == KC_OK)
 		rc = take_passwords(&in);
 	if (rc == KC_OK)
-		rc = plan(&in);
+		rc = init_plan(&in);
 	if (rc == KC_OK) {
 		rc = init_make(&in);
 		if (rc == KC_OK)
 			rc = init_write(&in);
 		if (rc < 0)
-			take_back(&in, rc);
+			init_take_back(&in, rc);
 	}
 	if (rc == KC_OK)
 		rc = report(&in);

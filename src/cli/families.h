@@ -7,6 +7,7 @@
 
 extern const struct cli_command cmd_daemon_commands[];
 extern const struct cli_command cmd_clone_commands[];
+extern const struct cli_command cmd_enroll_commands[];
 extern const struct cli_command cmd_failover_commands[];
 extern const struct cli_command cmd_init_commands[];
 extern const struct cli_command cmd_config_commands[];
@@ -18,6 +19,7 @@ extern const struct cli_command cmd_rotate_commands[];
 extern const struct cli_command cmd_cert_import_commands[];
 extern const struct cli_command cmd_cert_make_commands[];
 extern const struct cli_command cmd_cert_show_commands[];
+extern const struct cli_command cmd_renew_commands[];
 extern const struct cli_command cmd_trust_commands[];
 extern const struct cli_command cmd_audit_commands[];
 extern const struct cli_command cmd_explain_commands[];

@@ -25,9 +25,14 @@ struct init {
 	char *keydb;	/* absolute, NULL: the built-in one in dir */
 	char *password; /* secret memory; NULL on a clone without one */
 	const char *p12;
-	char *p12_password; /* secret memory */
-	char *alias;	    /* of the certificate, NULL: none yet */
-	char *sealed;	    /* the password */
+	char *p12_password;   /* secret memory */
+	char *alias;	      /* of the certificate, NULL: none yet */
+	char *sealed;	      /* the password */
+	const char *external; /* absolute: where the certificate comes from, and its successors (tls.ExternalCertDir) */
+
+	/* The last step of init_make(), in place of making a certificate: everything else is there. Sets alias. */
+	int (*join)(struct init *in, void *arg);
+	void *join_arg;
 
 	/* what was made, in this order */
 	struct conf_list made; /* files, and trees that did not exist */
@@ -46,6 +51,16 @@ int init_make(struct init *in);
 int init_write(struct init *in);
 /* Remove everything that was made, in reverse. */
 void init_undo(struct init *in);
+
+/* cmd_init.c: the steps that `init` and `enroll join` share. */
+char *init_absolute(const char *path);
+void init_fini(struct init *in);
+/* The paths of the new configuration, before there is a file: sets c->conf. */
+int init_plan(struct init *in);
+/* After a failure with `rc`, which is the present error afterwards as well. */
+void init_take_back(struct init *in, int rc);
+void init_print_made(const struct init *in);
+void init_print_units(const struct init *in);
 
 /* A master's certificate for all names of this machine, into the keystore. */
 struct issue_authority;

@@ -315,10 +315,14 @@ static int make_state(struct init *in)
 static int audited(struct init *in)
 {
 	struct audit *audit = NULL;
-	struct audit_record cert = { .event = in->p12 != NULL ? AUDIT_CERT_IMPORT : AUDIT_CERT_CREATE,
+	struct audit_record cert = { .event = in->join != NULL	? AUDIT_ENROLL_JOIN
+					      : in->p12 != NULL ? AUDIT_CERT_IMPORT
+								: AUDIT_CERT_CREATE,
 		.detail = in->alias };
 	struct audit_record config = { .event = AUDIT_CONFIG_CHANGE,
-		.detail = in->master ? "init master" : "init clone" };
+		.detail = in->master	     ? "init master"
+			  : in->join != NULL ? "enroll join"
+					     : "init clone" };
 	struct audit_record seal = { .event = AUDIT_PASSWORD_SEAL };
 	int rc = cli_audit(&audit, in->c);
 
@@ -337,12 +341,14 @@ int init_make(struct init *in)
 
 	if (rc == KC_OK)
 		rc = make_secrets(in);
-	if (rc == KC_OK)
+	if (rc == KC_OK && in->join == NULL)
 		rc = make_certificate(in);
 	if (rc == KC_OK)
 		rc = make_keydb(in);
 	if (rc == KC_OK)
 		rc = make_state(in);
+	if (rc == KC_OK && in->join != NULL)
+		rc = in->join(in, in->join_arg);
 	return rc == KC_OK ? audited(in) : rc;
 }
 

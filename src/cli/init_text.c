@@ -75,6 +75,10 @@ char *init_text(const struct init *in)
 		put(&b, "backup.TLSCertAlias", in->alias);
 	else
 		buf_put_str(&b, "#backup.TLSCertAlias=ssl_cert\n");
+	if (in->external != NULL) {
+		buf_put_str(&b, "\n# Watched for the next one.\n");
+		put(&b, "tls.ExternalCertDir", in->external);
+	}
 	if (in->sealed != NULL) {
 		buf_put_str(
 		    &b, "\n# The password of backups, sealed. A new one: keyclone config set --password-file FILE\n");

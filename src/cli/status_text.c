@@ -257,6 +257,18 @@ static void print_certificate(const json_t *j)
 		    member_text(j, "key_type"), member_text(j, "uses"), member_text(j, "sha256"));
 }
 
+/* What clones warn of in their hello. */
+static void print_warnings(const json_t *clones)
+{
+	size_t i, k;
+	json_t *c, *w;
+
+	json_array_foreach(clones, i, c)
+		json_array_foreach(json_object_get(c, "warnings"), k, w)
+			printf(
+			    "%s:%lld warns: %s\n", member_text(c, "host"), member_int(c, "port"), json_string_value(w));
+}
+
 void status_print(const json_t *status)
 {
 	const json_t *clones = json_object_get(status, "clones");
@@ -286,4 +298,5 @@ void status_print(const json_t *status)
 	printf("\n%-*s %-11s %-23s %-7s %s\n", (int)width, "CLONE", "STATE", "APPLIED", "STORED", "BEHIND");
 	json_array_foreach(clones, i, j)
 		print_clone(j, width, member_int(status, "generation"));
+	print_warnings(clones);
 }

@@ -27,6 +27,7 @@ static const struct pair {
 	{ AUDIT_RESTORE_START, AUDIT_RESTORE_END },
 	{ AUDIT_HOOK_START, AUDIT_HOOK_END },
 	{ AUDIT_REPORT_SEND, AUDIT_REPORT_SEND },
+	{ AUDIT_ENROLL_JOIN, AUDIT_ENROLL_JOIN },
 };
 #define PAIRS (sizeof(pairs) / sizeof(pairs[0]))
 
@@ -64,15 +65,20 @@ static void begin(struct open *o, size_t pair, const json_t *j)
 	o->list[o->n++] = a;
 }
 
-/* An end closes the attempt of its generation, and of its peer where it names one (a push): receive and restore are one
- * at a time. */
+static bool is_of_a_peer(size_t pair)
+{
+	return pairs[pair].end == AUDIT_PUSH_END || pairs[pair].end == AUDIT_ENROLL_JOIN;
+}
+
+/* An end closes the attempt of its generation, and of its peer where it names one: receive and restore are one at a
+ * time. */
 static void end(struct open *o, size_t pair, const json_t *j)
 {
 	uint64_t generation = (uint64_t)json_integer_value(json_object_get(j, "generation"));
 
 	for (size_t i = 0; i < o->n; i++)
 		if (o->list[i]->pair == pair && o->list[i]->generation == generation &&
-		    (pairs[pair].end != AUDIT_PUSH_END || strcmp(o->list[i]->peer, member_text(j, "peer")) == 0)) {
+		    (!is_of_a_peer(pair) || strcmp(o->list[i]->peer, member_text(j, "peer")) == 0)) {
 			drop(o, i);
 			return;
 		}

@@ -19,6 +19,7 @@
 #include "base/str.h"
 #include "clone_int.h"
 #include "daemon/expiry.h"
+#include "daemon/renew.h"
 #include "daemon/silence.h"
 #include "keystore/cert.h"
 
@@ -61,6 +62,12 @@ int clone_fill_hello(const struct clone_role *c, struct proto_hello *ours)
 	ours->diverged = self->diverged && !self->discard;
 	if (ours->diverged)
 		STR_COPY(ours->diverged_detail, self->diverged_detail);
+	for (const char *w; ours->warning_count < PROTO_WARNINGS; ours->warning_count++) {
+		w = renew_warning(c->d->renew, ours->warning_count);
+		if (w == NULL)
+			break;
+		STR_COPY(ours->warnings[ours->warning_count], w);
+	}
 	return file_free_space(&ours->free, c->d->conf->backup_dir);
 }
 
@@ -85,6 +92,7 @@ static int on_hello(struct receive_session *s, const struct proto_hello *master,
 		log_info("the master's replication task is down: nothing comes until 'keyclone start' there");
 	self->master_stopped = master->stopped;
 	silence_heard(c->silence);
+	renew_heard(c->d->renew);
 	daemon_save(c->d);
 	clone_remember_fleet(c, master, s);
 	STR_COPY(c->signer, master->signing_key);
@@ -392,6 +400,7 @@ void clone_free(struct clone_role *c)
 	if (c == NULL)
 		return;
 	clone_free_waiting(c);
+	clone_end_asking(c);
 	clone_end_telling(c);
 	receive_free(c->receive);
 	state_stored_fini(&c->stored);
@@ -438,6 +447,11 @@ void clone_reloaded(struct clone_role *c)
 	receive_set_options(c->receive, &o);
 	silence_reloaded(c->silence);
 	look_again(c);
+}
+
+void clone_greet_anew(struct clone_role *c)
+{
+	receive_greet_anew(c->receive);
 }
 
 void clone_set_task(struct clone_role *c, bool up)

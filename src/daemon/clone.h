@@ -36,6 +36,14 @@ void clone_restore_now(struct clone_role *c, struct control_client *client);
 /* The task was put up or down: the master is told. */
 void clone_set_task(struct clone_role *c, bool up);
 void clone_reloaded(struct clone_role *c);
+/* What our hello says has changed: the master hears it at once. */
+void clone_greet_anew(struct clone_role *c);
+/* Ask the master's listen port for a certificate: `done` is called once, from the loop; with KC_OK *cert is it, else
+ * err_text says why there is none. KC_EBUSY: one is asked for already. */
+struct proto_cert;
+struct proto_cert_request;
+typedef void (*clone_cert_fn)(int rc, const struct proto_cert *cert, void *arg);
+int clone_ask_certificate(struct clone_role *c, const struct proto_cert_request *q, clone_cert_fn done, void *arg);
 /* An operator restores: offers are declined until clone_release. KC_EBUSY: a restore is under way. `changed`: the key
  * database and d->self may be others now. */
 int clone_keep_still(struct clone_role *c);

@@ -48,6 +48,7 @@ struct clone_role {
 	struct restore_wait *waiting; /* who asked for a restore now */
 	uint64_t overdue;	      /* generation that was due and is forgotten: what leads there is due, too */
 	char asked_by[100];	      /* for the record of the next restore */
+	struct clone_asking *cert;    /* clone_cert.c: a certificate is asked for */
 	/* clone_report.c */
 	struct report_out *telling; /* a session with the master's listen port */
 	struct loop_timer *tell;
@@ -133,6 +134,11 @@ void clone_tell_soon(struct clone_role *c);
 void clone_on_tell(void *arg); /* loop_timer_fn of c->tell */
 void clone_resume_reports(struct clone_role *c);
 void clone_end_telling(struct clone_role *c); /* the daemon ends */
+/* Where the master is: as configured (or its successor), else where it was last authenticated. Heap; NULL: unknown. */
+char *clone_master_address(const struct clone_role *c, int *port);
+
+/* clone_cert.c */
+void clone_end_asking(struct clone_role *c); /* the daemon ends */
 
 /* clone.c */
 int clone_fill_hello(const struct clone_role *c, struct proto_hello *ours);

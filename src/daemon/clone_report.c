@@ -194,8 +194,7 @@ void clone_end_telling(struct clone_role *c)
 	report_out_free(c->telling);
 }
 
-/* Where the master is: as configured (or its successor), else where it was last authenticated. Heap; NULL: unknown. */
-static char *master_address(const struct clone_role *c, int *port)
+char *clone_master_address(const struct clone_role *c, int *port)
 {
 	const char *configured = daemon_master_host(c->d);
 	struct state_siblings *f;
@@ -241,7 +240,7 @@ void clone_on_tell(void *arg)
 {
 	struct clone_role *c = arg;
 	int port;
-	char *host = master_address(c, &port);
+	char *host = clone_master_address(c, &port);
 	struct state_report *r = mem_xalloc(sizeof(*r));
 	bool any = state_next_report(r, c->d->state) == KC_OK;
 

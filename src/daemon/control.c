@@ -15,8 +15,10 @@
 #include "daemon/check.h"
 #include "daemon/clone.h"
 #include "daemon/daemon.h"
+#include "daemon/enroll.h"
 #include "daemon/failover.h"
 #include "daemon/master.h"
+#include "daemon/renew.h"
 #include "daemon/restore_order.h"
 #include "daemon/rotate.h"
 #include "daemon/task.h"
@@ -197,6 +199,18 @@ static void verb_reload(struct daemon *d, struct control_client *c, const json_t
 	daemon_reload(d, reload_done, w);
 }
 
+static void verb_cert_renew(struct daemon *d, struct control_client *c, const json_t *request)
+{
+	(void)request;
+	renew_now(d->renew, c);
+}
+
+static void verb_cert_fetch(struct daemon *d, struct control_client *c, const json_t *request)
+{
+	(void)request;
+	renew_fetch(d->renew, c);
+}
+
 /* verb, changes something?, handler */
 static const struct verb {
 	const char *name;
@@ -218,6 +232,10 @@ static const struct verb {
 	{ "backup-restore", true, verb_backup_restore },
 	{ "diverged-list", false, verb_diverged_list },
 	{ "diverged-discard", true, verb_diverged_discard },
+	{ "cert-renew", true, verb_cert_renew },
+	{ "cert-fetch", true, verb_cert_fetch },
+	{ "enroll-token", true, enroll_verb_token },
+	{ "enroll-revoke", true, enroll_verb_revoke },
 	{ "promote", true, failover_promote },
 	{ "demote", true, failover_demote },
 };

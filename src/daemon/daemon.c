@@ -20,6 +20,7 @@
 #include "daemon/expiry.h"
 #include "daemon/master.h"
 #include "daemon/password.h"
+#include "daemon/renew.h"
 #include "daemon/revocation.h"
 #include "keystore/token.h"
 
@@ -327,6 +328,7 @@ static int take_over(struct daemon *d, const json_t *result, json_t *answer)
 		jobs_set_stall(d->jobs, next->job_stall_timeout_ms);
 		audit_set_limits(d->audit, (uint64_t)next->max_log_file_kb * 1024, (unsigned)next->max_log_file_num);
 		spread(d);
+		renew_look(d->renew);
 		json_object_set_new(answer, "changed", changed);
 		json_object_set_new(answer, "restart", conf_list_json(&restart));
 	} else {

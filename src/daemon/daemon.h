@@ -26,6 +26,7 @@ struct clone_role;
 struct order;
 struct revocation;
 struct rotate;
+struct renew;
 struct starter;
 struct task_timer;
 
@@ -43,6 +44,7 @@ struct daemon {
 	struct hooks *hooks;
 	struct expiry *expiry;
 	struct revocation *revocation;
+	struct renew *renew;
 	struct alerts *alerts; /* what needs a person (alert.h) */
 	struct control *control;
 	struct order *order;   /* a restore by hand under way (restore_order.h) */

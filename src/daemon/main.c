@@ -20,6 +20,7 @@
 #include "daemon/hook.h"
 #include "daemon/master.h"
 #include "daemon/master_schedule.h"
+#include "daemon/renew.h"
 #include "daemon/revocation.h"
 #include "daemon/start.h"
 #include "daemon/starter.h"
@@ -76,6 +77,7 @@ static int run_daemon(const char *conf_path, bool check_only)
 		alert_clear_other_role(&d);
 		expiry_look(d.expiry);
 		revocation_look(d.revocation);
+		renew_look(d.renew);
 		rc = d.master != NULL ? master_start(d.master) : clone_start(d.clone);
 	}
 	if (rc < 0) {

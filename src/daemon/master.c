@@ -12,6 +12,7 @@
 #include "base/member.h"
 #include "base/str.h"
 #include "daemon/control.h"
+#include "daemon/enroll.h"
 #include "daemon/fence.h"
 #include "daemon/rotate.h"
 #include "master_int.h"
@@ -183,6 +184,8 @@ int master_new(struct master **out, struct daemon *d)
 	master_system_new(m);
 	rc = target_load_all(m);
 	if (rc == KC_OK)
+		rc = enroll_new(&m->enroll, m);
+	if (rc == KC_OK)
 		rc = master_listen(m);
 	if (rc == KC_OK)
 		rc = fence_new(&m->fence, d);
@@ -200,6 +203,7 @@ void master_free(struct master *m)
 	if (m == NULL)
 		return;
 	conn_listener_free(m->listener);
+	enroll_free(m->enroll);
 	target_free_callers(m);
 	wait_free_all(m);
 	/* It was not given. */
@@ -277,13 +281,12 @@ void master_set_task(struct master *m, bool up)
 void master_reloaded(struct master *m)
 {
 	struct fleet_options o = { .retry_min_ms = m->d->conf->retry_min_ms, .retry_max_ms = m->d->conf->retry_max_ms };
-	struct conn_options sessions = daemon_conn_options(m->d);
 	int rc = target_reconfigure(m);
 
 	if (rc < 0)
 		log_err("the list of clones: %s", err_text(rc));
 	fleet_set_options(m->fleet, &o);
-	conn_listener_set_options(m->listener, &sessions);
+	master_listen_anew(m);
 	fence_reloaded(m->fence);
 	target_renew_all(m);
 	configure_schedule(m);

@@ -47,6 +47,8 @@ bool master_is_looking(const struct master *m);
 void master_release(struct master *m, bool changed);
 /* d->conf has been replaced, or d->creds. */
 void master_reloaded(struct master *m);
+/* Another machine that shows this certificate, or may: it was never heard; NULL: none. Until the next call. */
+const char *master_shares_certificate(const struct master *m, const char *spki_sha256, int64_t not_after);
 /* The backup password is another: a full under it, now, unless the task is down or has its hour. */
 void master_password_changed(struct master *m);
 /* Sets "generation", "run", "clones", … of a status object. Returns when the next look is due, 0 if none. */

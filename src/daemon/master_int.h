@@ -55,6 +55,17 @@ struct target {
 	char digest[STATE_DIGEST_LEN + 1]; /* of what it has applied */
 	char certificate[65], serial[41];  /* see state_clone */
 
+	/* target_cert.c */
+	bool site;		/* it shows the certificate of this master, as far as is known in this life … */
+	bool shown;		/* … in which it has shown one */
+	unsigned cert_requests; /* in the minute since then: */
+	uint64_t cert_since;	/* monotonic */
+	struct {
+		uint64_t at; /* monotonic; 0: never */
+		char text[PROTO_WARNING];
+	} warned[4];	  /* what it warned of, and when that was said here */
+	json_t *warnings; /* that its last hello had */
+
 	/* target_system.c */
 	struct offering *system;    /* the system backup that is being sent; NULL: none */
 	char system_has[256];	    /* file name of the newest that it keeps */
@@ -71,6 +82,9 @@ struct run {
 };
 
 struct caller;
+struct cert_job;
+struct report_in;
+struct enroll;
 struct waiter;
 
 struct master {
@@ -80,12 +94,14 @@ struct master {
 	struct fleet *fleet;
 	struct target *targets;
 	struct conn_listener *listener;
-	struct fence *fence; /* NULL: this machine was never promoted */
+	struct enroll *enroll; /* tokens, and who comes with one */
+	struct fence *fence;   /* NULL: this machine was never promoted */
 	struct waiter *waiters;
 	struct master_schedule *schedule;
-	struct watch *watch;	   /* NULL: the folder cannot be watched */
-	struct caller *callers;	   /* clones that report */
-	struct loop_timer *settle; /* what changed in this turn is looked at once, at its end */
+	struct watch *watch;	    /* NULL: the folder cannot be watched */
+	struct caller *callers;	    /* clones that report */
+	struct cert_job *cert_jobs; /* … or ask for a certificate */
+	struct loop_timer *settle;  /* what changed in this turn is looked at once, at its end */
 	struct offering *out; /* the newest backup, growing or whole; NULL: none, or none yet of the one being made */
 	struct offering *wrapping; /* a job makes travel headers for it */
 	struct offering *system;   /* the newest system backup; NULL: none yet */
@@ -203,6 +219,7 @@ bool target_system_result(struct target *t, const struct proto_result *r);
 
 /* master_listen.c */
 int master_listen(struct master *m);
+void master_listen_anew(struct master *m); /* the configuration or the credentials have changed */
 
 /* target.c */
 int target_load_all(struct master *m); /* clones of the configuration with what the state database knows of them */
@@ -229,6 +246,15 @@ void target_see_log(struct target *t, uint64_t seq, const char *hash);
 void target_note_receipt(struct target *t, const struct proto_offer *o);
 void target_take_caller(struct master *m, struct conn *c); /* takes the session */
 void target_free_callers(struct master *m);
+
+/* target_cert.c */
+/* A clone asks for a certificate; report_in_answer() follows, now or later. */
+int target_cert_request(struct master *m, struct report_in *s, const struct proto_cert_request *q);
+void target_cert_gone(struct master *m, const struct report_in *s); /* the session ended */
+/* What a clone's hello warns of is told here as well. */
+void target_hear_warnings(struct target *t, const struct proto_hello *h);
+/* The certificate that it shows. */
+void target_see_certificate(struct target *t, const struct cert_info *cert);
 
 /* target_push.c */
 /* What the master says of itself; `to`: to whom it is said, who is not among the others. */

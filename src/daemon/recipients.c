@@ -130,6 +130,11 @@ int recipients_check(const struct conf *c, const char *clone, const char *recipi
 	return rc == KC_ENOENT ? rewrite(c, NULL, recipient, clone) : rc;
 }
 
+int recipients_pin(const struct conf *c, const char *clone, const char *recipient)
+{
+	return rewrite(c, clone, recipient, clone);
+}
+
 int recipients_prune(const struct conf *c)
 {
 	return rewrite(c, NULL, NULL, NULL);

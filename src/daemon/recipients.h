@@ -15,6 +15,9 @@
  * the configuration. */
 int recipients_check(const struct conf *c, const char *clone, const char *recipient);
 
+/* The clone shows this one from now on, whatever was pinned: the holder of a token proved it. */
+int recipients_pin(const struct conf *c, const char *clone, const char *recipient);
+
 /* Forget the pins of clones that the configuration does not have. */
 int recipients_prune(const struct conf *c);
 

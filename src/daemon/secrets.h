@@ -10,6 +10,7 @@
  *     safety.password  of safety backups on a machine without a backup password, random, sealed
  *     signers        pinned public keys whose backups are restored here
  *     increments/    what opens the increments of each full that is kept, sealed (chain_key.h)
+ *     enroll-tokens  valid enrolment tokens (invites.h; master)
  *     recipients     pinned identities of the clones (recipients.h; master)
  *     authority.*    the own authority (issue.h; master)
  */

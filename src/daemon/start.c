@@ -34,6 +34,7 @@
 #include "daemon/hook.h"
 #include "daemon/master.h"
 #include "daemon/password.h"
+#include "daemon/renew.h"
 #include "daemon/revocation.h"
 #include "daemon/rotate.h"
 #include "daemon/starter.h"
@@ -286,6 +287,7 @@ static int start_alerts(struct daemon *d)
 
 	d->expiry = expiry_new(d);
 	d->revocation = revocation_new(d);
+	d->renew = renew_new(d);
 	return rc < 0 ? rc : alerts_new(&d->alerts, d->state, on_alert, d);
 }
 
@@ -295,6 +297,7 @@ static void stop_alerts(struct daemon *d)
 	d->alerts = NULL;
 	expiry_free(d->expiry);
 	revocation_free(d->revocation);
+	renew_free(d->renew);
 	hooks_free(d->hooks);
 	d->hooks = NULL;
 }

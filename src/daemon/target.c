@@ -230,6 +230,7 @@ static void drop(struct target *t)
 {
 	push_free(t->push);
 	fleet_set_arg(t->clone, NULL);
+	json_decref(t->warnings);
 	free(t);
 }
 
@@ -301,6 +302,7 @@ int target_reconfigure(struct master *m)
 		alert_forget_clone(m->d, t->name);
 		daemon_audit(m->d, &a);
 		revoke(m, t);
+		json_decref(t->warnings);
 		free(t);
 	}
 	if (removed) {
@@ -372,5 +374,6 @@ json_t *target_json(const struct target *t)
 	json_object_set_new(j, "retry_at", member_time(fleet_retry_at(t->clone)));
 	json_object_set_new(j, "postponed_until", member_time(r->postponed_until));
 	json_object_set_new(j, "certificate_not_after", member_time(r->not_after));
+	json_object_set_new(j, "warnings", t->warnings != NULL ? json_incref(t->warnings) : json_array());
 	return j;
 }

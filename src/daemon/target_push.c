@@ -196,6 +196,8 @@ static void on_ready(struct push *p, const struct proto_hello *h, void *arg)
 	daemon_say_clock(&t->clock_said, t->name, push_clock_offset(p));
 	STR_COPY(t->digest, h->applied_digest);
 	t->chain = (ours && !rolled_back) || f.postponed_until != 0 ? h->chain : 0;
+	target_hear_warnings(t, h);
+	target_see_certificate(t, cert);
 	target_system_hello(t, h);
 	note_certificate(t, cert);
 	t->dirty = true;

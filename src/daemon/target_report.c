@@ -235,6 +235,14 @@ static int on_hello(struct report_in *s, const struct proto_hello *clone, struct
 	return KC_OK;
 }
 
+static int on_cert_request(struct report_in *s, const struct proto_cert_request *q, void *arg)
+{
+	struct caller *c = arg;
+
+	c->reports++;
+	return target_cert_request(c->master, s, q);
+}
+
 static void forget(struct caller *c)
 {
 	struct caller **at = &c->master->callers;
@@ -242,6 +250,7 @@ static void forget(struct caller *c)
 	while (*at != c)
 		at = &(*at)->next;
 	*at = c->next;
+	target_cert_gone(c->master, c->session);
 	report_in_free(c->session);
 	free(c);
 }
@@ -260,7 +269,7 @@ static void on_closed(struct report_in *s, int rc, const char *text, void *arg)
 
 void target_take_caller(struct master *m, struct conn *conn)
 {
-	static const struct report_in_events events = { on_hello, on_report, NULL, on_closed };
+	static const struct report_in_events events = { on_hello, on_report, on_cert_request, on_closed };
 	struct caller *c = mem_xalloc(sizeof(*c));
 
 	c->master = m;

@@ -163,7 +163,7 @@ static int confine_worker(const struct worker *w)
 	char *write[9 + COMPANION_RULES] = { file_dirname(c->keydb_path), key_dir, mem_xstrdup(c->dir),
 		mem_xstrdup(c->backup_dir), mem_xstrdup(c->secrets_dir), mem_xstrdup(c->log_dir),
 		mem_xstrdup(c->keystore_dir), mem_xstrdup(c->truststore_dir) };
-	char *read[4 + COMPANION_RULES] = { NULL };
+	char *read[5 + COMPANION_RULES] = { NULL };
 	struct confine_rules rules = {
 		.read_only = (const char *const *)read, .read_write = (const char *const *)write, .system_files = true
 	};
@@ -172,6 +172,12 @@ static int confine_worker(const struct worker *w)
 
 	if (c->password_file != NULL)
 		read[n++] = file_dirname(c->password_file);
+	if (c->external_cert_dir != NULL && file_is_dir(c->external_cert_dir))
+		read[n++] = mem_xstrdup(c->external_cert_dir);
+	else if (c->external_cert_dir != NULL)
+		log_warn("tls.ExternalCertDir: %s is not there or cannot be read; what comes into it is not seen until "
+			 "it is made and keycloned is started again",
+		    c->external_cert_dir);
 	companion_rules(read, write, &w->companions, (enum conf_role)c->role);
 	rc = file_make_dirs(key_dir);
 	if (rc == KC_OK)
@@ -266,10 +272,15 @@ static const struct verb {
 	{ "rotate-directive", true, MASTER, worker_job_rotate_directive },
 	{ "rotate-use", true, MASTER, worker_job_rotate_use },
 	{ "rotate-end", true, MASTER, worker_job_rotate_end },
+	{ "tokens", true, MASTER, worker_job_tokens },
+	{ "enroll", true, MASTER, worker_job_enroll },
 	{ "csr", true, BOTH, worker_job_csr },
 	{ "install", true, BOTH, worker_job_install },
 	{ "directive", true, CLONE, worker_job_directive },
 	{ "revoke", true, MASTER, worker_job_revoke },
+	{ "external", true, BOTH, worker_job_external },
+	{ "depot", true, MASTER, worker_job_depot },
+	{ "fetched", true, CLONE, worker_job_fetched },
 	{ "restore", true, CLONE, worker_job_restore },
 	{ "resolve", true, BOTH, worker_job_resolve },
 	{ "by-hand", true, BOTH, worker_job_by_hand },

@@ -31,6 +31,8 @@
  *             newest system backup (none: make one
  *             whatever); asks {"ask": "system"} for its
  *             number
+ *   depot     clone, recipient, have (SHA-256): what the    sealed (base64), sha256, spki_sha256, not_after
+ *             depot keeps for it; asks as install does
  *   issue     csr (PEM), cn, sans [text], role, days (0:    chain (PEM), sha256, spki_sha256, not_after
  *             the default): by the own authority; what
  *             the request says of itself does not count
@@ -43,6 +45,10 @@
  *   rotate-use  alias: it is the one in use from now on     –
  *   rotate-end  retire (alias), forget [sha256],            –
  *             authority, undone
+ *   tokens    –                                            tokens [{id, psk, expires, uses}]: those that are valid
+ *   enroll    token (id), csr or chain (PEM), claimed,      chain (PEM; of a csr), authority, trust (PEM), sha256,
+ *             host, port, recipient, lineage, proof         not_after, known: was it of the fleet before? It is now
+ *             (invite.h)                                     in the file, its recipient is pinned, the token is used
  * both:
  *   csr       purpose, cn, sans [text], key_type (none:     csr (PEM); the key stays here, one for each purpose
  *             ecdsa-p256)
@@ -54,6 +60,8 @@
  *             into the keystore. renews: only in place of
  *             one that it is better than (renewal.h); asks
  *             {"ask": "renew", cn, sha256} before it writes
+ *   external  alias: the set of tls.ExternalCertDir in its  as install; KC_ENOENT: no set, KC_EEXIST: it is in use
+ *             place; asks as install does
  *   resolve   old_digest, digest, schema, files, signer,   which: old | new | neither; new: companions are complete
  *             backup (path), travel
  *   by-hand   backup (path), name, travel, lineage,        as by_hand_run; asks {"ask": "intent", …} as `restore` does
@@ -72,6 +80,8 @@
  *             asks {"ask": "intent", lineage, ancestors,   one, companions are not: resolve goes on); take_over
  *             generation, old_digest, digest, schema,
  *             files} before it writes
+ *   fetched   sealed (base64), alias, any_end: what the     as install
+ *             master's depot had for us; asks as install
  *   diverged  backup (path), travel, applied, files,       rows_here [{table, key, only}], only_here, changed,
  *             signer, newest (path), newest_travel: what   only_master, diverged (text)
  *             waits to be restored

@@ -146,6 +146,10 @@ int worker_job_rotate_end(json_t *result, struct worker *w, const json_t *reques
 int worker_job_directive(json_t *result, struct worker *w, const json_t *request);
 
 /* worker_cert.c */
+/* worker_enroll.c */
+int worker_job_tokens(json_t *result, struct worker *w, const json_t *request);
+int worker_job_enroll(json_t *result, struct worker *w, const json_t *request);
+
 int worker_job_issue(json_t *result, struct worker *w, const json_t *request);
 /* The names of a certificate, for another in its place; borrowed from `info`. */
 #define WORKER_SANS_MAX 64
@@ -164,5 +168,8 @@ void worker_describe(json_t *result, const struct cert_info *info);
 /* worker_renew.c */
 /* `next` takes the place of the alias, if it may (keystore/renewal.h). */
 int worker_renew(json_t *result, struct worker *w, const struct identity *next, const char *alias, unsigned allow);
+int worker_job_external(json_t *result, struct worker *w, const json_t *request);
+int worker_job_depot(json_t *result, struct worker *w, const json_t *request);
+int worker_job_fetched(json_t *result, struct worker *w, const json_t *request);
 
 #endif

@@ -230,6 +230,7 @@ elsewhere()
 }
 elsewhere clock clocks.sh
 elsewhere room obstacles.sh
+elsewhere expired renewal.sh
 
 missing=$(awk '/^\.\\" row: / {print $3}' "$PAGE" | sort | comm -23 - <(printf '%s\n' "${SEEN[@]}" | sort) | tr '\n' ' ')
 equal "$missing" "" "rows that nothing provoked"
