@@ -239,8 +239,10 @@ static int try_lock(struct restoring *x, enum verdict *verdict, bool *locked)
 		rc = restore_judge(x, verdict);
 	if (rc < 0 || *verdict == SAME)
 		return rc;
-	if (*verdict == DIVERGED && !x->o->discard)
+	if (*verdict == DIVERGED && !x->o->discard) {
+		memcpy(x->r->found, x->now, sizeof(x->r->found));
 		return restore_refuse(x);
+	}
 	if (*verdict == DIVERGED && restore_is_increment(x))
 		return err_set(KC_ENEEDFULL, "%s: what is to be discarded takes a full backup", x->o->image.file);
 	if (*verdict == DIVERGED && x->o->safety != NULL) {

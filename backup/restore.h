@@ -108,6 +108,7 @@ struct restore_result {
 	uint64_t chain;			     /* as in the intent */
 	char changes[MANIFEST_CHANGES_TEXT]; /* of an increment; "" */
 	bool take_over;			     /* with KC_EDIVERGED: of a companion that was never applied here */
+	char found[SOURCE_DIGEST_LEN + 1];   /* with KC_EDIVERGED: what the database is instead */
 	struct diverged_list diverged;	     /* with KC_EDIVERGED, or what was discarded */
 	char *warning;			     /* heap or NULL: e.g. the journal mode could not be made the master's */
 	unsigned open_ms, lock_ms, write_ms, checkpoint_ms;

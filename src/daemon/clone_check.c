@@ -122,7 +122,9 @@ static void on_checked(int rc, const json_t *result, void *arg)
 	loop_timer_set(c->check, pause > LOOK_MS ? pause : LOOK_MS);
 	if (rc < 0)
 		log_debug("the key database was not looked at: %s", err_text(rc));
-	else if (!c->restoring)
+	else
+		log_debug("the key database was looked at: %.8s", member_text(result, "digest"));
+	if (rc == KC_OK && !c->restoring)
 		judge(c, result);
 	clone_diverged_go_on(c);
 }

@@ -210,6 +210,7 @@ static void diverged(struct clone_role *c, const json_t *result, struct proto_re
 
 	state_clear_intent(c->d->state);
 	clone_set_diverged(c, member_text(result, "diverged"));
+	STR_COPY(c->checked, member_text(result, "found")); /* the next look must not find the same anew */
 	self->take_over = json_is_true(json_object_get(result, "take_over"));
 	daemon_save(c->d);
 	audit_failed(c, KC_EDIVERGED, self->diverged_detail);

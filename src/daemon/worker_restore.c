@@ -281,6 +281,8 @@ int worker_job_restore(json_t *result, struct worker *w, const json_t *request)
 		set_result(result, &res);
 	if (rc == KC_EDIVERGED || res.diverged.live_only > 0)
 		set_diverged(result, &res.diverged);
+	if (rc == KC_EDIVERGED && worker_files_strayed(res.found, w, request) == KC_OK)
+		json_object_set_new(result, "found", json_string(res.found));
 	restore_result_fini(&res);
 out:
 	age_identity_free(chain_key);

@@ -111,6 +111,30 @@ G=$(generation)
 some_change
 travels incr
 
+say "what a restore found, and was given up, is not found anew by a look before the full is there"
+looks()
+{
+	[ "$(grep -c 'the key database was looked at' c1.log)" -gt "$1" ]
+}
+stop_daemon c1
+start_daemon c1 --debug
+wait_for 20 "a look" looks 0
+wait_for 20 "c1 is there again" is_current c1
+sql c1 "INSERT INTO keys(uuid, alias, created, material) VALUES('only here', 'own', 1, x'01')"
+some_change
+expect 1 kc m replicate-now >/dev/null 2>&1
+equal "$(kind_of "$(generation)")" incr
+stop_daemon m
+expect 0 kc c1 diverged discard >/dev/null
+wait_for 20 "another look" looks "$(grep -c 'the key database was looked at' c1.log)"
+equal "$({ kc c1 --json status || true; } | jq .self.diverged)" false "diverged anew"
+start_daemon m
+wait_for 40 "c1 is current" is_current c1
+same c1 c2
+G=$(generation)
+some_change
+travels incr
+
 say "rows that go away again: the increments that it missed come"
 sql c1 "INSERT INTO keys(uuid, alias, created, material) VALUES('only here', 'own', 1, x'01')"
 before=$G

@@ -224,12 +224,12 @@ answers()
 	[ "$status" = 0 ] || [ "$status" = 2 ]
 }
 
-# start_daemon DIR: returns once it answers.
+# start_daemon DIR [OPTION...]: returns once it answers.
 start_daemon()
 {
 	local dir=$1 deadline=$((SECONDS + 30))
 
-	keycloned -c "$dir/keyclone.properties" >>"$T/${dir//\//-}.log" 2>&1 8>&- 9>&- &
+	keycloned -c "$dir/keyclone.properties" "${@:2}" >>"$T/${dir//\//-}.log" 2>&1 8>&- 9>&- &
 	DAEMON_PID[$dir]=$!
 	until answers "$dir"; do
 		kill -0 "${DAEMON_PID[$dir]}" 2>/dev/null || fail "the daemon of $dir ended at its start"
