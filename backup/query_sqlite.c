@@ -9,6 +9,7 @@
 
 #include "backup/changelog.h"
 #include "backup/source_sqlite.h"
+#include "backup/vfs_sqlite.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -201,7 +202,7 @@ static int open_image(sqlite3 **out, const char *path, const char *how, int flag
 	size_t i;
 	int rc;
 
-	rc = sqlite3_open_v2(uri, &db, flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
+	rc = sqlite3_open_v2(uri, &db, flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, vfs_name());
 	sqlite3_free(uri);
 	if (rc != SQLITE_OK) {
 		rc = sqlite_fail(db, rc, path, "cannot open the database");

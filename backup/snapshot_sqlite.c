@@ -9,6 +9,7 @@
 #include "backup/snapshot.h"
 #include "backup/source_sqlite.h"
 #include "backup/staging.h"
+#include "backup/vfs_sqlite.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -21,7 +22,7 @@ static int open_copy(sqlite3 **out, const char *path)
 	if (rc < 0)
 		return rc;
 	close(fd);
-	rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, vfs_name());
 	if (rc != SQLITE_OK)
 		rc = sqlite_fail(db, rc, path, "cannot open the copy");
 	else

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "backup/source_sqlite.h"
+#include "backup/vfs_sqlite.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
@@ -202,7 +203,7 @@ out:
 
 static int open_connection(sqlite3 **db, struct source *s, const char *settings)
 {
-	int rc = sqlite3_open_v2(s->path, db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	int rc = sqlite3_open_v2(s->path, db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, vfs_name());
 
 	if (rc != SQLITE_OK) {
 		rc = sqlite_fail(*db, rc, s->path, "cannot open the key database");
