@@ -109,7 +109,7 @@ catches_up c2
 say "a worker that is killed in a restore"
 # It is held when the restore comes to it: killed at once, and later in the middle of whatever it does then.
 for ((try = 0; try < 6; try++)); do
-	pid=$(worker_of c1)
+	wait_for 10 "a worker of c1" eval 'pid=$(worker_of c1)' # the last one may just have been killed
 	kill -STOP "$pid"
 	change $((100 + try)) 1000
 	expect 0 kc m replicate-now --clone "$(address_of c1)" --no-wait >/dev/null
