@@ -31,8 +31,11 @@ int apply_stamp(struct apply *a);
  * encodings) differ, the database leaves WAL mode for the restore if nobody else has it open, and so becomes like the
  * master's; else the image is rewritten with the database's page size, in the folder it is in. For another encoding
  * there is no such way: KC_EBUSY. KC_ENOSPC, with both figures, if the commit would not fit.
+ *
+ * `empty`: the database has no rows. It leaves WAL mode then, too, if nobody else has it open: there is nothing to roll
+ * back to, so that each page is written once, where a write-ahead log takes it twice.
  */
-int apply_prepare(struct apply *a);
+int apply_prepare(struct apply *a, bool empty);
 /*
  * Where the source has local tables: keeps writers out, proves that the rest of the database still has the content
  * `now`, carries the local rows over into the image, and stamps; a writer that gets in before apply_lock is found by

@@ -31,13 +31,13 @@ static bool is_wal(const struct source_info *info)
 }
 
 /* *done: W and R are in rollback mode. Only the sole user of a WAL database can leave that mode; R is one, too. */
-static int leave_wal(bool *done, struct source *s)
+static int leave_wal(bool *done, struct source *s, int wait_ms)
 {
 	char mode[16] = "";
 	int rc;
 
 	source_close_reader(s);
-	source_begin_wait(s, ALONE_MS);
+	source_begin_wait(s, wait_ms);
 	rc = sqlite_str(mode, sizeof(mode), s->w, s->path, "PRAGMA main.journal_mode=DELETE");
 	*done = rc == KC_OK && strcmp(mode, "delete") == 0;
 	s->alive_status = KC_OK;
@@ -64,7 +64,7 @@ static int check_room(const struct apply *a, const struct source_info *info)
 	return rc;
 }
 
-static int fit(struct apply *a)
+static int fit(struct apply *a, bool empty)
 {
 	struct source_info info;
 	bool done = false, encoding, size;
@@ -77,11 +77,11 @@ static int fit(struct apply *a)
 	encoding = strcmp(info.encoding, a->m->encoding) != 0;
 	size = info.page_size != a->m->page_size;
 	a->new_encoding = encoding;
-	if (!is_wal(&info) || !(encoding || size))
+	if (!is_wal(&info) || !(encoding || size || empty))
 		return KC_OK;
 	a->stamped = false;
-	rc = leave_wal(&done, a->live);
-	if (rc < 0 || done)
+	rc = leave_wal(&done, a->live, encoding || size ? ALONE_MS : 1);
+	if (rc < 0 || done || !(encoding || size))
 		return rc;
 	if (encoding)
 		return err_set(KC_EBUSY, "%s: is in %s, the backup in %s, and another process has it open",
@@ -105,13 +105,13 @@ static const char *image_path(const struct apply *a)
 	return a->converted != NULL ? a->converted : a->image;
 }
 
-int apply_prepare(struct apply *a)
+int apply_prepare(struct apply *a, bool empty)
 {
 	int rc;
 
 	if (a->prepared || a->increment != NULL)
 		return KC_OK;
-	rc = fit(a);
+	rc = fit(a, empty);
 	if (rc == KC_OK)
 		rc = source_has_local(a->live) ? sqlite_open_image_to_write(&a->img, image_path(a))
 					       : sqlite_open_image(&a->img, image_path(a));
@@ -275,7 +275,7 @@ static void follow_journal_mode(struct apply *a, char **warning)
 	if (source_info(&info, s) < 0 || is_wal(&info) == master)
 		return;
 	if (!master) {
-		if (leave_wal(&done, s) == KC_OK && !done)
+		if (leave_wal(&done, s, ALONE_MS) == KC_OK && !done)
 			*warning = mem_xasprintf(
 			    "%s: stays in WAL mode, the master's is in %s mode: another process has it open", s->path,
 			    a->m->journal_mode);

@@ -216,7 +216,8 @@ static int intend(struct restoring *x)
 /* Is the database still what was judged, now that nobody else can write? */
 static int lock_database(struct restoring *x, bool *locked)
 {
-	int rc = apply_prepare(x->a);
+	bool empty = restore_is_of_no_rows(x->now) && !source_has_local(x->o->live);
+	int rc = apply_prepare(x->a, empty);
 
 	if (rc == KC_OK)
 		rc = report(x, RESTORE_LOCK, 0);

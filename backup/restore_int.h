@@ -33,6 +33,7 @@ struct restoring {
 bool restore_is_increment(const struct restoring *x);
 /* What is there: may it be written over? Reads database and companions, without the lock. */
 int restore_judge(struct restoring *x, enum verdict *verdict);
+bool restore_is_of_no_rows(const char *digest);
 /* KC_EDIVERGED, with the first row. */
 int restore_refuse(const struct restoring *x);
 

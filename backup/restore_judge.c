@@ -53,7 +53,7 @@ static int list_rows(struct restoring *x)
 }
 
 /* The sum of no hashes. */
-static bool is_of_no_rows(const char *digest)
+bool restore_is_of_no_rows(const char *digest)
 {
 	return strspn(digest, "0") == SOURCE_DIGEST_LEN;
 }
@@ -80,7 +80,7 @@ static int judge(struct restoring *x, enum verdict *verdict)
 		return list_rows(x);
 	}
 	diverged_list_fini(&x->r->diverged);
-	if (is_of_no_rows(x->now))
+	if (restore_is_of_no_rows(x->now))
 		return KC_OK; /* first contact, as a rule */
 	rc = diverged_find(live, image_database(x->img), false, diverged_list_add, &x->r->diverged);
 	if (rc == KC_OK && x->r->diverged.live_only > 0)
