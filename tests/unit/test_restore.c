@@ -395,6 +395,41 @@ static void restore__waiting_for_the_lock__can_be_canceled(void **state)
 	create_result_fini(&r);
 }
 
+/* Whether it could leave the mode for the restore or not. */
+static void restore__empty_wal__is_wal_again(void **state)
+{
+	(void)state;
+	for (int with_user = 0; with_user < 2; with_user++) {
+		struct create_result r;
+		struct source *live;
+		sqlite3 *user = NULL;
+		char now[SOURCE_DIGEST_LEN + 1];
+
+		fix_remove_database(fix.master);
+		fix_remove_database(fix.clone);
+		fix_make_database(fix.master, &usual, 500, 2);
+		assert_int_equal(sqlite3_open(fix.clone, &user), SQLITE_OK);
+		assert_int_equal(
+		    sqlite3_exec(user, "PRAGMA journal_mode=WAL; CREATE TABLE keys(id)", NULL, NULL, NULL), SQLITE_OK);
+		sqlite3_close(user);
+		user = with_user ? attached(fix.clone) : NULL;
+		if (with_user)
+			assert_int_equal(sqlite3_exec(user, "SELECT * FROM keys", NULL, NULL, NULL), SQLITE_OK);
+		fix_backup(&fix, &r, fix.master, (uint64_t)with_user + 1);
+		live = fix_open(fix.clone, true);
+		fix_restore(&fix, &r, live, NULL);
+		if (with_user)
+			assert_int_equal(fix_mark(user), 2);
+		assert_string_equal(fix_query(fix.clone, "PRAGMA journal_mode"), "wal");
+		assert_string_equal(fix_query(fix.clone, "PRAGMA integrity_check"), "ok");
+		fix_digest(now, fix.clone);
+		assert_string_equal(now, r.content);
+		sqlite3_close(user);
+		source_close(live);
+		create_result_fini(&r);
+	}
+}
+
 static void restore__other_encoding_in_use__waits_for_its_user(void **state)
 {
 	static const struct fix_kind wide = { "wal", 4096, "UTF-16le", 0 };
@@ -439,6 +474,7 @@ int main(void)
 		T(restore__write_before_the_lock__is_found),
 		T(restore__own_commit__is_known_without_a_recount),
 		T(restore__waiting_for_the_lock__can_be_canceled),
+		T(restore__empty_wal__is_wal_again),
 		T(restore__other_encoding_in_use__waits_for_its_user),
 		T(restore__root_for_another_owner__files_stay_the_owners),
 	};
