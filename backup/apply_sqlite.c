@@ -115,6 +115,7 @@ int apply_prepare(struct apply *a, bool empty)
 	if (rc == KC_OK)
 		rc = source_has_local(a->live) ? sqlite_open_image_to_write(&a->img, image_path(a))
 					       : sqlite_open_image(&a->img, image_path(a));
+	a->empty = empty;
 	a->prepared = rc == KC_OK;
 	return rc;
 }
@@ -196,6 +197,7 @@ int apply_lock(struct apply *a, int lock_ms)
 
 	if (a->increment != NULL)
 		return increment_lock(a, lock_ms);
+	(void)source_set_small_cache(s, a->empty || a->stamp.wal);
 	a->b = sqlite3_backup_init(s->w, "main", a->img, "main");
 	if (a->b == NULL)
 		return sqlite_fail(s->w, sqlite3_errcode(s->w), s->path, "cannot write the key database");
@@ -238,8 +240,10 @@ int apply_unmoved(bool *unmoved, struct apply *a, const char *now)
 
 void apply_unlock(struct apply *a)
 {
-	if (a->b != NULL)
+	if (a->b != NULL) {
 		sqlite3_backup_finish(a->b); /* rolls back what is not committed */
+		(void)source_set_small_cache(a->live, false);
+	}
 	if (a->writing)
 		sqlite3_exec(a->live->w, "ROLLBACK", NULL, NULL, NULL);
 	a->writing = false;

@@ -18,6 +18,7 @@ struct apply {
 	int64_t version; /* W's, before the lock */
 	bool stamped;
 	bool prepared;
+	bool empty; /* the database has no rows */
 	bool new_encoding;
 	/* an increment */
 	const struct manifest *increment;

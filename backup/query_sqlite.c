@@ -216,7 +216,7 @@ static int open_image(sqlite3 **out, const char *path, const char *how, int flag
 	sqlite_tolerate(db);
 	rc = sqlite_exec(db, path,
 	    "PRAGMA cell_size_check=ON; PRAGMA query_only=ON; PRAGMA ignore_check_constraints=ON; "
-	    "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4000; PRAGMA mmap_size=0");
+	    "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-1000; PRAGMA mmap_size=0");
 	if (rc < 0) {
 		sqlite3_close(db);
 		return rc;

@@ -26,7 +26,8 @@
 #define COUNTER_OFFSET 24   /* of the file change counter in the database header */
 #define WAL_LONG       1000 /* pages, as SQLite's own autocheckpoint */
 #define READER_CACHE   "PRAGMA cache_size=-4000"
-#define WRITER_CACHE   "PRAGMA cache_size=-16000" /* in rollback mode each spill is an fsync of the journal */
+#define WRITER_CACHE   "PRAGMA cache_size=-16000"
+#define WRITER_SMALL   "PRAGMA cache_size=-2000"
 
 int source_fail(struct source *s, sqlite3 *db, int rc, const char *what)
 {
@@ -341,6 +342,11 @@ int source_refresh(struct source *s)
 	if (s->r != NULL && s->w != NULL && stat(s->path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
 		return KC_OK;
 	return source_reopen(s);
+}
+
+int source_set_small_cache(struct source *s, bool small)
+{
+	return sqlite_exec(s->w, s->path, small ? WRITER_SMALL : WRITER_CACHE);
 }
 
 int source_data_version(int64_t *version, struct source *s, sqlite3 *db)

@@ -88,6 +88,9 @@ int source_reopen(struct source *s);
 /* Close and open R alone: some changes need W to be the only connection of this process. */
 void source_close_reader(struct source *s);
 int source_open_reader(struct source *s);
+/* W's page cache. In rollback mode each page of the old database that does not fit costs an fsync of the journal; else
+ * a small one holds as well, and is memory that need not be brought in. */
+int source_set_small_cache(struct source *s, bool small);
 int source_data_version(int64_t *version, struct source *s, sqlite3 *db);
 void source_set_known(struct source *s, uint64_t version, const char *content);
 
