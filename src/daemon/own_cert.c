@@ -4,7 +4,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -17,19 +19,26 @@
 #define TOKEN	  "pkcs11:"
 #define CHAIN_MAX (1024 * 1024)
 
-/* Whose it is by the truststore; its dates do not matter. */
+/* Is it of our own authority by the truststore? Its dates do not matter: `end` is within them. */
+static bool is_of_authority(const struct cert_der *chain, size_t count, time_t end, const struct conf *c)
+{
+	struct cert_info info = { 0 };
+	struct trust *trust = NULL;
+	bool authority = trust_load(&trust, c->truststore_dir) == KC_OK &&
+			 trust_verify(&info, trust, chain, count, CERT_USE_SERVER, end) == KC_OK &&
+			 info.anchor_is_authority;
+
+	cert_info_fini(&info);
+	trust_free(trust);
+	return authority;
+}
+
 static void find_anchor(struct own_cert *own, const struct cert_list *chain, const struct conf *c)
 {
 	enum cert_role mine = c->role == CONF_MASTER ? CERT_ROLE_MASTER : CERT_ROLE_CLONE;
-	struct cert_info info = { 0 };
-	struct trust *trust = NULL;
 
-	if (trust_load(&trust, c->truststore_dir) == KC_OK &&
-	    trust_verify(&info, trust, chain->ders, chain->count, CERT_USE_SERVER, own->info.not_after) == KC_OK)
-		own->authority = info.anchor_is_authority;
-	own->role = own->authority && info.role == mine;
-	cert_info_fini(&info);
-	trust_free(trust);
+	own->authority = is_of_authority(chain->ders, chain->count, own->info.not_after, c);
+	own->role = own->authority && own->info.role == mine;
 }
 
 /* The chain alone: opening the key takes a tenth of a second, and the loop waits. */
@@ -71,6 +80,57 @@ int own_cert_load(struct own_cert *own, const struct conf *c)
 	else
 		own_cert_fini(&o);
 	return rc;
+}
+
+static int check_dates(const struct identity *id)
+{
+	const struct cert_info *info = identity_info(id);
+	char limit[CLOCK_UTC_SIZE], clock[CLOCK_UTC_SIZE];
+	time_t now = time(NULL);
+
+	clock_utc(clock, (int64_t)now);
+	if (info->not_after < now)
+		return err_set(KC_ECERT,
+		    "alias %.200s: its certificate has expired (its end %s, this machine's clock %s); create or import "
+		    "another one",
+		    identity_alias(id), clock_utc(limit, (int64_t)info->not_after), clock);
+	if (info->not_before > now)
+		return err_set(KC_ECERT,
+		    "alias %.200s: its certificate is not valid yet (its begin %s, this machine's clock %s); wait for "
+		    "it, or set the clock",
+		    identity_alias(id), clock_utc(limit, (int64_t)info->not_before), clock);
+	return KC_OK;
+}
+
+/* A clone may have any: the master's is the one that a site shares. */
+static int check_role(const struct identity *id, const struct conf *c)
+{
+	const struct cert_info *info = identity_info(id);
+	size_t count = identity_chain_count(id);
+	struct cert_der *chain;
+	bool wrong;
+
+	if (c->role != CONF_MASTER || info->role != CERT_ROLE_CLONE)
+		return KC_OK;
+	chain = mem_xcalloc(count, sizeof(*chain));
+	for (size_t i = 0; i < count; i++)
+		chain[i] = identity_chain_der(id, i);
+	wrong = is_of_authority(chain, count, info->not_after, c);
+	free(chain);
+	return wrong ? err_set(KC_ECERT,
+			   "alias %.200s: is a clone's certificate; a master needs one with the role master: 'keyclone "
+			   "cert create --issued --role master'",
+			   identity_alias(id))
+		     : KC_OK;
+}
+
+int own_cert_check(const struct identity *id, const struct conf *c)
+{
+	int rc = identity_check_uses(id);
+
+	if (rc == KC_OK)
+		rc = check_dates(id);
+	return rc == KC_OK ? check_role(id, c) : rc;
 }
 
 void own_cert_fini(struct own_cert *own)

@@ -17,6 +17,7 @@
 #include "base/member.h"
 #include "base/str.h"
 #include "daemon/control.h"
+#include "daemon/own_cert.h"
 #include "keystore/identity.h"
 #include "keystore/token.h"
 #include "rotate_int.h"
@@ -316,12 +317,28 @@ void rotate_begin(struct rotate *x, struct control_client *c, const json_t *requ
 	rotate_soon(x);
 }
 
+/* Where the master has changed already, the old one has to be fit to be spoken with again. */
+static int check_old(const struct rotate *x)
+{
+	struct identity *id = NULL;
+	int rc;
+
+	if (x->r.phase != ROTATION_VERIFY)
+		return KC_OK;
+	rc = identity_load(&id, x->d->conf->keystore_dir, x->r.old_alias);
+	if (rc == KC_OK)
+		rc = own_cert_check(id, x->d->conf);
+	identity_free(id);
+	return rc;
+}
+
 void rotate_abort(struct rotate *x, struct control_client *c, const json_t *request)
 {
 	enum rotation_phase was = x->r.phase;
-	int rc =
-	    x->working ? err_set(KC_EBUSY, "a step of the master is being taken: try again") : rotation_undo(&x->r);
+	int rc = x->working ? err_set(KC_EBUSY, "a step of the master is being taken: try again") : check_old(x);
 
+	if (rc == KC_OK)
+		rc = rotation_undo(&x->r);
 	if (rc == KC_OK && x->r.phase != was) {
 		rc = rotate_audit(x, AUDIT_STARTED, NULL, "%s to %s is taken back, %s", x->r.old_alias, x->r.new_alias,
 		    control_who(c));

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/member.h"
+#include "daemon/own_cert.h"
 #include "daemon/properties.h"
 #include "daemon/sealed.h"
 #include "keystore/identity.h"
@@ -163,7 +164,7 @@ static int install_sealed(struct step *s, const char *alias)
 	int rc = sealed_open(&id, text_of(s, "sealed"), s->w->secrets.identity);
 
 	if (rc == KC_OK)
-		rc = identity_check_uses(id);
+		rc = own_cert_check(id, s->w->conf);
 	if (rc == KC_OK)
 		rc = identity_save(id, s->w->conf->keystore_dir, alias, true);
 	if (rc == KC_OK)
@@ -208,7 +209,7 @@ static int use_alias(struct step *s, const char *alias)
 	if (rc == KC_OK)
 		rc = identity_load(&id, s->w->conf->keystore_dir, alias);
 	if (rc == KC_OK)
-		rc = identity_check_uses(id);
+		rc = own_cert_check(id, s->w->conf);
 	if (rc == KC_OK)
 		rc = properties_set(s->w->conf_path, PROPERTY_TLS_ALIAS, alias);
 	s->reload = true;

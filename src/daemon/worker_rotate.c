@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/member.h"
+#include "daemon/own_cert.h"
 #include "daemon/properties.h"
 #include "daemon/recipients.h"
 #include "daemon/sealed.h"
@@ -42,12 +43,10 @@ static int make(struct identity **id, const struct conf *c, const struct identit
 {
 	const struct cert_info *info = identity_info(old);
 	const char *sans[WORKER_SANS_MAX], *type = member_text(request, "key_type");
-	struct issue_request r = { .role = CERT_ROLE_NONE };
+	struct issue_request r = { .role = authority != NULL ? CERT_ROLE_MASTER : CERT_ROLE_NONE };
 	int rc = worker_days(&r.days, c, request);
 
 	worker_names(&r, sans, info);
-	if (authority != NULL)
-		r.role = info->role != CERT_ROLE_NONE ? info->role : CERT_ROLE_MASTER;
 	if (rc == KC_OK && type[0] != '\0')
 		rc = issue_key_from_name(&r.key, type);
 	return rc == KC_OK ? issue_identity(id, authority, &r) : rc;
@@ -131,7 +130,7 @@ static int begin(json_t *result, struct worker *w, const struct identity *old, c
 	if (rc == KC_OK && strcmp(identity_info(new)->sha256, identity_info(old)->sha256) == 0)
 		rc = err_set(KC_EUSAGE, "alias %s is the one in use already", identity_alias(new));
 	if (rc == KC_OK)
-		rc = identity_check_uses(new);
+		rc = own_cert_check(new, w->conf);
 	if (rc == KC_OK)
 		rc = share_trust(result, w, old, new);
 	if (rc == KC_OK) {
@@ -268,7 +267,7 @@ int worker_job_rotate_use(json_t *result, struct worker *w, const json_t *reques
 	if (rc == KC_OK)
 		rc = identity_load(&id, w->conf->keystore_dir, alias);
 	if (rc == KC_OK)
-		rc = identity_check_uses(id);
+		rc = own_cert_check(id, w->conf);
 	if (rc == KC_OK)
 		rc = properties_set(w->conf_path, PROPERTY_TLS_ALIAS, alias);
 	identity_free(id);

@@ -208,4 +208,26 @@ cp back.key ext2/tls.key
 kc c2 cert renew --from ext2 >/dev/null
 wait_for 20 "c2 is back" clone_is "$p2" current
 
+say "a rotation does not begin with what every clone would refuse"
+issue past m.example master '3 days ago' '1 day ago'
+issue later m.example master '1 day' '90 days'
+for name in past later; do
+	kc m cert import "$name.p12" --alias "$name" --p12-password-file p12pw >/dev/null
+done
+kc m cert create --alias cl --issued --role clone --cn cl --san 127.0.0.1 >/dev/null
+cp m/keyclone.properties before
+allow_log 'rotation of certificates: not begun: alias (past|later|cl): '
+# not_begun ALIAS WHY
+not_begun()
+{
+	expect 1 kc m cert rotate --to "$1" 2>err
+	grep -q "alias $1: $2" err || fail "it says: $(cat err)"
+	kc m cert rotate --status | grep -q 'No certificate was rotated here yet' || fail "a rotation to $1"
+}
+not_begun past 'its certificate has expired (its end .*); create or import another one'
+not_begun later 'its certificate is not valid yet (its begin .*); wait for it'
+not_begun cl "is a clone's certificate; a master needs one with the role master: 'keyclone cert create"
+cmp before m/keyclone.properties || fail "the configuration is another"
+kc m replicate-now >/dev/null
+
 finish

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/err.h"
 #include "base/file.h"
@@ -104,6 +105,40 @@ static void obstacle__by_whose_it_is(void **state)
 	identity_free(self);
 }
 
+static void refused(const struct identity *id, const char *why)
+{
+	assert_int_equal(own_cert_check(id, &conf), KC_ECERT);
+	assert_non_null(strstr(err_text(KC_ECERT), why));
+}
+
+static void check__only_what_peers_take(void **state)
+{
+	struct identity *clone = issued("c", "127.0.0.1", CERT_ROLE_CLONE, false),
+			*master = issued("m", "127.0.0.1", CERT_ROLE_MASTER, false),
+			*self = issued("s", "127.0.0.1", CERT_ROLE_NONE, true);
+	struct cert_info *info = (struct cert_info *)(uintptr_t)identity_info(self);
+
+	(void)state;
+	identity_rename(clone, "cl");
+	assert_int_equal(own_cert_check(clone, &conf), KC_OK);
+	/* The site's. */
+	assert_int_equal(own_cert_check(master, &conf), KC_OK);
+	conf.role = CONF_MASTER;
+	assert_int_equal(own_cert_check(master, &conf), KC_OK);
+	assert_int_equal(own_cert_check(self, &conf), KC_OK);
+	refused(clone, "alias cl: is a clone's certificate; a master needs one with the role master");
+	info->not_before = time(NULL) + 60;
+	refused(self, "its certificate is not valid yet (its begin ");
+	info->not_before = info->not_after = time(NULL) - 60;
+	refused(self, "its certificate has expired (its end ");
+	/* What another authority says of roles is nothing to us. */
+	assert_int_equal(file_remove_tree(conf.truststore_dir), KC_OK);
+	assert_int_equal(own_cert_check(clone, &conf), KC_OK);
+	identity_free(clone);
+	identity_free(master);
+	identity_free(self);
+}
+
 static void due__a_third_of_the_life_before_the_end(void **state)
 {
 	struct cert_info info = { .not_before = 1000000000 - 3600, .not_after = 1000000000 + (time_t)90 * DAY };
@@ -174,6 +209,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(obstacle__by_whose_it_is, setup, teardown),
+		cmocka_unit_test_setup_teardown(check__only_what_peers_take, setup, teardown),
 		cmocka_unit_test_setup_teardown(due__a_third_of_the_life_before_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(names__as_they_are, setup, teardown),
 		cmocka_unit_test_setup_teardown(depot__keeps_what_the_clone_may_show, setup, teardown),
