@@ -107,7 +107,7 @@ static int ask_ourselves(struct check *k, const char *only)
 		memset(&k->self, 0, sizeof(k->self));
 	signer = conf->role == CONF_MASTER ? read_signer(conf) : NULL;
 	recipient = conf->role == CONF_CLONE ? read_recipient(conf) : NULL;
-	if (credentials_load(&creds, &certificate, conf) == KC_OK) {
+	if (credentials_load(&creds, &certificate, conf, NULL) == KC_OK) {
 		struct contacts_options o = { .loop = loop_new(),
 			.creds = creds,
 			.conf = conf,

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/member.h"
 #include "daemon/daemon.h"
+#include "daemon/own_cert.h"
 #include "keystore/identity.h"
 #include "keystore/trust.h"
 
@@ -52,14 +53,31 @@ static int add_crls(struct trust *trust, const char *path, const struct identity
 	return rc < 0 ? err_set(KC_ECONF, "tls.CRLFile: %s", err_text(rc)) : KC_OK;
 }
 
-int credentials_load(struct tls_creds **creds, json_t **certificate, const struct conf *c)
+/* What is in force is not given up for what no peer takes. Where there is nothing better it may be cured: by a renewal,
+ * or the clock. */
+static int check(const struct identity *id, const struct conf *c, const json_t *in_force)
+{
+	bool another = in_force != NULL && strcmp(member_text(in_force, "sha256"), identity_info(id)->sha256) != 0;
+	int rc = identity_check_uses(id);
+
+	if (rc < 0)
+		return rc;
+	rc = own_cert_check(id, c);
+	if (rc < 0 && !another) {
+		log_warn("%s", err_text(rc));
+		rc = KC_OK;
+	}
+	return rc;
+}
+
+int credentials_load(struct tls_creds **creds, json_t **certificate, const struct conf *c, const json_t *in_force)
 {
 	struct identity *id = NULL;
 	struct trust *trust = NULL;
 	int rc = identity_open(&id, c->keystore_dir, c->tls_alias);
 
 	if (rc == KC_OK)
-		rc = identity_check_uses(id);
+		rc = check(id, c, in_force);
 	if (rc == KC_OK)
 		rc = trust_load(&trust, c->truststore_dir);
 	if (rc == KC_OK && c->crl_file != NULL)
@@ -67,8 +85,6 @@ int credentials_load(struct tls_creds **creds, json_t **certificate, const struc
 	if (rc == KC_OK && trust_count(trust) == 0)
 		log_warn("%s: no certificate is trusted; every peer will be refused until 'keyclone trust add'",
 		    c->truststore_dir);
-	if (rc == KC_OK && identity_info(id)->not_after < time(NULL))
-		log_warn("certificate %s has expired; every peer will refuse it", identity_alias(id));
 	if (rc == KC_OK)
 		rc = tls_creds_new(creds, id, trust, c->tls_minimum == CONF_TLS_1_2);
 	if (rc == KC_OK) {

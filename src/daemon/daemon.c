@@ -315,7 +315,7 @@ static int take_over(struct daemon *d, const json_t *result, json_t *answer)
 	revocation_note(d->revocation, next);
 	rc = check_token(d->conf, next);
 	if (rc == KC_OK)
-		rc = credentials_load(&creds, &certificate, next);
+		rc = credentials_load(&creds, &certificate, next, d->certificate);
 	if (rc < 0)
 		revocation_missed(d->revocation);
 	if (rc == KC_OK) {
@@ -373,6 +373,8 @@ static void on_config(int rc, const json_t *result, void *arg)
 		text = changes_text(json_object_get(members, "changed"), json_object_get(members, "restart"));
 		record.detail = text;
 		log_info("the configuration was read anew: %s", text);
+	} else if (rc != KC_ECANCELED) {
+		log_err("reload: %s; the old configuration stays in force", err_text(rc));
 	}
 	if (rc != KC_ECANCELED)
 		audit_result(d->audit, &record, rc);
@@ -404,7 +406,7 @@ int daemon_reload_credentials(struct daemon *d, const char *why)
 	int rc;
 
 	revocation_note(d->revocation, d->conf);
-	rc = credentials_load(&creds, &certificate, d->conf);
+	rc = credentials_load(&creds, &certificate, d->conf, d->certificate);
 	if (rc == KC_OK) {
 		swap_credentials(d, creds, certificate, changed);
 		text = changes_text(changed, NULL);

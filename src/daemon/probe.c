@@ -54,7 +54,7 @@ int probe_master(bool *answers, const struct conf *conf, const char *host, int p
 	struct tls_creds *creds = NULL;
 	json_t *certificate = NULL;
 	struct probe p = { 0 };
-	int rc = credentials_load(&creds, &certificate, conf);
+	int rc = credentials_load(&creds, &certificate, conf, NULL);
 
 	if (rc < 0)
 		return rc;

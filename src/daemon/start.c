@@ -304,7 +304,7 @@ static void stop_alerts(struct daemon *d)
 
 static int start_credentials(struct daemon *d)
 {
-	int rc = credentials_load(&d->creds, &d->certificate, d->conf);
+	int rc = credentials_load(&d->creds, &d->certificate, d->conf, NULL);
 
 	d->trusted = changes_trusted(d->conf);
 	/* What the configuration names and is not there: the same again would end the same. */
@@ -416,10 +416,8 @@ static void on_signal(int sig, void *arg)
 
 static void on_hup_done(int rc, const json_t *result, void *arg)
 {
-	(void)result, (void)arg;
+	(void)rc, (void)result, (void)arg;
 	proc_notify_ready();
-	if (rc < 0)
-		log_err("reload: %s; the old configuration stays in force", err_text(rc));
 }
 
 static void on_hup(int sig, void *arg)

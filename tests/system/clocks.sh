@@ -71,6 +71,7 @@ home c1
 say "before the certificates began: refused, with both times"
 allow_log 'warning: clone .*: refused: .*expired or not valid yet'
 allow_log 'warning: refused .*: certificate .* is not valid yet'
+allow_log 'warning: alias ssl_cert: its certificate is not valid yet .*; wait for it, or set the clock'
 rm -f m.log c1.log
 away c1 -365d
 start_daemon m

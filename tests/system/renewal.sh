@@ -186,14 +186,14 @@ equal "$(kc m --json cert depot list)" '{"certificates":[]}'
 
 say "one that has ended is refused, until there is another"
 stop_daemon m
-issue ended d.example clone '1 day ago' '4 seconds'
+issue ended d.example clone '1 day ago' '6 seconds'
 kc c2 cert import ended.p12 --alias tls --p12-password-file p12pw --replace >/dev/null
-allow_log 'certificate tls has expired; every peer will refuse it'
+allow_log 'alias tls: its certificate has expired .*; create or import another one'
 allow_log 'certificate tls is not renewed (by the own authority|from the master.s depot|from tls.ExternalCertDir)'
 allow_log "clone 127.0.0.1:$p2: refused: certificate expired"
 allow_log 'refused 127.0.0.1: (refused by the peer: )?certificate expired'
 kc c2 reload >/dev/null
-wait_for 10 "the end" told_by 'this machine (tls) nears its end: it ended at' c2.log
+wait_for 15 "the end" told_by 'this machine (tls) nears its end: it ended at' c2.log
 start_daemon m
 wait_for 10 "the refusal" clone_is "$p2" refused
 expect 2 kc m status >status.out
@@ -202,6 +202,11 @@ expect 2 kc m --json status >status.json
 grep -q '"last_error_code":"KC0302E"' status.json
 expect 2 kc c2 status >status.out
 grep -q 'Certificate tls has EXPIRED' status.out
+kc c2 config set replication.RetryMin=4s >/dev/null
+expect 0 kc c2 reload >reload.out
+grep -q 'replication.RetryMin' reload.out || fail "reload says: $(cat reload.out)"
+stop_daemon c2
+start_daemon c2
 issue back d.example clone '1 hour ago' '600 days'
 cp back.crt ext2/tls.crt
 cp back.key ext2/tls.key
@@ -229,5 +234,32 @@ not_begun later 'its certificate is not valid yet (its begin .*); wait for it'
 not_begun cl "is a clone's certificate; a master needs one with the role master: 'keyclone cert create"
 cmp before m/keyclone.properties || fail "the configuration is another"
 kc m replicate-now >/dev/null
+
+say "nor does a reload take it over: what is in force stays, and why is said"
+allow_log 'reload: alias (past|later|cl): .*; the old configuration stays in force'
+# not_taken DIR ALIAS WHY: in the place of what is in force
+not_taken()
+{
+	local old
+
+	old=$(kc "$1" config get backup.TLSCertAlias)
+	kc "$1" config set "backup.TLSCertAlias=$2" >/dev/null
+	expect 1 kc "$1" reload 2>err
+	grep -q "alias $2: $3" err || fail "it says: $(cat err)"
+	grep -q "error: reload: alias $2: $3" "$1.log" || fail "the log of $1 does not say it"
+	kc "$1" audit --json --event config.reload | tail -n 1 | grep -q "\"failure\".*alias $2: $3" || fail "no record"
+	kc m replicate-now --full >/dev/null
+	{ kc "$1" --json status || true; } | grep -q "\"certificates\":\[{\"alias\":\"$old\"" || fail "another is in force"
+	kc "$1" config set "backup.TLSCertAlias=$old" >/dev/null
+	kc "$1" reload >/dev/null
+}
+for name in past later; do
+	kc c2 cert import "$name.p12" --alias "$name" --p12-password-file p12pw >/dev/null
+done
+not_taken m past 'its certificate has expired'
+not_taken m later 'its certificate is not valid yet'
+not_taken m cl "is a clone's certificate"
+not_taken c2 past 'its certificate has expired'
+not_taken c2 later 'its certificate is not valid yet'
 
 finish
