@@ -149,7 +149,7 @@ static void take_leaf(struct conf_ctx *x, const char *name, int line, const char
 		take_later(x, row, name, line, text);
 		return;
 	}
-	x->lines[row - conf_rows] = line;
+	x->c->lines[row - conf_rows] = line;
 	member = conf_member(x->c, row);
 	conf_value_fini(row, member); /* the default */
 	rc = conf_value_parse(member, row, text, x->c->dir);

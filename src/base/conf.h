@@ -59,6 +59,8 @@ struct conf_file {
 #define CONF_FIELD(field, type, name, def, sysdef, detail, min, max, role, flags, reload, help) CONF_C_##type field;
 #define CONF_NO_FIELD(type, name, detail, min, max, role, help)
 
+#define CONF_ROWS_MAX 64
+
 /*
  * The members are those of the table (role is an enum conf_role, tls_minimum an enum conf_tls), and:
  */
@@ -71,6 +73,7 @@ struct conf {
 	struct conf_file *files; /* by name */
 	size_t file_count;
 	bool password_set; /* one of the three ways to give the password is used; true in the daemon's copy too */
+	int lines[CONF_ROWS_MAX];  /* where in the file a property is, in the order of the table; 0: nowhere */
 	struct conf_list warnings; /* what conf_load warned of, for whoever got this conf by conf_from_json */
 };
 
@@ -107,10 +110,14 @@ char *conf_default_path(const char *explicit);
 
 /*
  * A copy without secrets, for a process that must not have them: {"path", "values": {name: text}, "clones":
- * [{"host","port"}], "password_set", "warnings": [text]}. New reference; conf_from_json takes it back (KC_EFORMAT).
+ * [{"host","port"}], "password_set", "lines": {name: number}, "warnings": [text]}. New reference; conf_from_json takes
+ * it back (KC_EFORMAT).
  */
 json_t *conf_public_json(const struct conf *c);
 int conf_from_json(struct conf **out, const json_t *json);
+
+/* "FILE:LINE: NAME", without LINE where the file does not have it: what a message about its value begins with. Heap. */
+char *conf_where(const struct conf *c, const char *name);
 
 /* The effective configuration as text in properties syntax (heap): what differs from the defaults, or with `all` every
  * property of the role (the unset ones as comments). Loads back to the same configuration, its secrets apart: a comment
@@ -132,6 +139,11 @@ struct conf_change {
 	const char *value; /* as is, not escaped; NULL: remove the property */
 };
 int conf_edit(const char *path, const struct conf_change *changes, size_t count, struct conf_problems *p);
+/* The same, and before anything is written `judge` is asked, which knows more than the file: it adds to `p`, and with
+ * an error nothing is. `before` is NULL where the file was not right. */
+typedef void (*conf_judge_fn)(struct conf_problems *p, const struct conf *before, const struct conf *after);
+int conf_edit_judged(
+    const char *path, const struct conf_change *changes, size_t count, conf_judge_fn judge, struct conf_problems *p);
 
 /* Is a password of backups long enough? KC_EUSAGE with both figures. */
 int conf_check_password(const char *password);

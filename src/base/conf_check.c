@@ -24,7 +24,7 @@ static const struct conf_row *row_at(size_t offset)
 
 static int line_of(const struct conf_ctx *x, const struct conf_row *row)
 {
-	return x->lines[row - conf_rows];
+	return x->c->lines[row - conf_rows];
 }
 
 /* --- clones --- */
@@ -74,8 +74,8 @@ static void check_role(struct conf_ctx *x)
 	const char *reason = master ? "has no effect on a master" : "has no effect on a clone";
 
 	for (size_t i = 0; i < conf_row_count; i++)
-		if (x->lines[i] != 0 && (conf_rows[i].role & mine) == 0)
-			conf_note(x, false, x->lines[i], conf_rows[i].name, "%s", reason);
+		if (x->c->lines[i] != 0 && (conf_rows[i].role & mine) == 0)
+			conf_note(x, false, x->c->lines[i], conf_rows[i].name, "%s", reason);
 	/* Once for the whole fleet. */
 	for (int n = 1; !master && n <= CONF_CLONES_MAX; n++)
 		if (x->slots[n].host_line != 0) {

@@ -108,7 +108,25 @@ json_t *conf_dump_json(const struct conf *c)
 	return o;
 }
 
+char *conf_where(const struct conf *c, const char *name)
+{
+	for (size_t i = 0; i < conf_row_count; i++)
+		if (c->lines[i] != 0 && strcmp(conf_rows[i].name, name) == 0)
+			return mem_xasprintf("%s:%d: %s", c->path, c->lines[i], name);
+	return mem_xasprintf("%s: %s", c->path, name);
+}
+
 /* --- for a process without secrets --- */
+
+static json_t *lines_json(const struct conf *c)
+{
+	json_t *lines = json_object();
+
+	for (size_t i = 0; i < conf_row_count; i++)
+		if (c->lines[i] != 0)
+			json_object_set_new(lines, conf_rows[i].name, json_integer(c->lines[i]));
+	return lines;
+}
 
 json_t *conf_public_json(const struct conf *c)
 {
@@ -127,8 +145,9 @@ json_t *conf_public_json(const struct conf *c)
 	for (size_t i = 0; i < c->clone_count; i++)
 		json_array_append_new(
 		    clones, json_pack("{s:s,s:i}", "host", c->clones[i].host, "port", c->clones[i].port));
-	return json_pack("{s:s,s:o,s:o,s:o,s:b,s:o}", "path", c->path, "values", values, "clones", clones, "files",
-	    conf_files_json(c), "password_set", (int)c->password_set, "warnings", conf_list_json(&c->warnings));
+	return json_pack("{s:s,s:o,s:o,s:o,s:b,s:o,s:o}", "path", c->path, "values", values, "clones", clones, "files",
+	    conf_files_json(c), "password_set", (int)c->password_set, "lines", lines_json(c), "warnings",
+	    conf_list_json(&c->warnings));
 }
 
 static int row_from_json(struct conf *c, const struct conf_row *row, const json_t *value)
@@ -179,6 +198,9 @@ int conf_from_json(struct conf **out, const json_t *json)
 	if (rc == KC_OK)
 		rc = conf_files_from_json(c, json_object_get(json, "files"));
 	c->password_set = json_is_true(json_object_get(json, "password_set"));
+	for (size_t i = 0; i < conf_row_count; i++)
+		c->lines[i] =
+		    (int)json_integer_value(json_object_get(json_object_get(json, "lines"), conf_rows[i].name));
 	json_array_foreach(json_object_get(json, "warnings"), n, warning) {
 		if (json_is_string(warning))
 			conf_list_add(&c->warnings, json_string_value(warning));

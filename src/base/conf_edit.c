@@ -110,6 +110,19 @@ static int edit_check(const struct edit *e, struct conf_problems *p)
 	return rc;
 }
 
+static int edit_judge(const struct edit *e, conf_judge_fn judge, struct conf_problems *p)
+{
+	struct conf *before = NULL, *after = NULL;
+	size_t known = p->errors.count;
+
+	(void)conf_load_text(&before, e->label, buf_data(&e->before), buf_len(&e->before), 0, NULL);
+	if (conf_load_text(&after, e->label, buf_data(&e->t.text), buf_len(&e->t.text), 0, NULL) == KC_OK)
+		judge(p, before, after);
+	conf_free(before);
+	conf_free(after);
+	return p->errors.count > known ? err_set(KC_ECONF, "%s", p->errors.items[known]) : KC_OK;
+}
+
 static int edit_write(const struct edit *e)
 {
 	struct file_new f = FILE_NEW_EMPTY;
@@ -137,24 +150,32 @@ static int edit_write(const struct edit *e)
 	return file_new_commit(&f);
 }
 
-static int edit_finish(struct edit *e, int rc, struct conf_problems *p)
+static int edit_finish(struct edit *e, int rc, conf_judge_fn judge, struct conf_problems *p)
 {
 	if (rc == KC_OK)
 		rc = edit_check(e, p);
+	if (rc == KC_OK && judge != NULL)
+		rc = edit_judge(e, judge, p);
 	if (rc == KC_OK)
 		rc = edit_write(e);
 	edit_end(e);
 	return rc;
 }
 
-int conf_edit(const char *path, const struct conf_change *changes, size_t count, struct conf_problems *p)
+int conf_edit_judged(
+    const char *path, const struct conf_change *changes, size_t count, conf_judge_fn judge, struct conf_problems *p)
 {
 	struct edit e;
 	int rc = edit_begin(&e, path);
 
 	for (size_t i = 0; rc == KC_OK && i < count; i++)
 		rc = conf_text_put(&e.t, changes[i].name, changes[i].value);
-	return edit_finish(&e, rc, p);
+	return edit_finish(&e, rc, judge, p);
+}
+
+int conf_edit(const char *path, const struct conf_change *changes, size_t count, struct conf_problems *p)
+{
+	return conf_edit_judged(path, changes, count, NULL, p);
 }
 
 int conf_check_name(const char *name)
@@ -227,7 +248,7 @@ int conf_clone_add(const char *path, const char *host, int port, struct conf_pro
 	if (rc == KC_OK)
 		rc = add_clone(&e, c, host, port);
 	conf_free(c);
-	return edit_finish(&e, rc, p);
+	return edit_finish(&e, rc, NULL, p);
 }
 
 /* The settings of the others keep their lines and get the next lower number. */
@@ -261,7 +282,7 @@ int conf_clone_remove(const char *path, const char *host, int port, struct conf_
 	if (rc == KC_OK)
 		rc = remove_clone(&e, c, host, port);
 	conf_free(c);
-	return edit_finish(&e, rc, p);
+	return edit_finish(&e, rc, NULL, p);
 }
 
 /* --- the password --- */
@@ -280,5 +301,5 @@ int conf_replace_password(const char *path, const char *sealed)
 	} else if (rc == KC_OK) {
 		rc = conf_text_put(&e.t, name, sealed);
 	}
-	return edit_finish(&e, rc, NULL);
+	return edit_finish(&e, rc, NULL, NULL);
 }

@@ -45,7 +45,6 @@ struct conf_row {
 };
 extern const struct conf_row conf_rows[];
 extern const size_t conf_row_count;
-#define CONF_ROWS_MAX 64
 
 /* The row of a name (of "rest.*" for "rest.ListenPort"), NULL if there is none. A clone's properties have the two rows
  * conf_row_ip and conf_row_port. */
@@ -143,7 +142,6 @@ struct conf_ctx {
 	config_t tree;
 	struct conf_note *notes;
 	size_t note_count;
-	int lines[CONF_ROWS_MAX];     /* where a row was set, by index; 0: nowhere */
 	char *secrets[CONF_ROWS_MAX]; /* secret memory */
 	struct {
 		int host_line, port_line;

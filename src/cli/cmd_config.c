@@ -146,6 +146,16 @@ static int check_running(struct cli *c, const struct conf_change *changes, size_
 	return KC_OK;
 }
 
+/* A daemon would not start with a certificate that is not there. Looked at only where another one is named: a token
+ * counts wrong PINs. */
+static void judge(struct conf_problems *p, const struct conf *before, const struct conf *after)
+{
+	if (before == NULL || strcmp(before->keystore_dir, after->keystore_dir) != 0 ||
+	    (before->tls_alias == NULL) != (after->tls_alias == NULL) ||
+	    (after->tls_alias != NULL && strcmp(before->tls_alias, after->tls_alias) != 0))
+		config_access_certificate(p, after);
+}
+
 static int change(struct cli *c, const struct conf_change *changes, size_t count, const char *verb)
 {
 	struct conf_problems p = CONF_PROBLEMS_EMPTY;
@@ -165,7 +175,7 @@ static int change(struct cli *c, const struct conf_change *changes, size_t count
 	if (rc < 0)
 		return rc;
 	detail = names_of(changes, count, verb);
-	rc = conf_edit(c->conf_path, changes, count, &p);
+	rc = conf_edit_judged(c->conf_path, changes, count, judge, &p);
 	/* The record of a failure carries its reason. */
 	rc = record(audit, AUDIT_CONFIG_CHANGE, rc == KC_OK ? detail : NULL, rc);
 	if (cli_problems(&p))

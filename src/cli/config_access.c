@@ -25,10 +25,11 @@ struct access {
 
 static void say(const struct access *a, bool error, const char *name, const char *reason)
 {
-	char *text = mem_xasprintf("%s: %s: %s", a->conf->path, name, reason);
+	char *where = conf_where(a->conf, name), *text = mem_xasprintf("%s: %s", where, reason);
 
 	conf_list_add(error ? &a->p->errors : &a->p->warnings, text);
 	free(text);
+	free(where);
 }
 
 /* KC_OK, or why the directory cannot be used (or made). */
@@ -121,25 +122,50 @@ static void check_keydb(const struct access *a)
 	}
 }
 
-/* No certificate is what a fresh configuration has; one that is named and does not load is wrong. */
+/* No keystore, or no certificate that could be named: what a fresh configuration has. */
+static bool is_fresh(const struct conf *c)
+{
+	struct identity_list list = { 0 };
+	bool fresh = !file_exists(c->keystore_dir);
+
+	if (!fresh && c->tls_alias == NULL && identity_list_load(&list, c->keystore_dir) == KC_OK) {
+		fresh = true;
+		for (size_t i = 0; i < list.count; i++)
+			fresh = fresh && !list.entries[i].has_key;
+	}
+	identity_list_fini(&list);
+	return fresh;
+}
+
+/* What this user may not look at the service may. */
+static bool is_unknown(const struct conf *c, int rc)
+{
+	if (token_is_uri(c->tls_alias))
+		return rc == KC_EPERM || (rc == KC_EPASSWORD && token_pin_is_elsewhere(c->tls_alias));
+	return rc == KC_EPERM || is_fresh(c);
+}
+
 static void check_certificate(const struct access *a)
 {
 	struct identity *id = NULL;
-	char *alias = NULL;
-	const char *wanted = a->conf->tls_alias;
-	int rc = token_is_uri(wanted) ? KC_OK : identity_resolve(&alias, a->conf->keystore_dir, wanted);
+	char *why;
+	int rc = identity_open(&id, a->conf->keystore_dir, a->conf->tls_alias);
 
-	if (rc < 0) {
-		say(a, false, "backup.TLSCertAlias", err_text(rc));
-		return;
-	}
-	rc = identity_open(&id, a->conf->keystore_dir, wanted);
 	if (rc == KC_OK)
 		rc = identity_check_uses(id);
-	if (rc < 0)
-		say(a, true, "backup.TLSCertAlias", err_text(rc));
+	if (rc < 0) {
+		why = mem_xstrdup(err_text(rc));
+		say(a, !is_unknown(a->conf, rc), "backup.TLSCertAlias", why);
+		free(why);
+	}
 	identity_free(id);
-	free(alias);
+}
+
+void config_access_certificate(struct conf_problems *p, const struct conf *conf)
+{
+	struct access a = { .p = p, .conf = conf };
+
+	check_certificate(&a);
 }
 
 static int read_password(char **password, const char *path)

@@ -8,7 +8,10 @@
 
 #include "base/conf.h"
 
-/* Add what is wrong to p->errors ("FILE: NAME: reason") and what is only not there yet to p->warnings. */
+/* Add what is wrong to p->errors ("FILE:LINE: NAME: reason"), and to p->warnings what is only not there yet, or cannot
+ * be known to this user. */
 void config_access_check(struct conf_problems *p, const struct conf *conf);
+/* The certificate alone. */
+void config_access_certificate(struct conf_problems *p, const struct conf *conf);
 
 #endif

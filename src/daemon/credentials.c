@@ -11,6 +11,7 @@
 #include "base/member.h"
 #include "daemon/daemon.h"
 #include "daemon/own_cert.h"
+#include "daemon/properties.h"
 #include "keystore/identity.h"
 #include "keystore/trust.h"
 
@@ -70,11 +71,24 @@ static int check(const struct identity *id, const struct conf *c, const json_t *
 	return rc;
 }
 
+static int open_identity(struct identity **id, const struct conf *c)
+{
+	int rc = identity_open(id, c->keystore_dir, c->tls_alias);
+	char *where;
+
+	if (rc < 0) {
+		where = conf_where(c, PROPERTY_TLS_ALIAS);
+		err_prefix(rc, "%s", where);
+		free(where);
+	}
+	return rc;
+}
+
 int credentials_load(struct tls_creds **creds, json_t **certificate, const struct conf *c, const json_t *in_force)
 {
 	struct identity *id = NULL;
 	struct trust *trust = NULL;
-	int rc = identity_open(&id, c->keystore_dir, c->tls_alias);
+	int rc = open_identity(&id, c);
 
 	if (rc == KC_OK)
 		rc = check(id, c, in_force);

@@ -307,8 +307,8 @@ static int start_credentials(struct daemon *d)
 	int rc = credentials_load(&d->creds, &d->certificate, d->conf, NULL);
 
 	d->trusted = changes_trusted(d->conf);
-	/* What the configuration names and is not there: the same again would end the same. */
-	return rc == KC_ENOENT ? err_set(KC_ECONF, "%s", err_text(rc)) : rc;
+	/* What the configuration names is not there, or does not open: the same again would end the same. */
+	return rc == KC_ENOENT || rc == KC_EPASSWORD ? err_set(KC_ECONF, "%s", err_text(rc)) : rc;
 }
 
 static void stop_credentials(struct daemon *d)

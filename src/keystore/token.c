@@ -6,11 +6,13 @@
  */
 #include "token.h"
 
+#include <errno.h>
 #include <gnutls/abstract.h>
 #include <gnutls/pkcs11.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -60,6 +62,21 @@ char *token_pin_path(const struct token_uri *u)
 	if (u->pin_file != NULL)
 		return mem_xstrdup(u->pin_file);
 	return dir != NULL && dir[0] == '/' ? file_join(dir, TOKEN_PIN_CREDENTIAL) : NULL;
+}
+
+bool token_pin_is_elsewhere(const char *uri)
+{
+	struct token_uri u;
+	bool elsewhere = false;
+	char *path;
+
+	if (token_uri_parse(&u, uri) < 0)
+		return false;
+	path = token_pin_path(&u);
+	elsewhere = path == NULL || (access(path, R_OK) < 0 && errno == EACCES);
+	free(path);
+	token_uri_fini(&u);
+	return elsewhere;
 }
 
 /* Its first line. A credential's mode is systemd's business: what looks like its group's right is a mask. */

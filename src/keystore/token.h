@@ -34,6 +34,10 @@ bool token_is_uri(const char *alias); /* NULL: false */
  */
 int token_identity(struct identity **id, const char *uri);
 
+/* Is its PIN where this process cannot read it: a file of somebody else's, or a credential of the service's? Then a
+ * login that fails here says nothing of the service. */
+bool token_pin_is_elsewhere(const char *uri);
+
 struct token *token_ref(struct token *t); /* NULL is a no-op */
 void token_unref(struct token *t);	  /* NULL is a no-op */
 

@@ -127,6 +127,66 @@ expect 78 kc m config check 2>err
 grep -q 'text.sqlite: not an SQLite database' err || fail "it says: $(cat err)"
 kc m config unset keydb.Path >/dev/null
 
+say "a certificate that is not there: set, check and the start agree"
+cp "$f" before
+# wants TEXT: what the file says now is refused by all three
+wants()
+{
+	local what status
+
+	for what in "keyclone -c $f config check" "keycloned -c $f --check" "keycloned -c $f"; do
+		expect 78 timeout 60 $what 2>err
+		grep -q "^keycloned\{0,1\}: $T/$f:\{0,1\}[0-9]*: backup.TLSCertAlias: $1" err || fail "$what: $(cat err)"
+	done
+}
+# no_alias TEXT CHANGE…: refused by config, which leaves the file as it was
+no_alias()
+{
+	expect 78 kc m config "${@:2}" 2>err
+	grep -q "^keyclone: $T/$f:\{0,1\}[0-9]*: backup.TLSCertAlias: $1" err || fail "config ${*:2} says: $(cat err)"
+	cmp before "$f" || fail "a refused edit changed the file"
+}
+no_alias 'alias nonexistent: not in the keystore' set backup.TLSCertAlias=nonexistent
+kc m cert request --alias pending --cn pending.example --output pending.csr >/dev/null
+no_alias 'alias pending: not in the keystore' set backup.TLSCertAlias=pending
+no_alias 'pkcs11:token=none;object=x: there is no such token' set 'backup.TLSCertAlias=pkcs11:token=none;object=x'
+kc m cert create --alias second --cn localhost >/dev/null 2>&1
+no_alias 'the keystore .* has 2 aliases with a key (second, ssl_cert) and none is named' unset backup.TLSCertAlias
+sed -i '/^backup.TLSCertAlias/d' "$f"
+wants 'the keystore .* has 2 aliases with a key'
+kc m cert remove second >/dev/null
+line=$(grep -n '^backup.TLSCertAlias' before | cut -d: -f1)
+for alias in nonexistent pending; do
+	sed "s/^backup.TLSCertAlias=.*/backup.TLSCertAlias=$alias/" before >"$f"
+	wants "alias $alias: not in the keystore"
+	grep -q "$f:$line: " err || fail "not line $line: $(cat err)"
+done
+# Something else can be set nevertheless, and this be put right.
+kc m config set replication.RetryMin=4s >/dev/null
+kc m config set backup.TLSCertAlias=ssl_cert >/dev/null
+kc m config unset replication.RetryMin >/dev/null
+cmp before "$f" || fail "the file is not as it was"
+
+say "a keystore that is not there yet, or not for this user: a warning"
+mv m/keystore aside
+kc m config set backup.TLSCertAlias=later 2>err >/dev/null
+grep -q 'warning: .*backup.TLSCertAlias: alias later: not in the keystore' err || fail "it says: $(cat err)"
+mv aside m/keystore
+cp before "$f"
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+	mkdir o && cp "$f" o && chmod 755 m && chown -R 65534:65534 o
+	echo "keystore.Dir=$T/m/keystore" >>o/keyclone.properties
+	status=0
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$TOP_BUILDDIR/keyclone" -c "$T/o/keyclone.properties" config set \
+		backup.TLSCertAlias=other >/dev/null 2>err || status=$?
+	case $status in
+	0) grep -q 'warning: .*backup.TLSCertAlias: .*Permission denied' err || fail "it says: $(cat err)" ;;
+	126 | 127) ;;
+	*) fail "config set of another user ended with $status: $(cat err)" ;;
+	esac
+	chmod 700 m
+fi
+
 say "a password in a file of its own is held to the same rule"
 cp "$f" before
 printf 'short\n' >m/short

@@ -194,6 +194,33 @@ T(set__only_new_warnings__are_told)
 
 /* --- mode, owner, links, failing files --- */
 
+static void judge(struct conf_problems *p, const struct conf *before, const struct conf *after)
+{
+	char *where = conf_where(after, "restore.ListenPort");
+
+	assert_int_equal(before->listen_port, 77);
+	conf_list_add(after->listen_port == 79 ? &p->errors : &p->warnings, where);
+	free(where);
+}
+
+T(set__judged__is_written_without_an_error)
+{
+	struct conf_problems p = CONF_PROBLEMS_EMPTY;
+	struct conf_change change = { "restore.ListenPort", "79" };
+
+	put(props, "# x\nreplication.role=clone\nrestore.ListenPort=77\n");
+	assert_int_equal(conf_edit_judged(props, &change, 1, judge, &p), KC_ECONF);
+	assert_int_equal(p.errors.count, 1);
+	assert_string_equal(err_text(KC_ECONF), p.errors.items[0]);
+	assert_non_null(strstr(p.errors.items[0], ":3: restore.ListenPort"));
+	assert_string_equal(get(props), "# x\nreplication.role=clone\nrestore.ListenPort=77\n");
+	change.value = "78";
+	assert_int_equal(conf_edit_judged(props, &change, 1, judge, &p), KC_OK);
+	assert_int_equal(p.warnings.count, 1);
+	assert_string_equal(get(props), "# x\nreplication.role=clone\nrestore.ListenPort=78\n");
+	conf_problems_fini(&p);
+}
+
 T(file__mode_and_link__are_kept)
 {
 	char link[96];
@@ -418,6 +445,7 @@ int main(void)
 		cmocka_unit_test(set__secret__is_refused_and_names_the_option),
 		cmocka_unit_test(set__errors_of_before__do_not_count),
 		cmocka_unit_test(set__only_new_warnings__are_told),
+		cmocka_unit_test(set__judged__is_written_without_an_error),
 		cmocka_unit_test(file__mode_and_link__are_kept),
 		cmocka_unit_test(file__owner__is_kept),
 		cmocka_unit_test(file__that_cannot_be_written__stays_and_leaves_no_litter),

@@ -102,7 +102,8 @@ T(types__postgresql_and_pins__are_refused)
 {
 	bad("keydb.Path=postgresql://h/db\nbackup.TLSCertAlias=pkcs11:token=x?pin-value=1\n",
 	    "1: keydb.Path: this version replicates SQLite databases; PostgreSQL is not supported yet",
-	    "2: backup.TLSCertAlias: pin-value is a PIN in the configuration, which others read; pin-source=file:… names "
+	    "2: backup.TLSCertAlias: pin-value is a PIN in the configuration, which others read; pin-source=file:… "
+	    "names "
 	    "a file with it");
 }
 
@@ -296,6 +297,7 @@ T(json__copy__is_the_same_without_secrets)
 	assert_null(copy->password);
 	assert_int_equal(copy->warnings.count, c->warnings.count);
 	assert_string_equal(copy->path, c->path);
+	assert_memory_equal(copy->lines, c->lines, sizeof(c->lines));
 	a = conf_dump(c, true);
 	b = conf_dump(copy, true);
 	assert_string_equal(a, b);
@@ -308,6 +310,22 @@ T(json__copy__is_the_same_without_secrets)
 	j = json_pack("{s:s,s:{s:s},s:[]}", "path", PROPS, "values", "restore.ListenPort", "x", "clones");
 	assert_int_equal(conf_from_json(&copy, j), KC_EFORMAT);
 	json_decref(j);
+}
+
+T(where__of_a_property__is_its_line)
+{
+	struct conf *c = good("# a comment\n\nbackup.TLSCertAlias=x\n");
+	char *set = conf_where(c, "backup.TLSCertAlias"), *unset = conf_where(c, "keystore.Dir");
+	char *line = mem_xasprintf("%s:3: backup.TLSCertAlias", c->path),
+	     *none = mem_xasprintf("%s: keystore.Dir", c->path);
+
+	assert_string_equal(set, line);
+	assert_string_equal(unset, none);
+	free(set);
+	free(unset);
+	free(line);
+	free(none);
+	conf_free(c);
 }
 
 T(dump__parses_back__to_itself)
@@ -434,6 +452,7 @@ int main(void)
 		cmocka_unit_test(defaults__of_the_systems_file__are_the_systems),
 		cmocka_unit_test(default_path__explicit_then_environment_then_system),
 		cmocka_unit_test(json__copy__is_the_same_without_secrets),
+		cmocka_unit_test(where__of_a_property__is_its_line),
 		cmocka_unit_test(dump__parses_back__to_itself),
 		cmocka_unit_test(get__values__are_as_written_and_secrets_are_not_given),
 		cmocka_unit_test(diff__changes__are_told_apart),
