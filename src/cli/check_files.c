@@ -72,6 +72,18 @@ static bool wrong_dir(struct check *k, const char *what, const char *path)
 	return wrong_owner(k, what, path, &st);
 }
 
+/* Certificates, requests, revocation lists and public keys are for everybody. */
+static bool is_public(const char *name)
+{
+	static const char *const suffixes[] = { ".crt", ".csr", ".crl", ".pub" };
+	const char *dot = strrchr(name, '.');
+
+	for (size_t i = 0; dot != NULL && i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
+		if (strcmp(dot, suffixes[i]) == 0)
+			return true;
+	return false;
+}
+
 /* What a folder of secrets holds: nobody else reads it, and the service does. */
 static bool wrong_secrets(struct check *k, const char *what, const char *dir)
 {
@@ -80,14 +92,12 @@ static bool wrong_secrets(struct check *k, const char *what, const char *dir)
 	bool wrong = wrong_dir(k, what, dir);
 
 	while (d != NULL && (e = readdir(d)) != NULL) {
-		const char *dot = strrchr(e->d_name, '.');
 		char *path = file_join(dir, e->d_name), advice[700];
 		struct stat st;
-		bool open = dot != NULL && (strcmp(dot, ".crt") == 0 || strcmp(dot, ".pub") == 0);
 
 		if (stat(path, &st) == 0 && S_ISREG(st.st_mode)) {
 			wrong = wrong_owner(k, what, path, &st) || wrong;
-			if (!open && (st.st_mode & 077) != 0) {
+			if (!is_public(e->d_name) && (st.st_mode & 077) != 0) {
 				snprintf(advice, sizeof(advice), "chmod 600 %.600s", path);
 				check_say(k, CHECK_FAIL, what, advice, "%s has mode %04o: others may read it", path,
 				    (unsigned)st.st_mode & 07777);

@@ -53,6 +53,11 @@ say "files of others, and for others"
 chmod 644 m/secrets/seal.key
 finds m FAIL 'seal.key has mode 0644'
 chmod 600 m/secrets/seal.key
+kc m cert request --alias wanted --cn wanted --output wanted.csr >/dev/null
+kc m cert revoke 0badcafe >/dev/null
+ls m/keystore/wanted.csr m/secrets/authority.crl >/dev/null
+finds m ok 'secrets: .* closed to others'
+kc m cert remove wanted >/dev/null
 mv m/secrets/signing.pub aside
 finds m WARN 'signing key: '
 mv aside m/secrets/signing.pub
