@@ -114,6 +114,19 @@ static int read_sans(struct cert_wanted *w, const struct cli *c)
 	return KC_OK;
 }
 
+int cert_days_read(unsigned *days, const struct cli *c)
+{
+	uint64_t most = (uint64_t)c->conf->max_cert_years * ISSUE_YEAR_DAYS, given = cli_number(c, "days", 0);
+
+	if (cli_string(c, "days") == NULL)
+		given = most < ISSUE_DAYS_DEFAULT ? most : ISSUE_DAYS_DEFAULT;
+	else if (given < 1 || given > most)
+		return cli_usage(c, "--days %s: 1 to %llu are possible, cert.MaximumYears is %d", cli_string(c, "days"),
+		    (unsigned long long)most, c->conf->max_cert_years);
+	*days = (unsigned)given;
+	return KC_OK;
+}
+
 int cert_wanted_read(struct cert_wanted *w, const struct cli *c)
 {
 	const char *type = cli_string(c, "key-type");

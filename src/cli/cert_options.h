@@ -18,6 +18,8 @@ struct cert_wanted {
 /* Subject, names and key type; days and role are the caller's. KC_EUSAGE, also without a common name. */
 int cert_wanted_read(struct cert_wanted *w, const struct cli *c);
 void cert_wanted_fini(struct cert_wanted *w);
+/* --days, which no option of a subject is, or the default. KC_EUSAGE: more or fewer than are possible. */
+int cert_days_read(unsigned *days, const struct cli *c);
 /* Is any part of a subject given? */
 bool cert_wanted_given(const struct cli *c);
 

@@ -30,19 +30,6 @@ static int read_role(struct issue_request *r, const struct cli *c)
 	return KC_OK;
 }
 
-static int read_days(struct issue_request *r, const struct cli *c)
-{
-	uint64_t most = (uint64_t)c->conf->max_cert_years * ISSUE_YEAR_DAYS, days = cli_number(c, "days", 0);
-
-	if (cli_string(c, "days") == NULL)
-		days = most < ISSUE_DAYS_DEFAULT ? most : ISSUE_DAYS_DEFAULT;
-	else if (days < 1 || days > most)
-		return cli_usage(c, "--days %s: 1 to %llu are possible, cert.MaximumYears is %d", cli_string(c, "days"),
-		    (unsigned long long)most, c->conf->max_cert_years);
-	r->days = (unsigned)days;
-	return KC_OK;
-}
-
 static int make(struct identity **id, const struct cli *c)
 {
 	struct issue_authority *authority = NULL;
@@ -50,7 +37,7 @@ static int make(struct identity **id, const struct cli *c)
 	int rc = cert_wanted_read(&w, c);
 
 	if (rc == KC_OK)
-		rc = read_days(&w.request, c);
+		rc = cert_days_read(&w.request.days, c);
 	if (rc == KC_OK)
 		rc = read_role(&w.request, c);
 	if (rc == KC_OK && cli_flag(c, "issued"))

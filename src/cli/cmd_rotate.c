@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/member.h"
 #include "base/str.h"
+#include "cert_options.h"
 #include "cli.h"
 #include "daemon_client.h"
 #include "families.h"
@@ -146,13 +147,14 @@ static int ask(struct cli *c, json_t *request, bool show)
 
 static int check_options(const struct cli *c)
 {
-	bool make = cli_flag(c, "new") || cli_flag(c, "new-authority"), to = cli_string(c, "to") != NULL;
-	int asked = (int)(make || to) + (int)cli_flag(c, "status") + (int)cli_flag(c, "abort");
+	bool make = cli_flag(c, "new") || cli_flag(c, "new-authority");
+	int asked = (int)cli_flag(c, "new") + (int)cli_flag(c, "new-authority") + (int)(cli_string(c, "to") != NULL) +
+		    (int)cli_flag(c, "status") + (int)cli_flag(c, "abort");
 
-	if (asked != 1 || (make && to))
+	if (asked != 1)
 		return cli_usage(c, "one of --new, --new-authority, --to ALIAS, --status and --abort");
 	if (!make && (cli_string(c, "key-type") != NULL || cli_string(c, "days") != NULL))
-		return cli_usage(c, "--key-type and --days are for --new");
+		return cli_usage(c, "--key-type and --days are for --new and --new-authority");
 	return KC_OK;
 }
 
@@ -160,10 +162,13 @@ static int cmd_rotate(struct cli *c)
 {
 	const char *to = cli_string(c, "to"), *type = cli_string(c, "key-type");
 	bool wait = !cli_flag(c, "no-wait");
+	unsigned days = 0;
 	int rc = cli_args(c, 0, 0);
 
 	if (rc == KC_OK)
 		rc = check_options(c);
+	if (rc == KC_OK)
+		rc = cert_days_read(&days, c);
 	if (rc == KC_OK && c->conf->role != CONF_MASTER)
 		rc = err_set(KC_EUSAGE, "this machine is a clone; certificates are rotated from its master");
 	if (rc < 0)
@@ -174,8 +179,8 @@ static int cmd_rotate(struct cli *c)
 		return ask(c, json_pack("{s:s, s:b}", "verb", "cert-rotate-abort", "wait", (int)wait), false);
 	return ask(c,
 	    json_pack("{s:s, s:s, s:b, s:s, s:I, s:b}", "verb", "cert-rotate", "to", to != NULL ? to : "", "authority",
-		(int)cli_flag(c, "new-authority"), "key_type", type != NULL ? type : "", "days",
-		(json_int_t)cli_number(c, "days", 0), "wait", (int)wait),
+		(int)cli_flag(c, "new-authority"), "key_type", type != NULL ? type : "", "days", (json_int_t)days,
+		"wait", (int)wait),
 	    false);
 }
 
@@ -184,7 +189,7 @@ static const struct cli_option rotate_options[] = {
 	{ "new-authority", 0, CLI_FLAG, NULL, "to new ones of a new own authority" },
 	{ "to", 0, CLI_STRING, "ALIAS", "to one that is in this master's keystore already" },
 	{ "key-type", 0, CLI_STRING, "TYPE", "of the master's new key (ecdsa-p256)" },
-	{ "days", 0, CLI_NUMBER, "N", "how long the new ones are valid" },
+	{ "days", 0, CLI_NUMBER, "N", "how long the new ones are valid (825)" },
 	{ "status", 0, CLI_FLAG, NULL, "how far it is, and whom it waits for" },
 	{ "abort", 0, CLI_FLAG, NULL, "take it back: everywhere the old ones" },
 	{ "no-wait", 0, CLI_FLAG, NULL, "do not wait for the end" },

@@ -234,6 +234,7 @@ void rotate_free(struct rotate *x)
 		free(x->legs[i].csr);
 	loop_timer_free(x->tick);
 	rotation_fini(&x->r);
+	rotation_fini(&x->before);
 	free(x);
 }
 
@@ -278,7 +279,7 @@ static int prepare(struct rotate *x, const json_t *request)
 		return err_set(KC_EUSAGE, "the key in use is in a PKCS#11 token and is not rotated: make another one "
 					  "there, trust its certificate "
 					  "on the clones, and set backup.TLSCertAlias");
-	rotation_clear(r);
+	rotation_set_aside(r, &x->before);
 	mem_random(id, sizeof(id));
 	hex_encode(r->id, (unsigned char *)id, sizeof(id));
 	r->began = time(NULL);
@@ -297,7 +298,7 @@ static int prepare(struct rotate *x, const json_t *request)
 	if (rc == KC_OK)
 		rc = rotation_save(r, x->d->conf->state_dir);
 	if (rc < 0)
-		rotation_clear(r);
+		rotation_bring_back(r, &x->before);
 	return rc;
 }
 

@@ -30,6 +30,7 @@ struct leg {
 struct rotate {
 	struct daemon *d;
 	struct rotation r;
+	struct rotation before; /* the last one, until this one has begun */
 	struct loop_timer *tick;
 	struct leg legs[ROTATION_CLONES];
 	struct {

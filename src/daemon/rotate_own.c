@@ -26,7 +26,7 @@ static void own_failed(struct rotate *x, int rc)
 	if (x->r.phase == ROTATION_BEGIN && x->r.new_sha256[0] == '\0') {
 		/* Nobody was told anything. */
 		log_warn("rotation of certificates: not begun: %s", why);
-		rotation_clear(&x->r);
+		rotation_bring_back(&x->r, &x->before);
 		rotate_keep(x);
 		rotate_answer_all(x, err_set(rc, "%s", why));
 		return;

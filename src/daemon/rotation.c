@@ -79,12 +79,18 @@ void rotation_fini(struct rotation *r)
 	memset(r, 0, sizeof(*r));
 }
 
-void rotation_clear(struct rotation *r)
+void rotation_set_aside(struct rotation *r, struct rotation *before)
 {
-	uint64_t serial = r->serial;
+	rotation_fini(before);
+	*before = *r;
+	*r = (struct rotation){ .serial = before->serial };
+}
 
+void rotation_bring_back(struct rotation *r, struct rotation *before)
+{
 	rotation_fini(r);
-	r->serial = serial;
+	*r = *before;
+	*before = (struct rotation){ .serial = 0 };
 }
 
 /* --- the order --- */

@@ -108,8 +108,10 @@ struct rotation {
 };
 
 void rotation_fini(struct rotation *r);
-/* As if there had been none, but for the serial number: it never goes back, whatever the clock does. */
-void rotation_clear(struct rotation *r);
+/* For another one: as if there had been none, but for the serial number, which never goes back, whatever the clock
+ * does. The last one comes back if the other does not begin. */
+void rotation_set_aside(struct rotation *r, struct rotation *before);
+void rotation_bring_back(struct rotation *r, struct rotation *before);
 
 /* What clone `i` is to do now: ROTATION_WAIT, ROTATION_DONE, or a step. */
 enum rotation_step rotation_due(const struct rotation *r, size_t i);

@@ -137,6 +137,11 @@ forget_refusals
 say "usage, and nothing to show or to take back"
 expect 64 kc m cert rotate 2>/dev/null
 expect 64 kc m cert rotate --new --to x 2>/dev/null
+expect 64 kc m cert rotate --new --new-authority 2>/dev/null
+for days in 0 18251; do
+	expect 64 kc m cert rotate --new --days "$days" 2>err
+	grep -q "days $days: 1 to 18250 are possible" err || fail "it says: $(cat err)"
+done
 expect 64 kc c1 cert rotate --new 2>err
 grep -q 'from its master' err || fail "it says: $(cat err)"
 expect 64 kc m cert rotate --abort 2>/dev/null
@@ -173,6 +178,10 @@ refused "$MASTER_PORT" oldown.pem || fail "the master takes a clone's old certif
 forget_refusals
 ls m/keystore/retired/ssl_cert* c2/keystore/retired/ssl_cert* c1/keystore/retired/ssl_cert* >/dev/null
 kc m audit --json --event cert.rotate | tail -n 1 | grep -q 'done' || fail "no record of the end"
+last=$(rotation .rotation.to)
+expect 1 kc m cert rotate --to nowhere 2>/dev/null
+equal "$(rotation .rotation.to)" "$last" "the last rotation, after one that was not begun"
+kc m cert rotate --status | grep -q "to $last, was completed" || fail "status"
 
 say "taken back before a clone has changed: the one before, everywhere"
 stop_daemon "c$CLONES"

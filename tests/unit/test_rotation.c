@@ -232,6 +232,25 @@ static void file__read_again__is_the_same(void **state)
 	assert_int_equal(file_remove_tree(dir), KC_OK);
 }
 
+static void set_aside__for_one_that_does_not_begin__comes_back(void **state)
+{
+	struct rotation r, before = { .serial = 0 };
+
+	(void)state;
+	begin(&r, 1);
+	r.serial = 7;
+	strcpy(r.new_alias, "ssl_cert-20261129");
+	rotation_set_aside(&r, &before);
+	assert_int_equal(r.count, 0);
+	assert_int_equal(r.serial, 7);
+	strcpy(r.new_alias, "nowhere");
+	rotation_bring_back(&r, &before);
+	assert_string_equal(r.new_alias, "ssl_cert-20261129");
+	assert_int_equal(r.count, 1);
+	assert_int_equal(before.count, 0);
+	rotation_fini(&r);
+}
+
 static void alias__of_an_earlier_rotation__gets_another_date(void **state)
 {
 	static const struct {
@@ -260,6 +279,7 @@ int main(void)
 		cmocka_unit_test(undo__before_retirement__goes_back_everywhere),
 		cmocka_unit_test(undo__during_retirement__is_refused),
 		cmocka_unit_test(file__read_again__is_the_same),
+		cmocka_unit_test(set_aside__for_one_that_does_not_begin__comes_back),
 		cmocka_unit_test(alias__of_an_earlier_rotation__gets_another_date),
 	};
 
