@@ -2,6 +2,7 @@
 /* cmd_trust: the commands of the truststore, and of the signers whose backups are restored here. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -10,9 +11,13 @@
 #include "cert_text.h"
 #include "daemon_client.h"
 #include "families.h"
+#include "keystore/identity.h"
+#include "keystore/issue.h"
 #include "keystore/layout.h"
+#include "keystore/retired.h"
 #include "keystore/sign.h"
 #include "keystore/trust.h"
+#include "keystore/trust_share.h"
 
 struct adding {
 	size_t added;
@@ -50,6 +55,52 @@ static int cmd_add(struct cli *c)
 	return rc;
 }
 
+/* What this machine's certificate hangs on, and the own authority, on which those of the clones do. */
+static json_t *needed(const struct cli *c)
+{
+	json_t *list = json_array();
+	struct identity *id = NULL;
+	struct issue_authority *own = NULL;
+
+	if (identity_open(&id, c->conf->keystore_dir, c->conf->tls_alias) == KC_OK)
+		(void)trust_share_list(list, id, c->conf->truststore_dir);
+	if (issue_authority_load(&own, c->conf->secrets_dir) == KC_OK)
+		json_array_append_new(list, json_string(issue_authority_info(own)->sha256));
+	issue_authority_free(own);
+	identity_free(id);
+	return list;
+}
+
+static bool is_named(const struct trust_entry *e, const char *name_or_sha256)
+{
+	return strcmp(e->name, name_or_sha256) == 0 || strcasecmp(e->info.sha256, name_or_sha256) == 0;
+}
+
+static int check_unused(const struct cli *c, const char *name_or_sha256)
+{
+	struct trust_list trusted = { 0 };
+	json_t *list, *sha256;
+	size_t i;
+	int rc = KC_OK;
+
+	/* One that cannot be read is trusted by nobody. */
+	if (cli_flag(c, "force") || trust_list_load(&trusted, c->conf->truststore_dir) < 0)
+		return KC_OK;
+	list = needed(c);
+	for (size_t k = 0; rc == KC_OK && k < trusted.count; k++)
+		json_array_foreach(list, i, sha256)
+			if (is_named(&trusted.entries[k], name_or_sha256) &&
+			    strcmp(trusted.entries[k].info.sha256, json_string_value(sha256)) == 0)
+				rc = err_set(KC_EPERM,
+				    "%s: the certificates in use hang on it, and every peer would be refused without "
+				    "it; "
+				    "first change to others ('keyclone cert rotate'), or --force",
+				    name_or_sha256);
+	json_decref(list);
+	trust_list_fini(&trusted);
+	return rc;
+}
+
 static int work_remove(struct cli *c, struct audit_record *r, void *arg)
 {
 	(void)r, (void)arg;
@@ -58,17 +109,24 @@ static int work_remove(struct cli *c, struct audit_record *r, void *arg)
 
 static int cmd_remove(struct cli *c)
 {
+	char *retired;
 	int rc = cli_args(c, 1, 1);
 
 	if (rc == KC_OK)
+		rc = check_unused(c, c->argv[0]);
+	if (rc == KC_OK)
 		rc = cli_audited(
 		    c, &(struct audit_record){ .event = AUDIT_TRUST_REMOVE, .detail = c->argv[0] }, work_remove, NULL);
-	if (rc == KC_OK && c->json)
-		return cli_print_json(json_pack("{ss}", "removed", c->argv[0]));
-	if (rc == KC_OK) {
-		printf("%s is no longer trusted\n", c->argv[0]);
+	if (rc < 0)
+		return rc;
+	retired = file_join(c->conf->truststore_dir, RETIRED_DIR);
+	if (c->json) {
+		rc = cli_print_json(json_pack("{s:s, s:s}", "removed", c->argv[0], "retired_to", retired));
+	} else {
+		printf("%s is no longer trusted; it is kept in %s\n", c->argv[0], retired);
 		daemon_hint_reload(c);
 	}
+	free(retired);
 	return rc;
 }
 
@@ -231,6 +289,11 @@ static const struct cli_option add_options[] = {
 	{ NULL },
 };
 
+static const struct cli_option remove_options[] = {
+	{ "force", 0, CLI_FLAG, NULL, "also if the certificates in use hang on it" },
+	{ NULL },
+};
+
 static const struct cli_option signer_options[] = {
 	{ "comment", 0, CLI_STRING, "TEXT", "whose key it is" },
 	{ NULL },
@@ -240,7 +303,7 @@ const struct cli_command cmd_trust_commands[] = {
 	{ "trust add", "FILE", "trust an authority, or a self-signed certificate (PEM or DER)", add_options, CLI_CONF,
 	    cmd_add },
 	{ "trust list", "", "list what is trusted", NULL, CLI_CONF, cmd_list },
-	{ "trust remove", "NAME|SHA256", "trust a certificate no longer", NULL, CLI_CONF, cmd_remove },
+	{ "trust remove", "NAME|SHA256", "trust a certificate no longer", remove_options, CLI_CONF, cmd_remove },
 	{ "trust signer", "[KEY|FILE]", "show, or accept, the signing keys whose backups are restored here",
 	    signer_options, CLI_CONF, cmd_signer },
 	{ NULL },

@@ -58,6 +58,8 @@ bool identity_key_fits(gnutls_x509_privkey_t key, gnutls_x509_crt_t crt);
  * well. Nothing is removed. KC_OK where there is nothing to copy.
  */
 int retired_put(const char *dir, const char *alias, bool all);
+/* The same for a file of the truststore `dir`. */
+int retired_put_trusted(const char *dir, const char *file);
 
 /* The certificates of a source that is not PKCS#12, and those of its further files. */
 int identity_read_pool(struct x509_list *pool, const struct identity_source *s);

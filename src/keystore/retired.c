@@ -2,6 +2,7 @@
 /* retired: copies into the folder, and what is in it. */
 #include "retired.h"
 
+#include <gnutls/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,32 +45,50 @@ static int mark_of(char mark[CERT_HEX_SIZE], const char *dir, const char *alias)
 	return rc;
 }
 
+static char *stem_of(const char *name, const char *mark)
+{
+	time_t now = time(NULL);
+	char when[TIME_SIZE];
+	struct tm tm;
+
+	strftime(when, sizeof(when), TIME_FORMAT, gmtime_r(&now, &tm));
+	return mem_xasprintf("%s.%s.%.*s", name, when, SHA_DIGITS, mark);
+}
+
+static int write_copy(const char *to_dir, const char *stem, const char *suffix, const struct buf *b)
+{
+	char *to = identity_path(to_dir, stem, suffix);
+	struct file_new f = FILE_NEW_EMPTY;
+	int rc = file_new_begin(&f, to, strcmp(suffix, IDENTITY_KEY) == 0 ? 0600 : 0644);
+
+	if (rc == KC_OK) {
+		file_new_write(&f, buf_data(b), buf_len(b));
+		rc = file_new_commit_excl(&f);
+	}
+	free(to);
+	return rc == KC_EEXIST ? KC_OK : rc; /* the same within one second */
+}
+
 static int copy(const char *to_dir, const char *stem, const char *dir, const char *alias, const char *suffix)
 {
-	char *from = identity_path(dir, alias, suffix), *to = identity_path(to_dir, stem, suffix);
-	struct file_new f = FILE_NEW_EMPTY;
+	char *from = identity_path(dir, alias, suffix);
 	struct buf b;
 	int rc;
 
 	buf_init(&b, X509_FILE_MAX);
 	rc = file_read(&b, from);
 	if (rc == KC_OK)
-		rc = file_new_begin(&f, to, strcmp(suffix, IDENTITY_KEY) == 0 ? 0600 : 0644);
-	if (rc == KC_OK) {
-		file_new_write(&f, buf_data(&b), buf_len(&b));
-		rc = file_new_commit_excl(&f);
-	}
+		rc = write_copy(to_dir, stem, suffix, &b);
+	else if (rc == KC_ENOENT)
+		rc = KC_OK;
 	buf_fini(&b);
 	free(from);
-	free(to);
-	return rc == KC_ENOENT || rc == KC_EEXIST ? KC_OK : rc; /* the same within one second */
+	return rc;
 }
 
 int retired_put(const char *dir, const char *alias, bool all)
 {
-	char mark[CERT_HEX_SIZE], when[TIME_SIZE], *to = file_join(dir, RETIRED_DIR), *stem;
-	time_t now = time(NULL);
-	struct tm tm;
+	char mark[CERT_HEX_SIZE], *to = file_join(dir, RETIRED_DIR), *stem;
 	int rc = mark_of(mark, dir, alias);
 
 	if (rc == KC_OK)
@@ -78,8 +97,7 @@ int retired_put(const char *dir, const char *alias, bool all)
 		free(to);
 		return rc == KC_ENOENT ? KC_OK : rc;
 	}
-	strftime(when, sizeof(when), TIME_FORMAT, gmtime_r(&now, &tm));
-	stem = mem_xasprintf("%s.%s.%.*s", alias, when, SHA_DIGITS, mark);
+	stem = stem_of(alias, mark);
 	/* The key first: a certificate in the list has its key. */
 	if (all)
 		rc = copy(to, stem, dir, alias, IDENTITY_KEY);
@@ -89,6 +107,34 @@ int retired_put(const char *dir, const char *alias, bool all)
 		rc = copy(to, stem, dir, alias, IDENTITY_CRT);
 	free(stem);
 	free(to);
+	return rc;
+}
+
+int retired_put_trusted(const char *dir, const char *file)
+{
+	char *from = file_join(dir, file), *to = file_join(dir, RETIRED_DIR), *name, *stem, mark[CERT_HEX_SIZE];
+	const char *suffix = strrchr(file, '.');
+	unsigned char hash[32];
+	struct buf b;
+	int rc;
+
+	buf_init(&b, X509_FILE_MAX);
+	rc = file_read(&b, from);
+	if (rc == KC_OK && gnutls_hash_fast(GNUTLS_DIG_SHA256, buf_data(&b), buf_len(&b), hash) < 0)
+		rc = err_set(KC_EFAIL, "SHA-256 is not available");
+	if (rc == KC_OK)
+		rc = file_make_dirs(to);
+	if (rc == KC_OK) {
+		hex_encode(mark, hash, sizeof(hash));
+		name = mem_xstrndup(file, (size_t)(suffix - file));
+		stem = stem_of(name, mark);
+		rc = write_copy(to, stem, suffix, &b);
+		free(stem);
+		free(name);
+	}
+	buf_fini(&b);
+	free(to);
+	free(from);
 	return rc;
 }
 

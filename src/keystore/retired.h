@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * retired: what was replaced in the keystore or removed from it, in its folder retired/.
+ * retired: what was replaced in the keystore or removed from it, in its folder retired/, and what was removed from the
+ * truststore, in a folder of that name there.
  *
  *     <alias>.<when>.<sha>.crt    the chain as it was
  *     <alias>.<when>.<sha>.key    its key, encrypted under the same tls.secret, unless a renewal kept it in use
  *     <alias>.<when>.<sha>.csr    its request
+ *     <name>.<when>.<sha>.pem     a file of the truststore; `sha` is of the file
  *
  * `when` is UTC, 20260619T145059Z; `sha` the first 16 digits of the SHA-256 of the certificate, or where there was none
  * of the public key that waited for one. Nothing there is ever overwritten, used, or removed by keyclone.
@@ -16,7 +18,7 @@
 
 #include "cert.h"
 
-#define RETIRED_DIR "retired" /* in the keystore */
+#define RETIRED_DIR "retired" /* in the keystore and in the truststore */
 
 struct retired_entry {
 	char *alias;

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "identity_priv.h"
 #include "trust_priv.h"
 
 #define NAME_MAX_CHARS 64
@@ -433,7 +434,9 @@ int trust_remove(const char *dir, const char *name_or_sha256)
 		rc = err_set(KC_ENOENT, "%s: not in the truststore %s", name_or_sha256, dir);
 	if (rc == KC_OK) {
 		path = file_join(dir, file);
-		rc = file_remove(path);
+		rc = retired_put_trusted(dir, file);
+		if (rc == KC_OK)
+			rc = file_remove(path);
 		free(path);
 	}
 	free(file);

@@ -101,7 +101,8 @@ void trust_list_fini(struct trust_list *list);
  */
 int trust_add(size_t *added, char **name_used, const char *dir, const char *name, const void *data, size_t size);
 int trust_add_file(size_t *added, char **name_used, const char *dir, const char *name, const char *path);
-/* Remove the file with that name, or the one whose only certificate has this SHA-256 (hex). KC_ENOENT if none. */
+/* Move the file with that name, or the one whose only certificate has this SHA-256 (hex), into retired/ (retired.h).
+ * Whether it is in use is the caller's question. KC_ENOENT if there is none. */
 int trust_remove(const char *dir, const char *name_or_sha256);
 
 #endif

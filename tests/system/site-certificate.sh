@@ -61,6 +61,11 @@ kc m replicate-now
 same_keys m c1
 for dir in m c1; do
 	kc "$dir" cert remove site-cert >/dev/null
+	expect 77 kc "$dir" trust remove second 2>err
+	grep -q "second: the certificates in use hang on it" err || fail "it says: $(cat err)"
+	kc "$dir" trust remove site >/dev/null
+	cmp "$dir"/truststore/retired/site.20*.pem site.crt
+	equal "$(kc "$dir" --json trust list | jq -r '[.trusted[].name] | join(" ")')" second "what $dir trusts"
 	kc "$dir" --json cert list --retired | jq -e '.retired[0].alias == "site-cert" and .retired[0].has_key' >/dev/null ||
 		fail "$dir has not retired it"
 	kc "$dir" --json cert list | jq -e '[.certificates[].alias] == ["second"]' >/dev/null || fail "$(kc "$dir" cert list)"

@@ -261,7 +261,7 @@ static void trust__two_authorities_of_one_name__are_told_apart(void **state)
 static void trust__add_and_remove__keep_the_directory_in_order(void **state)
 {
 	char *ts = mem_xstrdup(at("ts", "")), *used = NULL;
-	struct trust_list list = { 0 };
+	struct trust_list list = { 0 }, retired = { 0 };
 	size_t added = 9;
 
 	(void)state;
@@ -287,6 +287,11 @@ static void trust__add_and_remove__keep_the_directory_in_order(void **state)
 	assert_string_equal(list.entries[2].info.cn, "Site Issuing CA");
 	assert_int_equal(trust_remove(ts, list.entries[2].info.sha256), KC_OK);
 	assert_int_equal(trust_remove(ts, "site"), KC_ENOENT);
+	assert_int_equal(trust_list_load(&retired, at("ts", "/retired")), KC_OK);
+	assert_int_equal(retired.count, 1);
+	assert_int_equal(strncmp(retired.entries[0].name, "site.20", 7), 0);
+	assert_string_equal(retired.entries[0].info.sha256, list.entries[2].info.sha256);
+	trust_list_fini(&retired);
 	assert_int_equal(trust_remove(ts, "keyclone-test-authority"), KC_OK);
 	trust_list_fini(&list);
 	assert_int_equal(trust_list_load(&list, ts), KC_OK);
