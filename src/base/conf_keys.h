@@ -137,7 +137,7 @@ K(authorized_cns, LIST, "tls.AuthorizedCNs", NULL, NULL, "", 0, 0, MC, 0, LIVE, 
   "common names that may be our peer, between ';'") \
 K(max_cert_years, INT, "cert.MaximumYears", "50", NULL, "", 1, 50, MC, 0, LIVE, \
   "how many years a certificate that is made or imported here may be valid") \
-K(crl_file, PATH, "tls.CRLFile", NULL, NULL, "", 0, 0, MC, F_EXIST, LIVE, \
+K(crl_file, PATH, "tls.CRLFile", NULL, NULL, "", 0, 0, MC, F_EXIST, RESTART, \
   "revocation lists; read again whenever the file changes") \
 K(external_cert_dir, PATH, "tls.ExternalCertDir", NULL, NULL, "", 0, 0, MC, 0, RESTART, \
   "a directory watched for a renewed certificate with its key") \

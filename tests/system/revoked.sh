@@ -119,6 +119,18 @@ kc m replicate-now >/dev/null
 same_keys m c4
 equal "$(field c4 "[l['issuer'] for l in j['revocation_lists']]")" "['Site CA']"
 
+say "a file in another folder takes a restart, and disturbs no reload"
+mkdir c4/elsewhere
+cp c4/lists.pem c4/elsewhere/
+kc c4 config set tls.CRLFile=elsewhere/lists.pem >out
+grep -q '^tls.CRLFile: .*takes it over when it starts' out || fail "it says: $(cat out)"
+kc c4 config set replication.MaxSilence=1h >/dev/null
+kc c4 reload >out
+grep -q 'replication.MaxSilence' out || fail "it says: $(cat out)"
+grep -q 'tls.CRLFile.*restart\|restart.*tls.CRLFile' out || fail "it says: $(cat out)"
+equal "$(field c4 "[l['issuer'] for l in j['revocation_lists']]")" "['Site CA']"
+kc c4 config set tls.CRLFile=lists.pem >/dev/null
+
 say "its list revokes the master, and is out of date: no command, the open session ends, and it is an alert"
 list c4/lists.pem ca '-9 days' '-2 days' master.crt
 wait_for 20 "the clone takes it over" grep -q 'tls.CRLFile has changed' c4.log
