@@ -229,13 +229,13 @@ static int get_client(char **out, const struct conf *c, const char *name)
 int conf_get(char **out, const struct conf *c, const char *name)
 {
 	const struct conf_row *row = conf_row_find(name);
-	char *near;
+	char *text;
 	int rc;
 
 	if (row == NULL) {
-		near = conf_suggest(name);
-		rc = err_set(KC_EUSAGE, "%s: no such property; did you mean %s?", name, near);
-		free(near);
+		text = conf_unknown(name);
+		rc = err_set(KC_EUSAGE, "%s: %s", name, text);
+		free(text);
 		return rc;
 	}
 	if (conf_is_secret(row))

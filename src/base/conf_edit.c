@@ -181,7 +181,7 @@ int conf_edit(const char *path, const struct conf_change *changes, size_t count,
 int conf_check_name(const char *name)
 {
 	const struct conf_row *row = conf_row_find(name);
-	char *near;
+	char *text;
 	int rc = KC_OK;
 
 	if (conf_is_secret(row))
@@ -189,9 +189,9 @@ int conf_check_name(const char *name)
 		    "%s: a secret is not given as an argument; use --password-file FILE (config set --password-file)",
 		    name);
 	if (row == NULL) {
-		near = conf_suggest(name);
-		rc = err_set(KC_ECONF, "%s: no such property; did you mean %s?", name, near);
-		free(near);
+		text = conf_unknown(name);
+		rc = err_set(KC_ECONF, "%s: %s", name, text);
+		free(text);
 	}
 	return rc;
 }

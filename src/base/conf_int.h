@@ -68,8 +68,8 @@ int conf_name_check(const char *name);
 /* n of backup.ClientIPn or backup.ClientPortn, -1 for another name; *port says which of the two. Numbers over
  * CONF_CLONES_MAX are returned as they are. */
 int conf_client_number(bool *port, const char *name);
-/* The known name that is nearest to this one, heap. */
-char *conf_suggest(const char *name);
+/* "no such property", with the known name that is nearest to this one, if one is near. Heap. */
+char *conf_unknown(const char *name);
 static inline bool conf_is_secret(const struct conf_row *row)
 {
 	return row != NULL && row->type == CONF_SECRET;

@@ -145,22 +145,35 @@ static size_t distance(const char *a, const char *b)
 	return row[lb];
 }
 
-/* A name with the wrong section, or none, is nearest to the one with the same last part. */
+static const char *last_part(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	return dot != NULL ? dot + 1 : name;
+}
+
+/* With the wrong section, or none, a name is near to the one with the same last part; in the right one, to the one of
+ * whose last part it is a piece. */
 static size_t nearness(const char *wrong, const char *known)
 {
-	const char *a = strrchr(wrong, '.'), *b = strrchr(known, '.');
-	size_t whole = distance(wrong, known),
-	       last = distance(a != NULL ? a + 1 : wrong, b != NULL ? b + 1 : known) + 1;
+	const char *a = last_part(wrong), *b = last_part(known);
+	size_t whole = distance(wrong, known), last = distance(a, b) + 1;
 
+	if (whole > 2 && strlen(a) > 2 && a - wrong == b - known &&
+	    strncasecmp(wrong, known, (size_t)(a - wrong)) == 0 && strcasestr(b, a) != NULL)
+		whole = 2;
 	return whole < last ? whole : last;
 }
 
-char *conf_suggest(const char *name)
+/* The known name that is nearest to this one, heap; NULL if none is near. */
+static char *suggest(const char *name)
 {
-	size_t stem = strlen(name), best_near = SIZE_MAX, near;
-	const char *best = "";
+	size_t stem = strlen(name), best_near = 3 + strlen(last_part(name)) / 6, near, file = strlen(CONF_FILE_STEM);
+	const char *best = NULL;
 	char *plain;
 
+	if (strncasecmp(name, CONF_FILE_STEM, file) == 0)
+		return mem_xasprintf("%s%.40s", CONF_FILE_STEM, name[file] != '\0' ? name + file : "NAME");
 	while (stem > 0 && name[stem - 1] >= '0' && name[stem - 1] <= '9')
 		stem--;
 	for (size_t i = 0; i < conf_row_count; i++) {
@@ -184,7 +197,19 @@ char *conf_suggest(const char *name)
 		}
 	}
 	free(plain);
+	if (best == NULL)
+		return NULL;
 	if (strcmp(best, CONF_CLIENT_IP) == 0 || strcmp(best, CONF_CLIENT_PORT) == 0)
 		return mem_xasprintf("%s%.6s", best, name[stem] != '\0' ? name + stem : "1");
 	return mem_xstrdup(best);
+}
+
+char *conf_unknown(const char *name)
+{
+	char *near = suggest(name), *text;
+
+	text =
+	    near != NULL ? mem_xasprintf("no such property; did you mean %s?", near) : mem_xstrdup("no such property");
+	free(near);
+	return text;
 }

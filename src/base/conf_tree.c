@@ -42,10 +42,10 @@ bool conf_is_cfg(const char *path)
 
 static void note_unknown(struct conf_ctx *x, int line, const char *name)
 {
-	char *near = conf_suggest(name);
+	char *text = conf_unknown(name);
 
-	conf_note(x, true, line, name, "no such property; did you mean %s?", near);
-	free(near);
+	conf_note(x, true, line, name, "%s", text);
+	free(text);
 }
 
 /* The setting of a dotted name, with the groups above it. NULL if a scalar is in the way. */
