@@ -7,48 +7,28 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "cert_keystore.h"
 #include "cert_look.h"
 #include "cert_text.h"
 #include "cert_work.h"
+#include "columns.h"
 #include "families.h"
 #include "keystore/retired.h"
+#include "keystore/token.h"
 
 #define STATE_SIZE 40
-
-/* Everything under an alias: certificates and requests, and which one TLS uses. */
-struct keystore {
-	struct identity_list certs;
-	struct request_list pending;
-	char *own; /* NULL: none */
-};
-
-static int keystore_load(struct keystore *k, const struct conf *conf)
-{
-	int rc = identity_list_load(&k->certs, conf->keystore_dir);
-
-	if (rc == KC_OK)
-		rc = request_list_load(&k->pending, conf->keystore_dir);
-	if (rc == KC_OK && identity_resolve(&k->own, conf->keystore_dir, conf->tls_alias) < 0)
-		k->own = NULL;
-	return rc;
-}
-
-static void keystore_fini(struct keystore *k)
-{
-	identity_list_fini(&k->certs);
-	request_list_fini(&k->pending);
-	free(k->own);
-}
 
 static bool is_own(const struct keystore *k, const struct identity_entry *e)
 {
 	return k->own != NULL && strcmp(k->own, e->alias) == 0;
 }
 
-/* "in use", "in use, expired", "no key", "valid", … */
+/* "in use", "in use, expired", "no key", "valid", "revoked", … */
 static const char *state_of(char out[STATE_SIZE], const struct keystore *k, const struct identity_entry *e)
 {
-	const char *state = cert_info_state(&e->info, time(NULL));
+	const char *state = e->unreadable != NULL	       ? "unreadable"
+			    : k->revoked[e - k->certs.entries] ? "revoked"
+							       : cert_info_state(&e->info, time(NULL));
 	bool own = is_own(k, e), plain = strcmp(state, "valid") == 0;
 
 	snprintf(out, STATE_SIZE, "%s%s%s",
@@ -61,7 +41,8 @@ static const char *state_of(char out[STATE_SIZE], const struct keystore *k, cons
 
 static json_t *entry_json(const struct keystore *k, const struct identity_entry *e)
 {
-	json_t *o = cert_text_json("alias", e->alias, &e->info);
+	json_t *o = e->unreadable == NULL ? cert_text_json("alias", e->alias, &e->info)
+					  : json_pack("{s:s, s:s}", "alias", e->alias, "reason", e->unreadable);
 	char state[STATE_SIZE];
 
 	json_object_set_new(o, "has_key", json_boolean(e->has_key));
@@ -88,6 +69,8 @@ static int show_entry(const struct cli *c, const struct keystore *k, const struc
 {
 	char state[STATE_SIZE];
 
+	if (e->unreadable != NULL)
+		return err_set(KC_EFORMAT, "%s", e->unreadable);
 	if (c->json)
 		return cli_print_json(entry_json(k, e));
 	printf("alias        %s%s\nstate        %s\n", e->alias, e->has_key ? "" : " (no private key)",
@@ -110,20 +93,20 @@ static int show_pending(const struct cli *c, const struct request_info *r)
 static int show_alias(const struct cli *c, const char *alias)
 {
 	struct keystore k = { .own = NULL };
+	const struct identity_entry *e = NULL;
 	bool found = false;
 	int rc = keystore_load(&k, c->conf);
 
-	for (size_t i = 0; rc == KC_OK && !found && i < k.certs.count; i++) {
-		found = strcmp(k.certs.entries[i].alias, alias) == 0;
-		if (found)
-			rc = show_entry(c, &k, &k.certs.entries[i]);
-	}
-	for (size_t i = 0; rc == KC_OK && !found && i < k.pending.count; i++) {
+	if (rc == KC_OK)
+		e = keystore_find(&k, c->conf, alias);
+	if (e != NULL)
+		rc = show_entry(c, &k, e);
+	for (size_t i = 0; rc == KC_OK && e == NULL && !found && i < k.pending.count; i++) {
 		found = strcmp(k.pending.entries[i].alias, alias) == 0;
 		if (found)
 			rc = show_pending(c, &k.pending.entries[i]);
 	}
-	if (rc == KC_OK && !found)
+	if (rc == KC_OK && e == NULL && !found)
 		rc = err_set(KC_ENOENT, "alias %s: not in the keystore %s", alias, c->conf->keystore_dir);
 	keystore_fini(&k);
 	return rc;
@@ -138,7 +121,8 @@ static int cmd_show(struct cli *c)
 	if (rc < 0)
 		return rc;
 	/* An alias comes first: what else it may be has a '/' or a ':' in it, or can be given so. */
-	if (wanted != NULL && !(identity_check_alias(wanted) == KC_OK && cert_exists(c->conf, wanted))) {
+	if (wanted != NULL && !token_is_uri(wanted) &&
+	    !(identity_check_alias(wanted) == KC_OK && cert_exists(c->conf, wanted))) {
 		if (file_exists(wanted))
 			return cert_look_file(c, wanted);
 		if (strchr(wanted, ':') != NULL)
@@ -158,18 +142,34 @@ static int cmd_show(struct cli *c)
 
 /* --- list --- */
 
+#define ALIAS_WIDTH 20
 #define LIST_FORMAT "%-20s  %-3s  %-17s  %-11s  %-9s  %-24s  %-20s  %9s  %-21s  %s\n"
 
 static void print_row(const struct keystore *k, const struct identity_entry *e)
 {
 	char end[CLOCK_UTC_SIZE], days[24], state[STATE_SIZE];
-	const char *role = cert_role_name(e->info.role);
+	char *alias = token_is_uri(e->alias) ? columns_fit(e->alias, ALIAS_WIDTH) : mem_xstrdup(e->alias);
+	const char *role = cert_role_name(e->info.role), *key = e->has_key ? "yes" : "no";
 
 	clock_utc(end, e->info.not_after);
 	snprintf(days, sizeof(days), "%ld", cert_info_days_left(&e->info, time(NULL)));
-	printf(LIST_FORMAT, e->alias, e->has_key ? "yes" : "no", state_of(state, k, e), e->info.key_type,
-	    role[0] != '\0' ? role : "-", e->info.cn[0] != '\0' ? e->info.cn : e->info.subject, end, days,
-	    cert_info_uses(&e->info), e->info.sha256);
+	state_of(state, k, e);
+	if (e->unreadable != NULL)
+		printf(LIST_FORMAT, alias, key, state, "-", "-", "-", "-", "-", "-", "-");
+	else
+		printf(LIST_FORMAT, alias, key, state, e->info.key_type, role[0] != '\0' ? role : "-",
+		    e->info.cn[0] != '\0' ? e->info.cn : e->info.subject, end, days, cert_info_uses(&e->info),
+		    e->info.sha256);
+	free(alias);
+}
+
+/* The others are shown already. */
+static int first_unreadable(const struct keystore *k)
+{
+	for (size_t i = 0; i < k->certs.count; i++)
+		if (k->certs.entries[i].unreadable != NULL)
+			return err_set(KC_EFORMAT, "%s", k->certs.entries[i].unreadable);
+	return KC_OK;
 }
 
 static int print_list(const struct cli *c, const struct keystore *k)
@@ -257,6 +257,8 @@ static int cmd_list(struct cli *c)
 	rc = keystore_load(&k, c->conf);
 	if (rc == KC_OK)
 		rc = print_list(c, &k);
+	if (rc == KC_OK)
+		rc = first_unreadable(&k);
 	keystore_fini(&k);
 	return rc;
 }

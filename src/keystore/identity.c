@@ -327,16 +327,14 @@ static int read_entry(struct identity_entry *entry, const char *dir, const char 
 	free(path);
 	if (rc == KC_OK)
 		rc = x509_info(&entry->info, chain.crts[0]);
-	if (rc == KC_OK) {
-		entry->alias = mem_xstrdup(alias);
-		entry->has_key = has_key(dir, alias);
-		entry->chain_count = chain.count;
-	}
+	entry->alias = mem_xstrdup(alias);
+	entry->has_key = has_key(dir, alias);
+	entry->chain_count = chain.count;
 	x509_list_fini(&chain);
 	return rc;
 }
 
-int identity_list_load(struct identity_list *list, const char *dir)
+static int load_list(struct identity_list *list, const char *dir, bool all)
 {
 	struct identity_list l = { 0 };
 	char **names = NULL;
@@ -346,8 +344,11 @@ int identity_list_load(struct identity_list *list, const char *dir)
 	l.entries = mem_xcalloc(count, sizeof(*l.entries));
 	for (size_t i = 0; rc == KC_OK && i < count; i++) {
 		rc = read_entry(&l.entries[l.count], dir, names[i]);
-		if (rc == KC_OK)
-			l.count++;
+		if (rc < 0 && all) {
+			l.entries[l.count].unreadable = mem_xstrdup(err_text(rc));
+			rc = KC_OK;
+		}
+		l.count++;
 	}
 	identity_names_free(names, count);
 	if (rc == KC_OK)
@@ -357,10 +358,21 @@ int identity_list_load(struct identity_list *list, const char *dir)
 	return rc;
 }
 
+int identity_list_load(struct identity_list *list, const char *dir)
+{
+	return load_list(list, dir, false);
+}
+
+int identity_list_load_all(struct identity_list *list, const char *dir)
+{
+	return load_list(list, dir, true);
+}
+
 void identity_list_fini(struct identity_list *list)
 {
 	for (size_t i = 0; i < list->count; i++) {
 		free(list->entries[i].alias);
+		free(list->entries[i].unreadable);
 		cert_info_fini(&list->entries[i].info);
 	}
 	free(list->entries);

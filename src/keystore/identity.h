@@ -79,12 +79,15 @@ struct identity_entry {
 	bool has_key;
 	struct cert_info info; /* of the leaf */
 	size_t chain_count;
+	char *unreadable; /* why there is no more than the alias; NULL. Of identity_list_load_all() only */
 };
 struct identity_list {
 	struct identity_entry *entries;
 	size_t count;
 };
 int identity_list_load(struct identity_list *list, const char *dir);
+/* The same; what cannot be read is in the list, and no error. */
+int identity_list_load_all(struct identity_list *list, const char *dir);
 void identity_list_fini(struct identity_list *list);
 
 /* One file as it was read; `name` is what messages call it. Borrowed. */

@@ -97,6 +97,22 @@ for how in "$uri?pin-source=file:$T/pin&module-path=$module" "$uri?pin-source=fi
 	[ "$how" = "$uri?pin-source=file:$T/pin" ] || stop_daemon m
 done
 
+say "it is shown and listed, by its name without the query too"
+for name in '' "$uri" "$uri?pin-source=file:$T/pin"; do
+	# shellcheck disable=SC2086
+	kc m --json cert show $name >shown
+	python3 -c "import json; j = json.load(open('shown')); assert j['cn'] == 'hsm-master' and j['state'] == 'in use', j
+assert j['alias'] == '$uri' and j['has_key'], j" || fail "cert show $name"
+done
+kc m cert list >out
+grep -q '^pkcs11:[^ ]*…[^ ]*  *yes  in use  .* hsm-master ' out || fail "$(cat out)"
+mv pin away
+expect 65 kc m cert list >out 2>err
+grep -q '^pkcs11:[^ ]*  *yes  in use, unreadable  *-' out || fail "$(cat out)"
+grep -q '^ssl_cert  *yes  valid' out || fail "$(cat out)"
+grep -q 'pin: No such file' err || fail "$(cat err)"
+mv away pin
+
 say "and after a reload, when it has to log in again"
 kc m reload >/dev/null
 kc m key generate --count 1 >/dev/null

@@ -72,6 +72,17 @@ for dir in m c1; do
 done
 kc c1 --json cert show "127.0.0.1:$master_port" | jq -e '.certificates[0].cn == "second" and .trusted' >/dev/null ||
 	fail "the master shows another one"
+say "one that is damaged hides no other"
+printf 'rubbish\n' >m/keystore/broken.crt
+expect 65 kc m cert list >out 2>err
+grep -q '^second  *yes  in use ' out || fail "$(cat out)"
+grep -q '^broken  *no   no key, unreadable  *-' out || fail "$(cat out)"
+grep -q 'broken.crt: ' err || fail "it says: $(cat err)"
+expect 65 kc m --json cert list 2>/dev/null | jq -e '[.certificates[].state] == ["no key, unreadable", "in use"]' >/dev/null ||
+	fail "the JSON of cert list"
+expect 65 kc m cert show broken 2>/dev/null
+rm m/keystore/broken.crt
+
 equal "$(kc m audit --json --event cert.remove | jq -rs '[.[].outcome] | join(" ")')" "started success" "the audit"
 
 finish
