@@ -165,10 +165,23 @@ static int check_own(struct cli *c, const char *serial)
 	return rc;
 }
 
+static void print_revoked(const char *what, bool fresh, bool told, unsigned ended)
+{
+	printf("The certificate %s %s.\n", what, fresh ? "is revoked" : "was revoked before");
+	if (!told)
+		puts("This master refuses it when keycloned starts.");
+	else if (ended == 0)
+		puts("This master refuses it from now on; no session with it was open.");
+	else
+		printf("This master refuses it from now on, and has ended %u session%s with it.\n", ended,
+		    ended == 1 ? "" : "s");
+}
+
 int cert_revoke(struct cli *c)
 {
 	struct found f = { .what = NULL };
 	bool fresh = false, told = false;
+	unsigned ended = 0;
 	int rc = cli_args(c, 1, 1);
 
 	if (rc == KC_OK && c->conf->role != CONF_MASTER)
@@ -180,14 +193,12 @@ int cert_revoke(struct cli *c)
 	if (rc == KC_OK)
 		rc = cert_revoke_serial(&fresh, c, f.serial, NULL, f.what);
 	if (rc == KC_OK)
-		rc = daemon_tell(&told, c, "it is revoked, but the running daemon did not take that over");
+		rc = daemon_tell(&told, &ended, c, "it is revoked, but the running daemon did not take that over");
 	if (rc == KC_OK && c->json)
-		rc = cli_print_json(
-		    json_pack("{s:s, s:b, s:b}", "revoked", f.serial, "was_revoked", (int)!fresh, "daemon", (int)told));
+		rc = cli_print_json(json_pack("{s:s, s:b, s:b, s:i}", "revoked", f.serial, "was_revoked", (int)!fresh,
+		    "daemon", (int)told, "sessions_ended", (int)ended));
 	else if (rc == KC_OK)
-		printf("The certificate %s %s.\n%s", f.what, fresh ? "is revoked" : "was revoked before",
-		    told ? "This master refuses it from now on, and has ended a session with it.\n"
-			 : "This master refuses it when keycloned starts.\n");
+		print_revoked(f.what, fresh, told, ended);
 	free(f.what);
 	return rc;
 }

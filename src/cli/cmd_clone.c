@@ -145,7 +145,7 @@ static int edit(struct cli *c, edit_fn fn, enum audit_event event, char **name, 
 		rc = cli_problems(&problems) ? cli_quiet(c, rc) : rc;
 	/* A running daemon audits what it takes over, and forgets whom it knew. */
 	if (rc == KC_OK)
-		rc = daemon_tell(told, c, NOT_TAKEN);
+		rc = daemon_tell(told, NULL, c, NOT_TAKEN);
 	if (rc == KC_OK && !*told)
 		rc = audited(c, event, *name);
 	if (rc == KC_OK && !*told && event == AUDIT_CLONE_REMOVED)

@@ -97,7 +97,7 @@ static int take_set(struct cli *c, const char *dir, const struct own_cert *own)
 		rc = cli_audited(
 		    c, &(struct audit_record){ .event = AUDIT_CERT_RENEW, .detail = detail }, work_take, &t);
 	if (rc == KC_OK)
-		rc = daemon_tell(&told, c, "the certificate was renewed, but the running daemon does not use it");
+		rc = daemon_tell(&told, NULL, c, "the certificate was renewed, but the running daemon does not use it");
 	if (rc == KC_OK) {
 		result = describe(&t);
 		rc = print_renewed(c, result, dir, told);

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/ipc.h"
+#include "base/member.h"
 
 #define START_WAIT_MS 5000
 #define START_STEP_MS 50
@@ -75,7 +76,7 @@ int daemon_call(
 	return rc;
 }
 
-int daemon_tell(bool *told, struct cli *c, const char *failed)
+int daemon_tell(bool *told, unsigned *ended, struct cli *c, const char *failed)
 {
 	json_t *result = NULL;
 	int rc;
@@ -84,6 +85,8 @@ int daemon_tell(bool *told, struct cli *c, const char *failed)
 	if (!*told)
 		return KC_OK;
 	rc = daemon_call(&result, c, json_pack("{s:s}", "verb", "reload"), NULL, NULL);
+	if (ended != NULL)
+		*ended = (unsigned)member_u64(result, "sessions_ended");
 	json_decref(result);
 	return rc < 0 ? err_prefix(rc, "%s", failed) : KC_OK;
 }

@@ -19,8 +19,9 @@ int daemon_call(
 void daemon_hint_reload(const struct cli *c);
 
 /* A daemon that runs reads files and configuration anew; *told false: none does. If it cannot, what was changed and
- * what runs differ: an error, with `failed` before the reason. */
-int daemon_tell(bool *told, struct cli *c, const char *failed);
+ * what runs differ: an error, with `failed` before the reason. *ended (may be NULL): the sessions it has ended because
+ * their certificate is revoked now; untouched where none runs. */
+int daemon_tell(bool *told, unsigned *ended, struct cli *c, const char *failed);
 
 /* Is a daemon running for this configuration? One try. */
 bool daemon_running(const struct cli *c);

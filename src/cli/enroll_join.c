@@ -279,7 +279,8 @@ static int join_again(struct cli *c, struct joining *j, const char *path)
 	if (rc == KC_OK)
 		rc = cli_audited(c, &r, work_again, j);
 	if (rc == KC_OK)
-		rc = daemon_tell(&told, c, "the certificate was replaced, but the running daemon did not take it over");
+		rc = daemon_tell(
+		    &told, NULL, c, "the certificate was replaced, but the running daemon did not take it over");
 	if (rc == KC_OK)
 		rc = report_again(c, j, told);
 	free(host);

@@ -254,8 +254,8 @@ static int keep_values(struct conf **next, const struct conf *now, const json_t 
 }
 
 /* New credentials take the place of the old ones; takes both. What is other is added to the list. Sessions that are up
- * keep the old ones, but for those with a peer whose certificate is revoked now. */
-static void swap_credentials(struct daemon *d, struct tls_creds *creds, json_t *certificate, json_t *list)
+ * keep the old ones, but for those with a peer whose certificate is revoked now: how many. */
+static size_t swap_credentials(struct daemon *d, struct tls_creds *creds, json_t *certificate, json_t *list)
 {
 	json_t *trusted = changes_trusted(d->conf);
 	size_t ended;
@@ -273,6 +273,7 @@ static void swap_credentials(struct daemon *d, struct tls_creds *creds, json_t *
 	ended = tls_creds_end_revoked(creds);
 	if (ended > 0)
 		log_info("%zu session%s with a revoked certificate ended", ended, ended == 1 ? "" : "s");
+	return ended;
 }
 
 /* Configuration or credentials are other ones: for who goes by them. */
@@ -304,6 +305,7 @@ static int take_over(struct daemon *d, const json_t *result, json_t *answer)
 	struct conf_list live = { 0 }, restart = { 0 };
 	struct tls_creds *creds = NULL;
 	json_t *certificate = NULL, *changed;
+	size_t ended;
 	int rc = conf_from_json(&next, json_object_get(result, "conf"));
 
 	if (rc < 0)
@@ -324,13 +326,14 @@ static int take_over(struct daemon *d, const json_t *result, json_t *answer)
 		changes_clones(changed, d->conf, next);
 		conf_free(d->conf);
 		d->conf = next;
-		swap_credentials(d, creds, certificate, changed);
+		ended = swap_credentials(d, creds, certificate, changed);
 		jobs_set_stall(d->jobs, next->job_stall_timeout_ms);
 		audit_set_limits(d->audit, (uint64_t)next->max_log_file_kb * 1024, (unsigned)next->max_log_file_num);
 		spread(d);
 		renew_look(d->renew);
 		json_object_set_new(answer, "changed", changed);
 		json_object_set_new(answer, "restart", conf_list_json(&restart));
+		json_object_set_new(answer, "sessions_ended", json_integer((json_int_t)ended));
 	} else {
 		conf_free(next);
 	}

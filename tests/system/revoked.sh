@@ -61,16 +61,28 @@ kc m audit --event cert.revoke | grep -i "$serial" >/dev/null || fail "the revoc
 say "one that is revoked by its SHA-256 loses its open session"
 wait_for 20 "its session is made anew" clone_is "$PORT_c2" current
 sha=$(kc m --json cert show c2 | python3 -c 'import json, sys; print(json.load(sys.stdin)["sha256"])')
-kc m cert revoke "$sha" | grep -q 'is revoked' || fail "it does not say so"
+kc m cert revoke "$sha" >out
+grep -q 'is revoked' out || fail "it says: $(cat out)"
+grep -q 'has ended [12] sessions\{0,1\} with it' out || fail "it says: $(cat out)"
+kc m --json cert list | python3 -c "import json, sys
+states = {c['alias']: c['state'] for c in json.load(sys.stdin)['certificates']}
+assert states == {'c1': 'revoked', 'c2': 'revoked', 'ssl_cert': 'in use'}, states"
+kc m cert list | grep -q '^c2  *yes  revoked ' || fail "$(kc m cert list)"
 wait_for 20 "c2 is refused" grep -q 'clone .*: refused: certificate c2 was revoked at' m.log
 wait_for 20 "and shown so" clone_is "$PORT_c2" refused
 field m "j['clones'][0]['last_error']" | grep -q 'certificate c2 was revoked at 20.*by' || fail "the refusal does not say why"
 wait_for 20 "c2 knows why" grep -q 'refused by the peer: certificate revoked' c2.log
 kc m cert revoke "$sha" | grep -q 'was revoked before' || fail "revoked twice"
 equal "$(field m "[l['revoked'] for l in j['revocation_lists']]")" "[2]"
+kc m cert revoke 0badcafe | grep -q 'no session with it was open' || fail "what happened with one that nobody shows"
+kc m --json cert revoke 0badcafe | grep -q '"sessions_ended": *0' || fail "the JSON of it"
 expect 64 kc m cert revoke "$(kc m --json cert show ssl_cert | python3 -c 'import json, sys; print(json.load(sys.stdin)["sha256"])')" 2>err
 grep -q 'the one that this machine speaks with' err || fail "$(cat err)"
 expect 65 kc m cert revoke c2/keyclone.properties 2>/dev/null
+
+expect 77 kc m trust remove authority 2>err
+grep -q "authority: the certificates in use hang on it.*cert rotate.*--force" err || fail "it says: $(cat err)"
+kc m --json trust list | grep -q '"authority"' || fail "$(kc m trust list)"
 
 kc m clone remove "127.0.0.1:$PORT_c2" >/dev/null
 for c in c1 c2; do stop_daemon $c; done
