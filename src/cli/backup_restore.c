@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "backup/staging.h"
@@ -73,11 +74,14 @@ static int on_intent(void *arg, const struct restore_intent *r)
 	return state_put_intent(x->state, &i);
 }
 
-/* Somebody else's folder is left as it was found. */
-static void tidy(const char *target)
+/* Somebody else's folder is left as it was found; `made`: nothing came into the database that was made for it. */
+static void tidy(const char *target, bool made)
 {
 	char *staging = NULL, *parent;
+	struct stat st;
 
+	if (made && stat(target, &st) == 0 && st.st_size == 0)
+		(void)file_remove(target);
 	if (staging_parent(&staging, target) < 0)
 		return;
 	parent = file_dirname(staging);
@@ -160,6 +164,7 @@ static int work_restore(struct backup_env *e, struct audit_record *r, void *arg)
 {
 	struct restoring *x = arg;
 	char why[600];
+	bool there = file_exists(x->target);
 	int rc = source_open(&x->live, x->target, &(struct source_options){ .create = true });
 
 	if (rc == KC_OK && !x->to && e->c->conf->role == CONF_CLONE)
@@ -176,7 +181,7 @@ static int work_restore(struct backup_env *e, struct audit_record *r, void *arg)
 	source_close(x->live);
 	x->live = NULL;
 	if (x->to)
-		tidy(x->target);
+		tidy(x->target, rc < 0 && !there);
 	return rc < 0 ? err_set(rc, "%s", why) : rc;
 }
 

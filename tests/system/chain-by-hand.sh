@@ -76,7 +76,11 @@ grep -q 'builds on generation 3, which is not beside it' err || fail "it says: $
 kc m backup verify "$(in_copy 2)" >/dev/null
 expect 1 kc m backup restore "$(in_copy 4)" --to no.db 2>err
 grep -q 'builds on generation 3, which is not beside it' err || fail "it says: $(cat err)"
-[ ! -s no.db ] || fail "something was restored"
+[ ! -e no.db ] || fail "something was restored, or an empty file is left"
+: >no.db
+expect 1 kc m backup restore "$(in_copy 4)" --to no.db 2>/dev/null
+[ -e no.db ] || fail "a file that was there before was removed"
+rm no.db
 mv away "$(in_copy 3)"
 mv "$(in_copy 1)" away
 expect 1 kc m backup verify "$(in_copy 4)" 2>err
