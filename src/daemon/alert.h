@@ -27,19 +27,19 @@
  * constant, name (KEYCLONE_ALERT, status), level of the log line when it is raised (information where whoever found
  * it has logged it as a fault already), what is said of the subject
  */
-#define ALERT_TABLE(A)                                                                                      \
-	A(ALERT_CLONE_FAILED, "clone.failed", LOG_LVL_INFO, "clone %s: replication fails")                  \
-	A(ALERT_CLONE_UNREACHABLE, "clone.unreachable", LOG_LVL_INFO, "clone %s cannot be reached")         \
-	A(ALERT_CLONE_REFUSED, "clone.refused", LOG_LVL_INFO, "clone %s: one side refuses the other")       \
-	A(ALERT_CLONE_DIVERGED, "clone.diverged", LOG_LVL_INFO, "clone %s has diverged")                    \
-	A(ALERT_RESTORE_FAILED, "restore.failed", LOG_LVL_INFO, "restores fail on this clone")              \
-	A(ALERT_DIVERGED, "diverged", LOG_LVL_INFO, "this clone has diverged")                              \
-	A(ALERT_RUN_HELD, "run.held", LOG_LVL_WARN, "a replication run is held")                            \
-	A(ALERT_MASTER_SILENT, "master.silent", LOG_LVL_WARN, "the master is silent")                       \
-	A(ALERT_CERT_EXPIRING, "certificate.expiring", LOG_LVL_WARN, "the certificate of %s nears its end") \
-	A(ALERT_CRL_STALE, "revocation.stale", LOG_LVL_WARN, "the revocation list of %s is out of date")    \
-	A(ALERT_CRL_FAILED, "revocation.failed", LOG_LVL_INFO, "a new revocation list cannot be taken")     \
-	A(ALERT_INCREMENT, "increment.wrong", LOG_LVL_INFO, "an increment did not hold every change")       \
+#define ALERT_TABLE(A)                                                                                   \
+	A(ALERT_CLONE_FAILED, "clone.failed", LOG_LVL_INFO, "clone %s: replication fails")               \
+	A(ALERT_CLONE_UNREACHABLE, "clone.unreachable", LOG_LVL_INFO, "clone %s cannot be reached")      \
+	A(ALERT_CLONE_REFUSED, "clone.refused", LOG_LVL_INFO, "clone %s: one side refuses the other")    \
+	A(ALERT_CLONE_DIVERGED, "clone.diverged", LOG_LVL_INFO, "clone %s has diverged")                 \
+	A(ALERT_RESTORE_FAILED, "restore.failed", LOG_LVL_INFO, "restores fail on this clone")           \
+	A(ALERT_DIVERGED, "diverged", LOG_LVL_INFO, "this clone has diverged")                           \
+	A(ALERT_RUN_HELD, "run.held", LOG_LVL_WARN, "a replication run is held")                         \
+	A(ALERT_MASTER_SILENT, "master.silent", LOG_LVL_WARN, "the master is silent")                    \
+	A(ALERT_CERT_EXPIRING, "certificate.expiring", LOG_LVL_WARN, "the end of the certificate of %s") \
+	A(ALERT_CRL_STALE, "revocation.stale", LOG_LVL_WARN, "the revocation list of %s is out of date") \
+	A(ALERT_CRL_FAILED, "revocation.failed", LOG_LVL_INFO, "a new revocation list cannot be taken")  \
+	A(ALERT_INCREMENT, "increment.wrong", LOG_LVL_INFO, "an increment did not hold every change")    \
 	A(ALERT_TASK_STOPPED, "task.stopped", LOG_LVL_WARN, "the replication task is down")
 
 enum alert_kind {

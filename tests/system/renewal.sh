@@ -74,7 +74,7 @@ clone_with c2 c2.p12 >/dev/null
 p2=$PORT
 mkdir ext
 kc c2 config set "tls.ExternalCertDir=$T/ext" >/dev/null
-allow_log 'alert: the certificate of .* nears its end'
+allow_log 'alert: the end of the certificate of '
 allow_log 'clone .*: unreachable: connection refused'
 
 say "two thirds of their life are over: c1 and the master renew theirs"
@@ -193,7 +193,7 @@ allow_log 'certificate tls is not renewed (by the own authority|from the master.
 allow_log "clone 127.0.0.1:$p2: refused: certificate expired"
 allow_log 'refused 127.0.0.1: (refused by the peer: )?certificate expired'
 kc c2 reload >/dev/null
-wait_for 15 "the end" told_by 'this machine (tls) nears its end: it ended at' c2.log
+wait_for 15 "the end" told_by 'the end of the certificate of this machine (tls): it ended at' c2.log
 start_daemon m
 wait_for 10 "the refusal" clone_is "$p2" refused
 expect 2 kc m status >status.out

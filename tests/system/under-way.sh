@@ -12,7 +12,7 @@ allow_log 'the replication task is down'
 allow_log "the master's replication task is down"
 allow_log 'was not received'
 allow_log 'set up anew'
-allow_log 'nears its end'
+allow_log 'alert: the end of the certificate of '
 allow_log 'refused 127.0.0.1: (it sent no certificate|connection lost)'
 
 clone_is()
