@@ -320,7 +320,7 @@ static int cmd_list(struct cli *c)
 const struct cli_command cmd_clone_commands[] = {
 	{ "clone add", "HOST:PORT", "add a clone to the fleet", NULL, CLI_CONF, cmd_add },
 	{ "clone remove", "HOST:PORT", "remove a clone from the fleet", NULL, CLI_CONF, cmd_remove },
-	{ "clone hold", "HOST:PORT", "send nothing to a clone until it is resumed", NULL, CLI_CONF, cmd_hold },
+	{ "clone hold", "HOST:PORT", "send no backup to a clone until it is resumed", NULL, CLI_CONF, cmd_hold },
 	{ "clone resume", "HOST:PORT", "send to a held clone again, at once", NULL, CLI_CONF, cmd_resume },
 	{ "clone list", "", "list the fleet as configured", NULL, CLI_CONF, cmd_list },
 	{ NULL },

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hold: what an operator decides of one clone. To one that is held nothing is sent until it is resumed: what is being
+ * hold: what an operator decides of one clone. To one that is held no backup is sent until it is resumed: what is being
  * sent is broken off and goes on where it was after the resume; what was sent wholly is restored, and its result is
- * waited for. The session ends, none is made. One that has diverged may be told to let its own rows go.
+ * waited for. The session ends, none is made but for a rotation of certificates, which would leave it behind. One that
+ * has diverged may be told to let its own rows go.
  */
 #include <stdlib.h>
 

@@ -214,7 +214,8 @@ refused "$MASTER_PORT" oldown.pem || fail "the master takes a clone's old certif
 
 forget_refusals
 
-say "--to a certificate of another authority: the clones learn to trust it"
+say "--to a certificate of another authority: the clones learn to trust it, one that is held as well"
+kc m clone hold "127.0.0.1:$port" >/dev/null
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 90 \
 	-subj '/CN=Another authority' 2>/dev/null
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ext.key -out ext.csr -subj '/CN=keys.example' 2>/dev/null
@@ -228,6 +229,7 @@ expect 0 timeout "$LIMIT" keyclone -c m/keyclone.properties cert rotate --to ext
 equal "$(in_use m)" external "the master's"
 equal "$(in_use c2)" external "the clone's with the certificate of the site"
 is_its_own c1
+kc m clone resume "127.0.0.1:$port" >/dev/null
 kc m key generate >/dev/null
 expect 0 kc m replicate-now >/dev/null
 everybody_has || fail "a clone has other keys"
