@@ -97,19 +97,33 @@ static bool is_own(const struct conf *conf, const char *alias)
 	return is;
 }
 
+static void print_dates(const char *alias, const struct cert_info *info, bool days)
+{
+	char begin[CLOCK_UTC_SIZE], end[CLOCK_UTC_SIZE], span[CLOCK_SPAN_SIZE];
+	time_t now = time(NULL);
+
+	clock_utc(begin, info->not_before);
+	clock_utc(end, info->not_after);
+	clock_span(span, info->not_after - now);
+	if (info->not_after < now) {
+		printf("  expired %s ago, at %s\n", span, end);
+		log_warn("alias %s: the certificate expired at %s, %s ago", alias, end, span);
+		return;
+	}
+	printf("  valid %ld days, until %s%s\n", cert_info_days_left(info, now - 1), end,
+	    days ? "; --days sets another life" : "");
+	if (info->not_before > now)
+		log_warn("alias %s: the certificate is not valid before %s", alias, begin);
+}
+
 int cert_print_saved(const struct cli *c, const char *verb, const char *alias, const struct identity *id, bool days)
 {
 	const struct cert_info *info = identity_info(id);
-	char end[CLOCK_UTC_SIZE];
 
 	if (c->json)
 		return cli_print_json(cert_text_json("alias", alias, info));
-	clock_utc(end, info->not_after);
 	printf("%s %s: %s, %s, SHA-256 %s\n", verb, alias, info->subject, info->key_type, info->sha256);
-	printf("  valid %ld days, until %s%s\n", cert_info_days_left(info, time(NULL) - 1), end,
-	    days ? "; --days sets another life" : "");
-	if (cert_info_days_left(info, time(NULL)) < 0)
-		log_warn("alias %s: the certificate expired at %s", alias, end);
+	print_dates(alias, info, days);
 	cert_text_hint_trust(c->conf, id, alias);
 	if (is_own(c->conf, alias))
 		daemon_hint_reload(c);

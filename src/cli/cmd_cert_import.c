@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -129,8 +128,6 @@ static int read_identity(struct identity **id, char **friendly, struct identity_
 
 	if (file == NULL && (rc = read_once(id, friendly, s)) != KC_EPASSWORD)
 		return rc;
-	if (file == NULL && !isatty(STDIN_FILENO))
-		return rc;
 	rc = cli_password(&password, file, "password of the file", false, "p12-password-file");
 	s->password = password;
 	if (rc == KC_OK)
@@ -190,7 +187,8 @@ static int import_identity(struct cli *c, struct identity_source *s)
 		rc = check(c, id);
 	}
 	if (rc == KC_OK && !cli_flag(c, "replace") && cert_has_certificate(c->conf, alias))
-		rc = err_set(KC_EEXIST, "alias %s: exists already in %s", alias, c->conf->keystore_dir);
+		rc = err_set(KC_EEXIST, "alias %s: exists already in %s; --replace takes its place", alias,
+		    c->conf->keystore_dir);
 	if (rc == KC_OK)
 		rc = trust(c, id);
 	if (rc == KC_OK)

@@ -55,7 +55,8 @@ static int check_free(const struct cli *c, const char *alias)
 
 	/* Before a key is made, which may take seconds. */
 	if (rc == KC_OK && !cli_flag(c, "replace") && cert_exists(c->conf, alias))
-		rc = err_set(KC_EEXIST, "alias %s: exists already in %s", alias, c->conf->keystore_dir);
+		rc = err_set(KC_EEXIST, "alias %s: exists already in %s; --replace takes its place", alias,
+		    c->conf->keystore_dir);
 	return rc;
 }
 

@@ -176,8 +176,8 @@ static int read_p12(struct identity **id, struct cli *c, const char *path)
 	buf_init(&b, INPUT_MAX);
 	rc = file_read(&b, path);
 	if (rc == KC_OK)
-		rc = cli_password(&password, cli_string(c, "p12-password-file"),
-		    "Password of the PKCS#12 file: ", false, "--p12-password-file");
+		rc = cli_password(
+		    &password, cli_string(c, "p12-password-file"), "password of the file", false, "p12-password-file");
 	if (rc == KC_OK)
 		rc = identity_parse(id, NULL, path, buf_data(&b), buf_len(&b), NULL, 0, password);
 	mem_secret_free(password);
@@ -202,8 +202,8 @@ static int work_depot(struct cli *c, struct audit_record *r, void *arg)
 
 static int change(struct cli *c, const struct keeping *k, const char *name)
 {
-	char *what = mem_xasprintf("depot, for %s", name);
-	char *detail = k->id != NULL ? cert_text_detail(what, "", identity_info(k->id)) : mem_xstrdup(what);
+	char *detail = k->id != NULL ? cert_text_detail("depot, for", name, identity_info(k->id))
+				     : mem_xasprintf("depot, for %s", name);
 	struct keeping copy = *k;
 	int rc = cli_audited(c,
 	    &(struct audit_record){
@@ -211,7 +211,6 @@ static int change(struct cli *c, const struct keeping *k, const char *name)
 	    work_depot, &copy);
 
 	free(detail);
-	free(what);
 	return rc;
 }
 

@@ -108,11 +108,18 @@ static int check(const struct identity *id, const struct conf *c, const char *ho
 
 int depot_add(const struct conf *c, const char *host, int port, const struct identity *id, bool replace)
 {
-	char *alias = alias_of(host, port), *dir = depot_dir(c);
+	char *alias = alias_of(host, port), *dir = depot_dir(c), *crt = mem_xasprintf("%s/%s.crt", dir, alias), *name;
 	int rc = check(id, c, host);
 
+	if (rc == KC_OK && !replace && file_exists(crt)) {
+		name = host_port_format(host, port);
+		rc =
+		    err_set(KC_EEXIST, "the depot keeps a certificate for %s already; --replace takes its place", name);
+		free(name);
+	}
 	if (rc == KC_OK)
 		rc = identity_save(id, dir, alias, replace);
+	free(crt);
 	free(alias);
 	free(dir);
 	return rc;

@@ -107,7 +107,7 @@ openssl x509 -in o.crt -outform DER -out o.der
 ok "certificate and encrypted PKCS#8" kc cert import o.crt --key o.enc --alias pkcs8 --p12-password-file pw
 ok "certificate and encrypted traditional key" kc cert import o.crt --key o.old --alias old --p12-password-file pw
 ok "DER certificate and DER key" kc cert import o.der --key o.keyder --alias der
-refused 65 "no password" "an encrypted key needs its password" kc cert import o.crt --key o.enc --alias nope
+refused 64 "give --p12-password-file" "an encrypted key needs its password" kc cert import o.crt --key o.enc --alias nope
 refused 1 "belongs to none" "a key of another certificate is refused" kc cert import own.b64 --key o.key --alias nope
 
 # a chain with an intermediate, in the wrong order, the root and the key in the middle

@@ -166,6 +166,9 @@ issue depot d.example clone '1 hour ago' '600 days'
 expect 1 kc m cert depot add "127.0.0.1:$p2" m0.p12 --p12-password-file p12pw 2>err
 grep -q 'carries another role' err
 kc m cert depot add "127.0.0.1:$p2" depot.p12 --p12-password-file p12pw >/dev/null
+expect 73 kc m cert depot add "127.0.0.1:$p2" depot.p12 --p12-password-file p12pw 2>err
+grep -q "the depot keeps a certificate for 127.0.0.1:$p2 already; --replace takes its place" err || fail "it says: $(cat err)"
+grep -q "depot, for 127.0.0.1:$p2, certificate d.example" m/log/replication_audit.log || fail "the audit of the depot"
 kc m cert depot list | grep -q "^127.0.0.1:$p2 .*d.example"
 find m/keystore/depot -name '*.key' -exec grep -L 'ENCRYPTED' {} + | grep -q . && fail "a key in the clear"
 expect 1 kc c1 cert fetch 2>err
@@ -183,6 +186,26 @@ recorded m started "\"127.0.0.1:$p2\".*from the depot, certificate d.example"
 recorded c2 success "from the master's depot"
 kc m cert depot remove "127.0.0.1:$p2" >/dev/null
 equal "$(kc m --json cert depot list)" '{"certificates":[]}'
+
+say "the dates of what is imported are said"
+issue past d.example clone '3 days ago' '2 days ago'
+kc c2 cert import past.p12 --alias past --p12-password-file p12pw >out 2>err
+grep -q '^  expired 2 days ago, at ' out || fail "it says: $(cat out)"
+grep -q 'alias past: the certificate expired at .*, 2 days ago' err || fail "it says: $(cat err)"
+issue future d.example clone '3 days' '20 days'
+kc c2 cert import future.p12 --alias future --p12-password-file p12pw >out 2>err
+grep -q 'alias future: the certificate is not valid before 20' err || fail "it says: $(cat err)"
+expect 73 kc c2 cert import past.p12 --alias past --p12-password-file p12pw 2>err
+grep -q 'alias past: exists already in .*; --replace takes its place' err || fail "it says: $(cat err)"
+for command in 'cert import' "cert depot add 127.0.0.1:$p2"; do
+	where=c2
+	[ "$command" = 'cert import' ] || where=m
+	# shellcheck disable=SC2086
+	expect 64 kc "$where" $command past.p12 --replace </dev/null 2>err
+	grep -q 'no terminal to ask on; give --p12-password-file FILE' err || fail "$command says: $(cat err)"
+done
+kc c2 cert remove past >/dev/null
+kc c2 cert remove future >/dev/null
 
 say "one that has ended is refused, until there is another"
 stop_daemon m
