@@ -32,6 +32,11 @@
 #define LOCK_TRIES   2000 /* of a millisecond: other writers hold the lock for microseconds */
 #define REOPEN_TRIES 100
 
+struct audit_mark {
+	uint64_t seq; /* 0: none yet */
+	char hash[AUDIT_HASH_SIZE];
+};
+
 struct audit {
 	char *path;
 	char *host;
@@ -52,8 +57,15 @@ struct audit {
 	off_t size;
 	uint64_t seq;
 	char hash[AUDIT_HASH_SIZE];
+	struct audit_mark synced, ahead_of; /* what is on disk, and what will be when the sync ahead is over */
 	struct strangers strangers;
 };
+
+static void set_mark(struct audit_mark *m, const struct audit *a)
+{
+	m->seq = a->seq;
+	memcpy(m->hash, a->hash, sizeof(m->hash));
+}
 
 /* What it could not bring to the disk is said by the next audit_sync(). */
 static void join(struct audit *a)
@@ -61,6 +73,9 @@ static void join(struct audit *a)
 	int error = sync_ahead_wait(&a->ahead);
 
 	a->lost = error != 0 ? error : a->lost;
+	if (error == 0 && a->ahead_of.seq > 0)
+		a->synced = a->ahead_of;
+	a->ahead_of.seq = 0;
 }
 
 static void close_file(struct audit *a)
@@ -145,28 +160,6 @@ static void release(struct audit *a)
 		flock(a->fd, LOCK_UN);
 }
 
-/* The chain goes on in an empty file from where the one before it ended. */
-static int tail_of_previous(struct audit *a, struct audit_tail *t)
-{
-	unsigned *numbers;
-	struct stat st;
-	size_t n;
-	char *name;
-	int fd = -1, rc = audit_chain_list(&numbers, &n, a->path);
-
-	if (rc < 0 || n == 0)
-		return rc;
-	name = audit_chain_name(a->path, numbers[n - 1]);
-	rc = file_open(&fd, name, O_RDONLY, 0);
-	if (rc == KC_OK && fstat(fd, &st) == 0)
-		rc = audit_chain_tail(t, fd, st.st_size, name);
-	if (fd >= 0)
-		close(fd);
-	free(name);
-	free(numbers);
-	return rc;
-}
-
 /* Append `line` with its newline, in one write. On failure the file is cut back to where it was. */
 static int append(struct audit *a, const char *line, size_t len)
 {
@@ -239,7 +232,7 @@ static int catch_up(struct audit *a, const struct stat *st)
 	a->size = -1;
 	rc = audit_chain_tail(&t, a->fd, st->st_size, a->path);
 	if (rc == KC_OK && !t.any)
-		rc = tail_of_previous(a, &t);
+		rc = audit_chain_tail_of_previous(&t, a->path);
 	if (rc < 0)
 		return rc;
 	a->dev = st->st_dev;
@@ -395,8 +388,10 @@ int audit_result(struct audit *a, const struct audit_record *r, int rc)
 
 void audit_sync_ahead(struct audit *a)
 {
-	if (a->dirty && sync_ahead_start(&a->ahead, a->fd))
-		a->dirty = a->lazy = false;
+	if (!a->dirty || !sync_ahead_start(&a->ahead, a->fd))
+		return;
+	set_mark(&a->ahead_of, a);
+	a->dirty = a->lazy = false;
 }
 
 int audit_sync(struct audit *a)
@@ -412,8 +407,18 @@ int audit_sync(struct audit *a)
 		return KC_OK;
 	if (fsync(a->fd) < 0)
 		return err_errno("%s: cannot sync the audit log", a->path);
+	set_mark(&a->synced, a);
 	a->dirty = a->lazy = false;
 	return KC_OK;
+}
+
+bool audit_synced(const struct audit *a, uint64_t *seq, char hash[AUDIT_HASH_SIZE])
+{
+	if (a->synced.seq == 0)
+		return false;
+	*seq = a->synced.seq;
+	memcpy(hash, a->synced.hash, AUDIT_HASH_SIZE);
+	return true;
 }
 
 int audit_head(struct audit *a, uint64_t *seq, char hash[AUDIT_HASH_SIZE])

@@ -34,6 +34,7 @@
 #ifndef KC_AUDIT_H
 #define KC_AUDIT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -127,6 +128,9 @@ void audit_sync_ahead(struct audit *a);
 /* Sequence number and hash of the newest record, for the wire and the state database. seq 0 and zeros: none yet.
  * Whoever is told of it may miss it one day: it waits no longer for the next audit_sync(). */
 int audit_head(struct audit *a, uint64_t *seq, char hash[AUDIT_HASH_SIZE]);
+
+/* The newest record that this writer has synced; with power lost it is still there. False: none yet. */
+bool audit_synced(const struct audit *a, uint64_t *seq, char hash[AUDIT_HASH_SIZE]);
 
 /*
  * A stranger was refused: `peer.refused`. The first of an address and code is written at once; more of it within the

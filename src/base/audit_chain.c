@@ -5,10 +5,12 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <gnutls/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "err.h"
@@ -157,5 +159,26 @@ int audit_chain_tail(struct audit_tail *t, int fd, off_t size, const char *name)
 	if (rc == KC_OK)
 		find_tail(t, data, have);
 	free(data);
+	return rc;
+}
+
+int audit_chain_tail_of_previous(struct audit_tail *t, const char *path)
+{
+	unsigned *numbers;
+	struct stat st;
+	size_t n;
+	char *name;
+	int fd = -1, rc = audit_chain_list(&numbers, &n, path);
+
+	if (rc < 0 || n == 0)
+		return rc;
+	name = audit_chain_name(path, numbers[n - 1]);
+	rc = file_open(&fd, name, O_RDONLY, 0);
+	if (rc == KC_OK && fstat(fd, &st) == 0)
+		rc = audit_chain_tail(t, fd, st.st_size, name);
+	if (fd >= 0)
+		close(fd);
+	free(name);
+	free(numbers);
 	return rc;
 }

@@ -35,5 +35,7 @@ struct audit_tail {
 	char hash[AUDIT_HASH_SIZE]; /* of the last line */
 };
 int audit_chain_tail(struct audit_tail *t, int fd, off_t size, const char *name);
+/* The chain goes on in an empty file from where the one before it ended; untouched where there is none. */
+int audit_chain_tail_of_previous(struct audit_tail *t, const char *path);
 
 #endif

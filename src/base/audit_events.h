@@ -71,7 +71,9 @@
 	A(AUDIT_KEY_DESTROY,       "key.destroy")             \
 	A(AUDIT_KEY_RELEASE,       "key.release")             \
 	/* a line cut short by a crash was closed; its hash is this record's prev */ \
-	A(AUDIT_AUDIT_REPAIR,      "audit.repair")
+	A(AUDIT_AUDIT_REPAIR,      "audit.repair")            \
+	/* records are missing at the end that were there when the daemon ended */ \
+	A(AUDIT_AUDIT_CUT,         "audit.cut")
 /* clang-format on */
 
 #endif

@@ -11,26 +11,30 @@
 #include "base/audit_read.h"
 #include "base/err.h"
 #include "base/msg.h"
+#include "base/str.h"
 #include "cli.h"
 #include "daemon/state.h"
 #include "families.h"
 
 #define TEXT_MAX (4 * AUDIT_LINE_MAX)
 
-/* The head that the last deleted file ended with; where nothing was deleted, or no state says so, `start` is empty. */
-static int remembered_head(struct audit_point *start, const struct conf *conf)
+/* The head that the last deleted file ended with, and the last record that the daemon knows to be on disk. Where the
+ * state does not say so, or there is none, the hash is empty. */
+static int remembered(struct audit_point *start, struct audit_point *newest, const struct conf *conf)
 {
 	struct state *s = NULL;
+	struct state_self self;
 	int rc = state_open(&s, conf->state_dir, false);
 
-	if (rc == KC_OK)
-		rc = state_get_audit_head(&start->seq, start->hash, s);
-	state_close(s);
-	if (rc == KC_ENOENT) {
-		start->hash[0] = '\0';
-		return KC_OK;
+	if (rc == KC_OK && (rc = state_get_audit_head(&start->seq, start->hash, s)) == KC_ENOENT)
+		rc = KC_OK;
+	if (rc == KC_OK && (rc = state_get_self(&self, s)) == KC_OK && self.audit_seq > 0 &&
+	    strcmp(self.audit_log, conf->audit_log) == 0) {
+		newest->seq = self.audit_seq;
+		STR_COPY(newest->hash, self.audit_hash);
 	}
-	return rc;
+	state_close(s);
+	return rc == KC_ENOENT ? KC_OK : rc;
 }
 
 static int print_verdict_json(const struct audit_verdict *v)
@@ -63,13 +67,13 @@ static void print_verdict(const struct audit_verdict *v, const char *path)
 
 static int verify(struct cli *c)
 {
-	struct audit_point start = { .hash = "" };
+	struct audit_point start = { .hash = "" }, newest = { .hash = "" };
 	struct audit_verdict v = { .problem = AUDIT_SOUND };
-	int rc = remembered_head(&start, c->conf), prc = KC_OK;
+	int rc = remembered(&start, &newest, c->conf), prc = KC_OK;
 
 	if (rc < 0)
 		return rc;
-	rc = audit_verify(&v, c->conf->audit_log, &start, NULL);
+	rc = audit_verify(&v, c->conf->audit_log, &start, &newest);
 	if (c->json && (rc == KC_OK || rc == KC_EFOUND))
 		prc = print_verdict_json(&v);
 	else if (rc == KC_OK)

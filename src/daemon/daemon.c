@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/member.h"
 #include "base/proc.h"
+#include "base/str.h"
 #include "daemon/changes.h"
 #include "daemon/clone.h"
 #include "daemon/control.h"
@@ -31,7 +32,11 @@
 
 int daemon_save(struct daemon *d)
 {
-	int rc = state_put_self(d->state, &d->self);
+	int rc;
+
+	if (d->audit != NULL && audit_synced(d->audit, &d->self.audit_seq, d->self.audit_hash))
+		STR_COPY(d->self.audit_log, d->conf->audit_log);
+	rc = state_put_self(d->state, &d->self);
 
 	if (rc < 0) {
 		log_err("the state database cannot be written, the daemon ends: %s", err_text(rc));

@@ -7,7 +7,6 @@
 #include "start.h"
 
 #include <errno.h>
-#include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +32,7 @@
 #include "daemon/expiry.h"
 #include "daemon/hook.h"
 #include "daemon/master.h"
+#include "daemon/own_log.h"
 #include "daemon/password.h"
 #include "daemon/renew.h"
 #include "daemon/revocation.h"
@@ -251,20 +251,22 @@ static void stop_audit(struct daemon *d)
 		loop_timer_free(d->audit_due);
 	}
 	daemon_audit(d, &r);
+	if (d->ending && daemon_sync_audit(d) == KC_OK)
+		daemon_save(d);
 	audit_close(d->audit);
 }
 
 static int start_attempts(struct daemon *d)
 {
 	struct audit_record r = { .event = AUDIT_DAEMON_START, .outcome = AUDIT_SUCCESS, .detail = PACKAGE_VERSION };
-	int rc = KC_OK;
+	int rc;
 
-	if (!d->checking) {
+	if (d->checking)
+		return KC_OK;
+	rc = own_log_look(d);
+	if (rc == KC_OK)
 		rc = attempts_close(d->audit, d->conf->audit_log);
-		if (rc == KC_OK)
-			rc = daemon_audit(d, &r);
-	}
-	return rc;
+	return rc == KC_OK ? daemon_audit(d, &r) : rc;
 }
 
 static void on_alert(enum alert_kind kind, const struct state_alert *a, bool raised, void *arg)

@@ -13,6 +13,9 @@
 #include "state_db.h"
 
 static const struct state_field self_fields[] = {
+	STATE_TEXT(state_self, audit_log),
+	STATE_INT(state_self, audit_seq),
+	STATE_TEXT(state_self, audit_hash),
 	STATE_TEXT(state_self, lineage),
 	STATE_TEXT(state_self, ancestors),
 	STATE_TEXT(state_self, role),

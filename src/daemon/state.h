@@ -29,6 +29,10 @@ void state_close(struct state *s);
  * clone the one of what it last applied. `lineage` gets an empty string where there is none yet.
  */
 struct state_self {
+	/* The audit log, and the newest record of it that was on disk for certain. seq 0: not known. */
+	char audit_log[1024];
+	uint64_t audit_seq;
+	char audit_hash[STATE_DIGEST_LEN + 1];
 	char lineage[STATE_LINEAGE_LEN + 1];
 	char ancestors[LINEAGE_TEXT]; /* of the lineage (lineage_parse); "": none */
 	char role[8];		      /* "master", "clone": what this state is of; "": not known yet */

@@ -130,10 +130,17 @@ hour c1 "$later"
 for name in m c1; do
 	head -n -30 "$name/log/replication_audit.log" >cut
 	cat cut >"$name/log/replication_audit.log"
+	expect 2 kc "$name" audit --verify >verify.out 2>&1
+	grep -q 'removed: the log ends at record [0-9]*, but [0-9]* was written' verify.out || fail "$(cat verify.out)"
 	sqlite3 "$name/state/state.db" 'UPDATE peer_log SET at = at - 1000'
 done
 start_daemon c1
 start_daemon m
+for name in m c1; do
+	audited "$name" audit.cut failure '^KC0504E it ends with record [0-9]+, and had [0-9]+: 30 are missing at its end' ||
+		fail "$name does not say it of itself"
+done
+allow_log 'it ends with record [0-9]+, and had [0-9]+: 30 are missing at its end'
 change 8
 expect 0 kc m replicate-now >/dev/null
 wait_for 20 "the master says it of the clone" audited m peer.log-cut failure '^KC0222W its audit log ends with record [0-9]+, it had [0-9]+'

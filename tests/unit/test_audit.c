@@ -498,6 +498,38 @@ static void audit__sync_ahead__says_later_whether_it_succeeded(void **state)
 	assert_verdict(AUDIT_SOUND, 44, 0);
 }
 
+static void audit__synced__is_what_is_on_disk_for_certain(void **state)
+{
+	struct audit *a = open_log(0, 0, NULL);
+	char hash[AUDIT_HASH_SIZE], newest[AUDIT_HASH_SIZE];
+	uint64_t seq = 0;
+
+	(void)state;
+	assert_int_equal(put(a, 1), KC_OK);
+	assert_false(audit_synced(a, &seq, hash));
+	assert_int_equal(audit_sync(a), KC_OK);
+	assert_int_equal(audit_head(a, &seq, newest), KC_OK);
+	assert_true(audit_synced(a, &seq, hash));
+	assert_int_equal(seq, 1);
+	assert_string_equal(hash, newest);
+	assert_int_equal(put(a, 1), KC_OK);
+	fail_fsync = 1;
+	audit_sync_ahead(a);
+	assert_int_equal(put(a, 1), KC_OK);
+	assert_int_equal(audit_sync(a), KC_ESYS);
+	assert_true(audit_synced(a, &seq, hash));
+	assert_int_equal(seq, 1);
+	assert_int_equal(audit_sync(a), KC_OK);
+	assert_true(audit_synced(a, &seq, hash));
+	assert_int_equal(seq, 3);
+	assert_int_equal(put(a, 1), KC_OK);
+	audit_sync_ahead(a);
+	assert_int_equal(audit_sync(a), KC_OK);
+	assert_true(audit_synced(a, &seq, hash));
+	assert_int_equal(seq, 4);
+	audit_close(a);
+}
+
 static void audit__result__has_code_and_text_and_keeps_the_error(void **state)
 {
 	struct audit *a = open_log(0, 0, NULL);
@@ -608,6 +640,7 @@ int main(void)
 		T(audit__sync_fails__is_reported_until_it_works),
 		T(audit__lazily__is_synced_with_the_next_or_on_demand),
 		T(audit__sync_ahead__says_later_whether_it_succeeded),
+		T(audit__synced__is_what_is_on_disk_for_certain),
 		T(audit__result__has_code_and_text_and_keeps_the_error),
 		T(audit__strangers__are_summed_by_address_and_minute),
 		T(audit__too_many_strangers__are_summed_together),
