@@ -398,7 +398,7 @@ M(AUDIT_TORN, "KC0503W", "A line of the audit log was cut short.",              
   "Nothing. `keyclone audit --verify` counts such lines apart from tampering.")                                      \
 M(AUDIT_TAMPERED, "KC0504E", "The audit log is not what was written.",                                               \
   "A record was edited, removed or reordered after it was written: the chain of hashes does not fit at the place "   \
-  "that `keyclone audit --verify` names, or records are missing that the state database knows of.",                                                                           \
+  "that `keyclone audit --verify` names, or records are missing that the state database knows of.",                  \
   "Keep the files as they are, copy them elsewhere, and compare with the other machines' logs, which hold the other "\
   "half of every replication. Find out who can write to `replication.LogDir`.")                                      \
 M(NOT_CONFINED, "KC0505W", "The daemon is not confined.",                                                            \
