@@ -39,19 +39,35 @@ static void on_kick(void *arg);
 
 /* --- birth and death --- */
 
-static void copy_rule(struct conn *c, const struct peer_rule *rule)
+static char **copy_names(const char *const *names)
 {
 	size_t n = 0;
+	char **copy;
 
-	c->rule_host = rule->host != NULL ? mem_xstrdup(rule->host) : NULL;
-	c->opt.rule.host = c->rule_host;
-	if (rule->cns == NULL)
-		return;
-	while (rule->cns[n] != NULL)
+	if (names == NULL)
+		return NULL;
+	while (names[n] != NULL)
 		n++;
-	c->rule_cns = mem_xcalloc(n + 1, sizeof(char *));
+	copy = mem_xcalloc(n + 1, sizeof(char *));
 	for (size_t i = 0; i < n; i++)
-		c->rule_cns[i] = mem_xstrdup(rule->cns[i]);
+		copy[i] = mem_xstrdup(names[i]);
+	return copy;
+}
+
+static void free_names(char **names)
+{
+	for (size_t i = 0; names != NULL && names[i] != NULL; i++)
+		free(names[i]);
+	free(names);
+}
+
+static void copy_rule(struct conn *c, const struct peer_rule *rule)
+{
+	c->rule_host = rule->host != NULL ? mem_xstrdup(rule->host) : NULL;
+	c->rule_hosts = copy_names(rule->hosts);
+	c->rule_cns = copy_names(rule->cns);
+	c->opt.rule.host = c->rule_host;
+	c->opt.rule.hosts = (const char *const *)c->rule_hosts;
 	c->opt.rule.cns = (const char *const *)c->rule_cns;
 }
 
@@ -134,9 +150,8 @@ void conn_free(struct conn *c)
 	tls_free(c->tls);
 	conn_close_fd(c);
 	tls_creds_unref(c->opt.creds);
-	for (size_t i = 0; c->rule_cns != NULL && c->rule_cns[i] != NULL; i++)
-		free(c->rule_cns[i]);
-	free(c->rule_cns);
+	free_names(c->rule_hosts);
+	free_names(c->rule_cns);
 	free(c->rule_host);
 	free(c->host);
 	free(c->name);

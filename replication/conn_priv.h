@@ -23,7 +23,7 @@ struct conn {
 	void *arg;
 	struct conn_options opt; /* with the defaults filled in; rule points into the copies below */
 	char *rule_host;
-	char **rule_cns;
+	char **rule_hosts, **rule_cns;
 	char *host;    /* as given to conn_connect(); for the server name */
 	char *name;    /* for people */
 	char *address; /* of the peer, without port */

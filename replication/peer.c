@@ -28,9 +28,17 @@ static bool is_authorised_cn(const struct cert_info *cert, const char *const *cn
 	return false;
 }
 
+static bool is_for_one_of(const struct cert_info *cert, const char *const *hosts)
+{
+	for (; hosts != NULL && *hosts != NULL; hosts++)
+		if (cert_info_matches(cert, *hosts))
+			return true;
+	return false;
+}
+
 static enum peer_verdict decide_name(const struct cert_info *cert, const struct peer_rule *rule)
 {
-	if (rule->host != NULL && cert_info_matches(cert, rule->host))
+	if ((rule->host != NULL && cert_info_matches(cert, rule->host)) || is_for_one_of(cert, rule->hosts))
 		return PEER_HOST;
 	if (is_authorised_cn(cert, rule->cns))
 		return PEER_CN;

@@ -9,10 +9,11 @@
  *   role     its anchor is an authority of our own: the certificate must carry the role that we expect, and where a
  *            host is expected, its name must be that host or a common name of AuthorizedCNs; or, with `successor`,
  *            the owner looks at what it says before it takes anything of it
- *   host     any other anchor: its name must be the expected host or a common name of AuthorizedCNs
+ *   host     any other anchor: its name must be the expected host, or one of `hosts`, or a common name of AuthorizedCNs
  *
  * What is a match with a host: cert_info_matches(). For AuthorizedCNs the common name alone counts, without case.
  * A certificate of another authority where no host is expected (a clone without MasterHost) needs AuthorizedCNs.
+ * With `hosts` the owner judges once more, by the host of the one clone, when it knows which the peer says to be.
  */
 #ifndef KC_PEER_H
 #define KC_PEER_H
@@ -59,9 +60,10 @@ enum peer_verdict {
 };
 
 struct peer_rule {
-	enum proto_role role;	/* what the peer must be */
-	const char *host;	/* the configured name or address; NULL: any (a clone without MasterHost) */
-	const char *const *cns; /* tls.AuthorizedCNs, NULL-terminated, or NULL */
+	enum proto_role role;	  /* what the peer must be */
+	const char *host;	  /* the configured name or address; NULL: any (a clone without MasterHost) */
+	const char *const *hosts; /* who connects to a master: those of its clones, NULL-terminated; else NULL */
+	const char *const *cns;	  /* tls.AuthorizedCNs, NULL-terminated, or NULL */
 	bool successor; /* a clone: a master of our authority may be elsewhere (PEER_ELSEWHERE): a promoted one */
 	const char *const *own_spkis; /* cert_info.spki_sha256 of our own keys, NULL-terminated; NULL: conn takes it
 					 from the credentials */

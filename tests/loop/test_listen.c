@@ -328,6 +328,38 @@ static void rule__replaced__decides_about_new_sessions(void **state)
 	conn_listener_free(ln);
 }
 
+static void rule__hosts__let_in_who_is_for_one_of_them(void **state)
+{
+	struct conn_listener *ln = listen_with("127.0.0.1", 0, 0, 0);
+	struct conn_options o = wire_options(&world, PROTO_CLONE);
+	char host[] = "localhost";
+	const char *hosts[] = { "other.example", host, NULL };
+	const struct pki_leaf spec = { .cn = "x", .dns = "localhost", .ip = "127.0.0.1" };
+	struct identity *id = pki_leaf_new(world.other, &spec);
+	struct tls_creds *own = world.master_creds;
+	struct wire_log in, out;
+
+	(void)state;
+	assert_int_equal(tls_creds_new(&world.master_creds, id, pki_trust_new(world.own, NULL, NULL), false), KC_OK);
+	o.rule.hosts = hosts;
+	conn_listener_set_options(ln, &o);
+	memset(host, 'x', sizeof(host) - 1); /* it has its own copy */
+	connect_by("127.0.0.1", conn_listener_port(ln), &in);
+	hosts[1] = NULL;
+	conn_listener_set_options(ln, &o);
+	connect_by("127.0.0.1", conn_listener_port(ln), &out);
+	wire_pump(world.loop, NULL);
+	assert_int_equal(sessions, 1);
+	assert_int_equal(refusals, 1);
+	conn_free(in.conn);
+	conn_free(out.conn);
+	tls_creds_unref(world.master_creds);
+	world.master_creds = own;
+	identity_free(id);
+	drop_sessions();
+	conn_listener_free(ln);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -343,6 +375,7 @@ int main(void)
 		cmocka_unit_test(listen__freed__keeps_sessions_and_drops_strangers),
 		cmocka_unit_test(credentials__replaced__serve_new_sessions_and_keep_old_ones),
 		cmocka_unit_test(rule__replaced__decides_about_new_sessions),
+		cmocka_unit_test(rule__hosts__let_in_who_is_for_one_of_them),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -132,6 +132,25 @@ static void decide__other_anchor__wants_a_name(void **state)
 	expect(&c, PROTO_MASTER, NULL, "bb", PEER_NO_NAME);
 }
 
+/* Who connects to a master. */
+static void decide__hosts__one_of_them_is_enough_for_other_anchors(void **state)
+{
+	const char *hosts[] = { "c2.example", "10.0.0.5", NULL }, *none[] = { NULL };
+	struct cert_info other = cert_of(false, CERT_ROLE_NONE), master = cert_of(true, CERT_ROLE_MASTER);
+	struct peer_rule rule = { .role = PROTO_CLONE, .hosts = hosts };
+
+	(void)state;
+	assert_int_equal(peer_decide(&other, &rule), PEER_HOST);
+	assert_int_equal(peer_decide(&master, &rule), PEER_WRONG_ROLE);
+	hosts[1] = "10.0.0.6";
+	assert_int_equal(peer_decide(&other, &rule), PEER_NO_NAME);
+	rule.cns = cns;
+	other.cn = other_cn;
+	assert_int_equal(peer_decide(&other, &rule), PEER_CN);
+	rule = (struct peer_rule){ .role = PROTO_CLONE, .hosts = none };
+	assert_int_equal(peer_decide(&other, &rule), PEER_NO_NAME);
+}
+
 static void decide__common_name__is_a_host_only_without_san(void **state)
 {
 	struct cert_info c = cert_of(false, CERT_ROLE_NONE);
@@ -163,6 +182,7 @@ int main(void)
 		cmocka_unit_test(decide__own_authority__wants_the_role_and_the_host),
 		cmocka_unit_test(decide__successor__may_be_elsewhere_with_a_masters_role),
 		cmocka_unit_test(decide__other_anchor__wants_a_name),
+		cmocka_unit_test(decide__hosts__one_of_them_is_enough_for_other_anchors),
 		cmocka_unit_test(decide__common_name__is_a_host_only_without_san),
 		cmocka_unit_test(verdict__each__has_a_text_and_a_code),
 	};
