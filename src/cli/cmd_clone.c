@@ -63,34 +63,24 @@ static int forget(struct cli *c, const char *host, int port, const char *name)
 	return rc == KC_ENOENT ? KC_OK : rc;
 }
 
-/* Its certificate goes with it, unless other clones show the same. *serial stays "" where there is none of its own. */
-static int revoke(char serial[41], struct cli *c, const char *host, int port, const char *name)
+/* The certificates that were issued to it go with it, unless another clone shows the same. */
+static int revoke(json_t *serials, struct cli *c, const char *host, int port, const char *name)
 {
-	struct state_clone gone, other;
 	struct state *s = NULL;
-	bool shared = false;
-	char *detail;
 	int rc = state_open(&s, c->conf->state_dir, false);
 
 	if (rc == KC_OK)
-		rc = state_get_clone(&gone, s, host, (uint16_t)port);
-	for (size_t i = 0; rc == KC_OK && i < c->conf->clone_count; i++) {
-		const struct conf_clone *o = &c->conf->clones[i];
-
-		if ((strcmp(o->host, host) != 0 || o->port != port) &&
-		    state_get_clone(&other, s, o->host, (uint16_t)o->port) == KC_OK)
-			shared = shared || strcmp(other.serial, gone.serial) == 0;
-	}
+		rc = state_issued_to(serials, s, host, (uint16_t)port);
 	state_close(s);
-	if (rc == KC_ENOENT || (rc == KC_OK && (shared || gone.serial[0] == '\0')))
-		return KC_OK;
-	if (rc < 0)
-		return rc;
-	detail = mem_xasprintf("serial number %s, the clone is removed", gone.serial);
-	rc = cert_revoke_serial(NULL, c, gone.serial, name, detail);
-	free(detail);
-	if (rc == KC_OK)
-		memcpy(serial, gone.serial, sizeof(gone.serial));
+	if (rc == KC_ENOENT)
+		return KC_OK; /* nothing was ever sent from here */
+	for (size_t i = 0; rc == KC_OK && i < json_array_size(serials); i++) {
+		const char *serial = json_string_value(json_array_get(serials, i));
+		char *detail = mem_xasprintf("serial number %s, the clone is removed", serial);
+
+		rc = cert_revoke_serial(NULL, c, serial, name, detail);
+		free(detail);
+	}
 	return rc;
 }
 
@@ -115,8 +105,8 @@ static int find_port(int *port, const struct cli *c, const char *host)
 
 typedef int (*edit_fn)(const char *path, const char *host, int port, struct conf_problems *p);
 
-/* serial: of the certificate that was revoked; unused where a clone is added. */
-static int edit(struct cli *c, edit_fn fn, enum audit_event event, char **name, bool *told, char serial[41])
+/* serials: of the certificates that were revoked; unused where a clone is added. */
+static int edit(struct cli *c, edit_fn fn, enum audit_event event, char **name, bool *told, json_t *serials)
 {
 	struct conf_problems problems = CONF_PROBLEMS_EMPTY;
 	char *host = NULL;
@@ -136,7 +126,7 @@ static int edit(struct cli *c, edit_fn fn, enum audit_event event, char **name, 
 		*name = host_port_format(host, port);
 		/* First: whoever is cut short here is not trusted, and can be removed again. */
 		if (event == AUDIT_CLONE_REMOVED)
-			rc = revoke(serial, c, host, port, *name);
+			rc = revoke(serials, c, host, port, *name);
 	}
 	if (rc == KC_OK) {
 		rc = fn(c->conf_path, host, port, &problems);
@@ -157,9 +147,9 @@ static int edit(struct cli *c, edit_fn fn, enum audit_event event, char **name, 
 
 static int cmd_add(struct cli *c)
 {
-	char *name = NULL, unused[41];
+	char *name = NULL;
 	bool told = false;
-	int rc = edit(c, conf_clone_add, AUDIT_CLONE_ADDED, &name, &told, unused);
+	int rc = edit(c, conf_clone_add, AUDIT_CLONE_ADDED, &name, &told, NULL);
 
 	if (rc == KC_OK && c->json)
 		cli_print_json(json_pack("{s:s, s:b}", "added", name, "daemon", (int)told));
@@ -179,24 +169,37 @@ static int cmd_add(struct cli *c)
 	"replication.BackupDestDir, keystore.SecretsDir), and where it is not in your hands any more, "   \
 	"replace the keys that it\n"
 
+static void print_revoked(const json_t *serials)
+{
+	size_t n = json_array_size(serials);
+
+	if (n == 0) {
+		printf("No certificate was revoked: it never had one that the own authority made for it alone.\n");
+		return;
+	}
+	printf(n == 1 ? "Its certificate (serial number" : "Its certificates (serial numbers");
+	for (size_t i = 0; i < n; i++)
+		printf("%s %s", i > 0 ? "," : "", json_string_value(json_array_get(serials, i)));
+	printf(n == 1 ? ") is revoked: this master refuses it from now on.\n"
+		      : ") are revoked: this master refuses them from now on.\n");
+}
+
 static int cmd_remove(struct cli *c)
 {
-	char *name = NULL, serial[41] = "";
+	char *name = NULL;
+	json_t *serials = json_array();
 	bool told = false;
-	int rc = edit(c, conf_clone_remove, AUDIT_CLONE_REMOVED, &name, &told, serial);
+	int rc = edit(c, conf_clone_remove, AUDIT_CLONE_REMOVED, &name, &told, serials);
 
-	if (rc == KC_OK && c->json)
-		cli_print_json(json_pack("{s:s, s:b, s:o}", "removed", name, "daemon", (int)told, "revoked",
-		    serial[0] != '\0' ? json_string(serial) : json_null()));
-	else if (rc == KC_OK && serial[0] != '\0')
-		printf(REMOVED "Its certificate (serial number %s) is revoked: this master refuses it from now on.\n"
-			       "That machine still holds" ERASE "knows.\n",
-		    name, c->conf->clone_count > 1 ? NEW_FULL : "", serial);
-	else if (rc == KC_OK)
-		printf(REMOVED "No certificate was revoked: it never showed one that the own authority made for it "
-			       "alone.\nThat machine still holds" ERASE
-			       "knows, and its certificate if it shared the site's.\n",
-		    name, c->conf->clone_count > 1 ? NEW_FULL : "");
+	if (rc == KC_OK && c->json) {
+		cli_print_json(json_pack("{s:s, s:b, s:O}", "removed", name, "daemon", (int)told, "revoked", serials));
+	} else if (rc == KC_OK) {
+		printf(REMOVED, name, c->conf->clone_count > 1 ? NEW_FULL : "");
+		print_revoked(serials);
+		printf("That machine still holds" ERASE "knows%s.\n",
+		    json_array_size(serials) == 0 ? ", and its certificate if it shared the site's" : "");
+	}
+	json_decref(serials);
 	free(name);
 	return rc;
 }

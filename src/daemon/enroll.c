@@ -180,6 +180,8 @@ static void on_enrolled(int rc, const json_t *result, void *arg)
 	struct enroll_joiner *j = arg;
 	struct enroll *e = j->enroll;
 
+	if (rc == KC_OK)
+		rc = target_note_issued(e->master, j->host, j->port, result);
 	if (rc == KC_OK) {
 		enroll_used(e, j->id);
 		j->result = json_deep_copy(result);

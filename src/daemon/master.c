@@ -285,6 +285,7 @@ void master_reloaded(struct master *m)
 
 	if (rc < 0)
 		log_err("the list of clones: %s", err_text(rc));
+	rotate_fleet_changed(m->d->rotate);
 	fleet_set_options(m->fleet, &o);
 	master_listen_anew(m);
 	fence_reloaded(m->fence);

@@ -253,6 +253,8 @@ int target_cert_request(struct master *m, struct report_in *s, const struct prot
 void target_cert_gone(struct master *m, const struct report_in *s); /* the session ended */
 /* What a clone's hello warns of is told here as well. */
 void target_hear_warnings(struct target *t, const struct proto_hello *h);
+/* A clone is about to get what a job issued: it is revoked with it. Durable; nothing to do for other results. */
+int target_note_issued(struct master *m, const char *host, int port, const json_t *result);
 /* The certificate that it shows. */
 void target_see_certificate(struct target *t, const struct cert_info *cert);
 

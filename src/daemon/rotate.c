@@ -189,6 +189,14 @@ static void on_tick(void *arg)
 		loop_timer_set(x->tick, in_ms > 0 ? in_ms : 1);
 }
 
+void rotate_fleet_changed(struct rotate *x)
+{
+	if (x->r.phase == ROTATION_NONE || !sync_clones(x))
+		return;
+	rotate_keep(x);
+	rotate_soon(x);
+}
+
 /* --- the owner's side --- */
 
 int rotate_new(struct rotate **out, struct daemon *d)

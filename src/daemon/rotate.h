@@ -21,6 +21,8 @@ void rotate_free(struct rotate *x); /* NULL is a no-op */
 void rotate_start(struct rotate *x);
 /* No new steps. */
 void rotate_stop(struct rotate *x);
+/* The fleet has other clones: it waits for none that was removed. */
+void rotate_fleet_changed(struct rotate *x);
 /* Is one under way? The certificate that is in force must not be renewed meanwhile. */
 bool rotate_is_active(const struct rotate *x);
 

@@ -240,6 +240,8 @@ static void on_signed(int rc, const json_t *result, void *arg)
 		rotate_soon(x);
 		return;
 	}
+	if (rc == KC_OK)
+		rc = target_note_issued(t->master, fleet_record(t->clone)->host, fleet_record(t->clone)->port, result);
 	if (rc < 0) {
 		STR_COPY(why, err_text(rc));
 		leg_failed(leg, why);

@@ -106,6 +106,14 @@ static void take_crl(struct rotation *r, const char *crl)
 		    strlen(crl), CRL_MAX);
 }
 
+/* What is revoked need not be again. */
+static void forget_issued(const struct rotate *x)
+{
+	for (size_t i = 0; i < x->r.count; i++)
+		if (state_forget_issued(x->d->state, x->r.clones[i].serial) < 0)
+			return;
+}
+
 static void on_own_done(int rc, const json_t *result, void *arg)
 {
 	struct rotate *x = arg;
@@ -116,8 +124,10 @@ static void on_own_done(int rc, const json_t *result, void *arg)
 	}
 	if (x->r.phase == ROTATION_BEGIN)
 		take_begin(&x->r, result);
-	if (x->r.phase == ROTATION_REVOKE)
+	if (x->r.phase == ROTATION_REVOKE) {
 		take_crl(&x->r, member_text(result, "crl"));
+		forget_issued(x);
+	}
 	daemon_reload(x->d, on_own_reloaded, x);
 }
 

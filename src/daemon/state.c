@@ -196,6 +196,7 @@ const struct state_table state_tables[] = {
 	{ "report", "receipt", state_report_fields },
 	{ "receipt", "receipt", state_receipt_fields },
 	{ "peer_log", "host, port", state_peer_log_fields },
+	{ "issued", "host, port, serial", state_issued_fields },
 	{ NULL, NULL, NULL },
 };
 
@@ -319,6 +320,8 @@ int state_forget_clone(struct state *s, const char *host, uint16_t port)
 
 	if (rc == KC_OK)
 		rc = state_db_delete(s, "DELETE FROM receipt WHERE host = ?1 AND port = ?2", host, port);
+	if (rc == KC_OK)
+		rc = state_db_delete(s, "DELETE FROM issued WHERE host = ?1 AND port = ?2", host, port);
 	return rc < 0 ? rc : state_db_delete(s, "DELETE FROM peer_log WHERE host = ?1 AND port = ?2", host, port);
 }
 

@@ -9,6 +9,7 @@
 #ifndef KC_STATE_H
 #define KC_STATE_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -235,6 +236,19 @@ struct state_clone {
 int state_put_clone(struct state *s, const struct state_clone *c);
 int state_get_clone(struct state_clone *c, struct state *s, const char *host, uint16_t port); /* KC_ENOENT */
 int state_forget_clone(struct state *s, const char *host, uint16_t port);		      /* all of it */
+
+/* Master: the certificates of the own authority that a clone was given, or has shown, until they end: they are revoked
+ * with it. Serial numbers in hex. */
+struct state_issued {
+	char host[256];
+	uint16_t port;
+	char serial[41];
+	int64_t not_after;
+};
+int state_put_issued(struct state *s, const struct state_issued *i); /* KC_ELIMIT: it has 256 */
+int state_forget_issued(struct state *s, const char *serial);
+/* Those of a clone, and the one that it showed last, onto an array; without those that another clone showed last. */
+int state_issued_to(json_t *serials, struct state *s, const char *host, uint16_t port);
 
 /* Master: each generation it made, of the last ten thousand, with its file, for clones that catch up. A clone that has
  * applied one of them with other contents has it from this master as it was before it was rolled back. */

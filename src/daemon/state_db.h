@@ -62,6 +62,7 @@ struct state_table {
 extern const struct state_field state_report_fields[], state_receipt_fields[],
     state_peer_log_fields[];						    /* state_report.c */
 extern const struct state_field state_stored_fields[], state_made_fields[]; /* state_backup.c */
+extern const struct state_field state_issued_fields[];			    /* state_issued.c */
 
 /* Every table of the database, in state.c. Ends with a row without a name. */
 extern const struct state_table state_tables[];

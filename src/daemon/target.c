@@ -267,12 +267,15 @@ static bool configured(const struct conf *c, const struct target *t)
 /* It has left the list. A certificate that others of the fleet show too stays good. */
 static void revoke(struct master *m, const struct target *t)
 {
-	bool shared = t->serial[0] == '\0';
+	const struct fleet_record *r = fleet_record(t->clone);
+	json_t *serials = json_array();
+	int rc = state_issued_to(serials, m->d->state, r->host, r->port);
 
-	for (const struct target *o = m->targets; !shared && o != NULL; o = o->next)
-		shared = strcmp(o->certificate, t->certificate) == 0;
-	if (!shared)
-		revocation_revoke(m->d, t->serial, t->name);
+	if (rc < 0)
+		log_err("the certificates of the removed clone %s are not revoked: %s", t->name, err_text(rc));
+	for (size_t i = 0; i < json_array_size(serials); i++)
+		revocation_revoke(m->d, json_string_value(json_array_get(serials, i)), t->name);
+	json_decref(serials);
 }
 
 /* The configuration has another list of clones: removed ones are forgotten, new ones join. */
@@ -296,12 +299,12 @@ int target_reconfigure(struct master *m)
 		/* It has the key of the newest backup: the next one has another. */
 		removed = removed || t->recipient[0] != '\0';
 		*at = t->next;
+		revoke(m, t);
 		state_forget_clone(m->d->state, r->host, r->port);
 		push_free(t->push);
 		fleet_remove(t->clone);
 		alert_forget_clone(m->d, t->name);
 		daemon_audit(m->d, &a);
-		revoke(m, t);
 		json_decref(t->warnings);
 		free(t);
 	}

@@ -226,12 +226,29 @@ static int fill(struct proto_cert *a, const struct cert_job *j, const json_t *re
 	return KC_OK;
 }
 
+int target_note_issued(struct master *m, const char *host, int port, const json_t *result)
+{
+	struct state_issued i = { .port = (uint16_t)port };
+
+	STR_COPY(i.host, host);
+	STR_COPY(i.serial, member_text(result, "serial"));
+	if (i.serial[0] == '\0')
+		return KC_OK;
+	if (clock_parse_utc(&i.not_after, member_text(result, "not_after")) < 0)
+		return err_set(KC_EFORMAT, "the end of what was issued is no moment");
+	return state_put_issued(m->d->state, &i);
+}
+
 static void on_done(int rc, const json_t *result, void *arg)
 {
 	struct cert_job *j = arg;
 	struct target *t = target_find(j->master, j->clone);
 	struct proto_cert *a = mem_xalloc(sizeof(*a));
 
+	if (rc == KC_OK && t == NULL)
+		rc = err_set(KC_EPERM, "the clone was removed");
+	if (rc == KC_OK)
+		rc = target_note_issued(j->master, fleet_record(t->clone)->host, fleet_record(t->clone)->port, result);
 	if (rc == KC_OK)
 		rc = fill(a, j, result);
 	if (rc == KC_OK)

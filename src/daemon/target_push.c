@@ -164,6 +164,18 @@ void target_offer(struct target *t, struct offering *o)
 		target_end_all(m);
 }
 
+static void note_issued(const struct target *t, const struct cert_info *cert)
+{
+	struct state_issued i = { .port = fleet_record(t->clone)->port, .not_after = (int64_t)cert->not_after };
+	int rc;
+
+	STR_COPY(i.host, fleet_record(t->clone)->host);
+	STR_COPY(i.serial, cert->serial);
+	rc = state_put_issued(t->master->d->state, &i);
+	if (rc < 0)
+		log_err("the certificate of clone %s is not remembered: %s", t->name, err_text(rc));
+}
+
 /* Which certificate goes with the clone when it is removed: one that the own authority made for it, not the site's. */
 static void note_certificate(struct target *t, const struct cert_info *cert)
 {
@@ -173,7 +185,11 @@ static void note_certificate(struct target *t, const struct cert_info *cert)
 	for (; own && *ours != NULL; ours++)
 		own = strcmp(cert->spki_sha256, *ours) != 0;
 	STR_COPY(t->certificate, own ? cert->sha256 : "");
+	if (strcmp(t->serial, own ? cert->serial : "") == 0)
+		return;
 	STR_COPY(t->serial, own ? cert->serial : "");
+	if (own)
+		note_issued(t, cert);
 }
 
 static void on_ready(struct push *p, const struct proto_hello *h, void *arg)

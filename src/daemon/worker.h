@@ -31,24 +31,25 @@
  *             newest system backup (none: make one
  *             whatever); asks {"ask": "system"} for its
  *             number
- *   depot     clone, recipient, have (SHA-256): what the    sealed (base64), sha256, spki_sha256, not_after
- *             depot keeps for it; asks as install does
- *   issue     csr (PEM), cn, sans [text], role, days (0:    chain (PEM), sha256, spki_sha256, not_after
- *             the default): by the own authority; what
+ *   depot     clone, recipient, have (SHA-256): what the    sealed (base64), sha256, spki_sha256, not_after,
+ *             depot keeps for it; asks as install does      serial (if the own authority made it for a clone)
+ *   issue     csr (PEM), cn, sans [text], role, days (0:    chain (PEM), sha256, spki_sha256, not_after, serial
+ *             the default): by the own authority; what      (of a clone's)
  *             the request says of itself does not count
  *   rotate-begin  new_alias, make (it is not there yet:     old_alias, old, new {sha256, spki, cn, serial, own}, own,
  *             make it), key_type, days, authority (another    certificates (PEM), forget, forget_new [sha256]
  *             own authority, too)
- *   rotate-directive  clone, recipient, directive {…};      body, signature
- *             csr, cn, sans, days: with its certificate;
+ *   rotate-directive  clone, recipient, directive {…};      body, signature; with a certificate: serial,
+ *             csr, cn, sans, days: with its certificate;    not_after
  *             seal (alias): with that, sealed
  *   rotate-use  alias: it is the one in use from now on     –
  *   rotate-end  retire (alias), forget [sha256],            –
  *             authority, undone
  *   tokens    –                                            tokens [{id, psk, expires, uses}]: those that are valid
  *   enroll    token (id), csr or chain (PEM), claimed,      chain (PEM; of a csr), authority, trust (PEM), sha256,
- *             host, port, recipient, lineage, proof         not_after, known: was it of the fleet before? It is now
- *             (invite.h)                                     in the file, its recipient is pinned, the token is used
+ *             host, port, recipient, lineage, proof         not_after, serial (of a csr), known: was it of the
+ *             (invite.h)                                     fleet before? It is in the file now, its recipient is
+ *                                                            pinned, the token is used
  * both:
  *   csr       purpose, cn, sans [text], key_type (none:     csr (PEM); the key stays here, one for each purpose
  *             ecdsa-p256)

@@ -46,6 +46,25 @@ void worker_describe(json_t *result, const struct cert_info *info)
 	json_object_set_new(result, "not_after", member_time((int64_t)info->not_after));
 }
 
+bool worker_is_own(const struct identity *id, const struct issue_authority *authority)
+{
+	size_t n = identity_chain_count(id);
+	struct cert_info last = { 0 };
+	struct cert_der der = identity_chain_der(id, n - 1);
+	bool own = false;
+
+	if (authority != NULL && n > 1 && cert_info_from_der(&last, der.data, der.size) == KC_OK)
+		own = strcmp(last.sha256, issue_authority_info(authority)->sha256) == 0;
+	cert_info_fini(&last);
+	return own;
+}
+
+void worker_say_issued(json_t *result, const struct cert_info *info)
+{
+	if (info->role == CERT_ROLE_CLONE)
+		json_object_set_new(result, "serial", json_string(info->serial));
+}
+
 /* --- issue --- */
 
 static int role_of(enum cert_role *role, const json_t *request)
@@ -76,6 +95,7 @@ static int issue(json_t *result, struct worker *w, const struct issue_request *r
 		rc = request_issue(&chain, &info, authority, csr, strlen(csr), r);
 	if (rc == KC_OK) {
 		worker_describe(result, &info);
+		worker_say_issued(result, &info);
 		json_object_set_new(result, "chain", json_stringn((const char *)buf_data(&chain), buf_len(&chain)));
 	}
 	cert_info_fini(&info);

@@ -158,8 +158,10 @@ static int issue(struct enrolment *e)
 		rc = request_issue(&chain, &info, e->authority, e->csr, strlen(e->csr), &r);
 	if (rc == KC_OK)
 		rc = set_pem(e->result, "chain", &chain, PROTO_CHAIN);
-	if (rc == KC_OK)
+	if (rc == KC_OK) {
 		worker_describe(e->result, &info);
+		worker_say_issued(e->result, &info);
+	}
 	cert_info_fini(&info);
 	buf_fini(&chain);
 	return rc;

@@ -164,6 +164,11 @@ int worker_job_install(json_t *result, struct worker *w, const json_t *request);
 void worker_request_drop(struct worker_request *q);
 /* "sha256", "spki_sha256", "not_after" */
 void worker_describe(json_t *result, const struct cert_info *info);
+/* Was it issued by this authority (NULL: no)? */
+struct issue_authority;
+bool worker_is_own(const struct identity *id, const struct issue_authority *authority);
+/* "serial": of what the own authority made for a clone */
+void worker_say_issued(json_t *result, const struct cert_info *info);
 
 /* worker_renew.c */
 /* `next` takes the place of the alias, if it may (keystore/renewal.h). */

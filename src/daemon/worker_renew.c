@@ -13,6 +13,7 @@
 #include "daemon/depot.h"
 #include "daemon/recipients.h"
 #include "daemon/sealed.h"
+#include "keystore/issue.h"
 #include "keystore/renewal.h"
 #include "worker_int.h"
 
@@ -79,6 +80,15 @@ static int seal(json_t *result, const struct identity *id, const char *recipient
 	return rc;
 }
 
+static void say_issued(json_t *result, const struct worker *w, const struct identity *id)
+{
+	struct issue_authority *authority = NULL;
+
+	if (issue_authority_load(&authority, w->conf->secrets_dir) == KC_OK && worker_is_own(id, authority))
+		worker_say_issued(result, identity_info(id));
+	issue_authority_free(authority);
+}
+
 int worker_job_depot(json_t *result, struct worker *w, const json_t *request)
 {
 	struct identity *id = NULL;
@@ -97,6 +107,8 @@ int worker_job_depot(json_t *result, struct worker *w, const json_t *request)
 		rc = ask(identity_info(id), w);
 	if (rc == KC_OK)
 		rc = seal(result, id, recipient);
+	if (rc == KC_OK)
+		say_issued(result, w, id);
 	identity_free(id);
 	return rc;
 }

@@ -24,19 +24,6 @@
 
 /* --- begin --- */
 
-static bool is_of_own_authority(const struct identity *id, const struct issue_authority *authority)
-{
-	size_t n = identity_chain_count(id);
-	struct cert_info last = { 0 };
-	struct cert_der der = identity_chain_der(id, n - 1);
-	bool own = false;
-
-	if (authority != NULL && n > 1 && cert_info_from_der(&last, der.data, der.size) == KC_OK)
-		own = strcmp(last.sha256, issue_authority_info(authority)->sha256) == 0;
-	cert_info_fini(&last);
-	return own;
-}
-
 /* Another certificate for the same names and uses. */
 static int make(struct identity **id, const struct conf *c, const struct identity *old,
     const struct issue_authority *authority, const json_t *request)
@@ -126,7 +113,7 @@ static int begin(json_t *result, struct worker *w, const struct identity *old, c
 	if (rc == KC_OK && (rc = issue_authority_load(&authority, w->conf->secrets_dir)) == KC_ENOENT && !replace)
 		rc = KC_OK;
 	if (rc == KC_OK)
-		rc = new_identity(&new, w, old, authority, replace || is_of_own_authority(old, authority), request);
+		rc = new_identity(&new, w, old, authority, replace || worker_is_own(old, authority), request);
 	if (rc == KC_OK && strcmp(identity_info(new)->sha256, identity_info(old)->sha256) == 0)
 		rc = err_set(KC_EUSAGE, "alias %s is the one in use already", identity_alias(new));
 	if (rc == KC_OK)
@@ -134,8 +121,8 @@ static int begin(json_t *result, struct worker *w, const struct identity *old, c
 	if (rc == KC_OK)
 		rc = share_trust(result, w, old, new);
 	if (rc == KC_OK) {
-		own = is_of_own_authority(new, authority);
-		describe(result, "old", old, is_of_own_authority(old, authority));
+		own = worker_is_own(new, authority);
+		describe(result, "old", old, worker_is_own(old, authority));
 		describe(result, "new", new, own);
 		json_object_set_new(result, "own", json_boolean(own));
 	}
@@ -181,7 +168,7 @@ int worker_job_rotate_begin(json_t *result, struct worker *w, const json_t *requ
 /* --- directives --- */
 
 /* The certificate for a clone's request, for the names that its present one has. */
-static int add_chain(json_t *directive, struct worker *w, const json_t *request)
+static int add_chain(json_t *answer, json_t *directive, struct worker *w, const json_t *request)
 {
 	json_t *result = json_object(), *issue;
 	int rc;
@@ -190,8 +177,11 @@ static int add_chain(json_t *directive, struct worker *w, const json_t *request)
 	    json_object_get(request, "cn"), "sans", json_object_get(request, "sans"), "role", "clone", "days",
 	    (json_int_t)member_int(request, "days"));
 	rc = issue == NULL ? err_set(KC_EPROTO, "request lacks csr or cn") : worker_job_issue(result, w, issue);
-	if (rc == KC_OK)
+	if (rc == KC_OK) {
 		json_object_set(directive, "chain", json_object_get(result, "chain"));
+		json_object_set(answer, "serial", json_object_get(result, "serial"));
+		json_object_set(answer, "not_after", json_object_get(result, "not_after"));
+	}
 	json_decref(issue);
 	json_decref(result);
 	return rc;
@@ -246,7 +236,7 @@ int worker_job_rotate_directive(json_t *result, struct worker *w, const json_t *
 	if (rc == KC_OK)
 		json_object_set_new(directive, "recipient", json_string(recipient));
 	if (rc == KC_OK && json_object_get(request, "csr") != NULL)
-		rc = add_chain(directive, w, request);
+		rc = add_chain(result, directive, w, request);
 	if (rc == KC_OK && seal[0] != '\0')
 		rc = add_sealed(directive, w, seal, &to);
 	if (rc == KC_OK)

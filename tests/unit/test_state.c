@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -359,6 +360,67 @@ static void clone__each_host_and_port__is_its_own(void **state)
 	assert_int_equal(state_forget_clone(w.s, "10.0.0.5", 2222), KC_OK);
 	assert_int_equal(state_get_clone(&b, w.s, "10.0.0.5", 2222), KC_ENOENT);
 	assert_int_equal(state_get_clone(&b, w.s, "10.0.0.5", 65535), KC_OK);
+}
+
+static void put_issued(const char *host, const char *serial, int64_t left)
+{
+	struct state_issued i = { .port = 2222, .not_after = time(NULL) + left };
+
+	STR_COPY(i.host, host);
+	STR_COPY(i.serial, serial);
+	assert_int_equal(state_put_issued(w.s, &i), KC_OK);
+}
+
+static void expect_issued(const char *host, const char *expected)
+{
+	json_t *serials = json_array();
+	char text[200] = "";
+
+	assert_int_equal(state_issued_to(serials, w.s, host, 2222), KC_OK);
+	for (size_t i = 0; i < json_array_size(serials); i++) {
+		strcat(text, json_string_value(json_array_get(serials, i)));
+		strcat(text, " ");
+	}
+	assert_string_equal(text, expected);
+	json_decref(serials);
+}
+
+static void issued__to_a_clone__is_what_no_other_shows(void **state)
+{
+	struct state_clone a = { .host = "c1", .port = 2222, .serial = "a3" },
+			   b = { .host = "c2", .port = 2222, .serial = "a2" };
+
+	(void)state;
+	put_issued("c1", "a0", -60 * 86400);
+	put_issued("c1", "a1", 60);
+	put_issued("c1", "a1", 60);
+	put_issued("c1", "a2", 60);
+	put_issued("c2", "b1", -60);
+	assert_int_equal(state_put_clone(w.s, &a), KC_OK);
+	reopen();
+	expect_issued("c1", "a1 a2 a3 ");
+	assert_int_equal(state_put_clone(w.s, &b), KC_OK);
+	expect_issued("c1", "a1 a3 ");
+	expect_issued("c2", "a2 b1 ");
+	assert_int_equal(state_forget_issued(w.s, "a1"), KC_OK);
+	expect_issued("c1", "a3 ");
+	assert_int_equal(state_forget_clone(w.s, "c2", 2222), KC_OK);
+	expect_issued("c2", "");
+	expect_issued("c1", "a2 a3 ");
+}
+
+static void issued__without_end__is_bounded(void **state)
+{
+	struct state_issued i = { .host = "c1", .port = 2222, .not_after = time(NULL) + 60 };
+
+	(void)state;
+	for (int n = 0; n < 256; n++) {
+		snprintf(i.serial, sizeof(i.serial), "%04x", n);
+		assert_int_equal(state_put_issued(w.s, &i), KC_OK);
+	}
+	STR_COPY(i.serial, "ffff");
+	assert_int_equal(state_put_issued(w.s, &i), KC_ELIMIT);
+	put_issued("c2", "ffff", 60);
 }
 
 static void audit_head__last_one__comes_back(void **state)
@@ -718,6 +780,8 @@ int main(void)
 		T(demote__what_it_stored_as_a_clone__is_forgotten),
 		T(receipts__of_each_clone__the_newest_sixteen),
 		T(clone__each_host_and_port__is_its_own),
+		T(issued__to_a_clone__is_what_no_other_shows),
+		T(issued__without_end__is_bounded),
 		T(audit_head__last_one__comes_back),
 		T(made__chain__comes_back),
 		T(made_on__base_of_a_chain__is_the_increment),
