@@ -15,12 +15,12 @@
 #include "enroll.h"
 #include "keystore/issue.h"
 #include "keystore/layout.h"
+#include "keystore/renewal.h"
 #include "keystore/request.h"
 #include "keystore/sign.h"
 #include "keystore/trust.h"
 
-#define INPUT_MAX (1024 * 1024)
-#define PEM_MAX	  (64 * 1024)
+#define PEM_MAX (64 * 1024)
 
 void joining_fini(struct joining *j)
 {
@@ -31,48 +31,6 @@ void joining_fini(struct joining *j)
 	free(j->alias);
 }
 
-/* --- a certificate that there is already --- */
-
-static int read_one(struct buf *b, const char *dir, const char *name)
-{
-	char *path = file_join(dir, name);
-	int rc = file_read(b, path);
-
-	free(path);
-	return rc;
-}
-
-static int read_passphrase(char **text, const char *dir)
-{
-	char *path = file_join(dir, "passphrase");
-	int rc = file_exists(path) ? file_read_password(text, path) : KC_OK;
-
-	free(path);
-	return rc;
-}
-
-static int load_external(struct identity **id, const char *dir)
-{
-	char *passphrase = NULL;
-	struct buf crt, key;
-	int rc;
-
-	buf_init(&crt, INPUT_MAX);
-	buf_init(&key, INPUT_MAX);
-	rc = read_one(&crt, dir, "client_cert.pem");
-	if (rc == KC_OK)
-		rc = read_one(&key, dir, "client_key.pem");
-	if (rc == KC_OK)
-		rc = read_passphrase(&passphrase, dir);
-	if (rc == KC_OK)
-		rc = identity_parse(
-		    id, NULL, dir, buf_data(&crt), buf_len(&crt), buf_data(&key), buf_len(&key), passphrase);
-	mem_secret_free(passphrase);
-	buf_fini(&crt);
-	buf_fini(&key);
-	return rc;
-}
-
 int enroll_look(struct joining *j, const struct conf *conf)
 {
 	int rc = KC_OK;
@@ -81,7 +39,7 @@ int enroll_look(struct joining *j, const struct conf *conf)
 		return err_set(KC_EUSAGE,
 		    "backup.TLSCertAlias names a key in a PKCS#11 token, which stays there; name an alias first");
 	if (j->external != NULL)
-		rc = load_external(&j->id, j->external);
+		rc = renewal_read(&j->id, j->external);
 	return rc == KC_OK && j->id != NULL ? identity_check_uses(j->id) : rc;
 }
 

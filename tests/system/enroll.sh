@@ -218,6 +218,23 @@ grep -q 'master.*refused by the peer' out || fail "it says: $(cat out)"
 stop_daemon c4
 rm -rf c4
 
+say "… with an authority between, in a file of its own"
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout int.key -out int.csr -subj '/CN=Between' 2>/dev/null
+openssl x509 -req -in int.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 300 -out int.crt \
+	-extfile <(echo 'basicConstraints=critical,CA:true') 2>/dev/null
+external ext3 clone.example IP:127.0.0.1 -CA int.crt -CAkey int.key -CAcreateserial
+cp int.crt ext3/ca.crt
+free_port
+token
+join c4 --port "$PORT" --external-cert-dir ext3 || fail "it says: $(cat err)"
+start_daemon c4
+kc m replicate-now >/dev/null
+same_keys m c4
+kc c4 check >out || fail "it says: $(cat out)"
+stop_daemon c4
+kc m clone remove "127.0.0.1:$PORT" >/dev/null
+rm -rf c4
+
 say "a clock that is far off"
 for lib in /usr/lib/*/faketime/libfaketime.so.1; do
 	[ -e "$lib" ] || break
