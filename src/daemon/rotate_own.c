@@ -138,11 +138,9 @@ static json_t *end_request(const struct rotate *x)
 	json_t *forget = undone ? r->forget_new : r->forget;
 
 	/* Clones with a certificate of their own may be of an authority that this master's old one was of. */
-	if (!undone && rotation_has_external(r))
-		forget = NULL;
-	return json_pack("{s:s, s:s, s:O*, s:b, s:b}", "verb", "rotate-end", "retire",
-	    undone ? r->new_alias : r->old_alias, "forget", forget, "authority", (int)r->authority, "undone",
-	    (int)undone);
+	return json_pack("{s:s, s:s, s:O*, s:b, s:b, s:b}", "verb", "rotate-end", "retire",
+	    undone ? r->new_alias : r->old_alias, "forget", forget, "keep_authorities",
+	    (int)(!undone && rotation_has_external(r)), "authority", (int)r->authority, "undone", (int)undone);
 }
 
 /* Of what our authority issued and still stands for. */

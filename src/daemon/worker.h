@@ -44,7 +44,7 @@
  *             seal (alias): with that, sealed
  *   rotate-use  alias: it is the one in use from now on     –
  *   rotate-end  retire (alias), forget [sha256],            –
- *             authority, undone
+ *             keep_authorities, authority, undone
  *   tokens    –                                            tokens [{id, psk, expires, uses}]: those that are valid
  *   enroll    token (id), csr or chain (PEM), claimed,      chain (PEM; of a csr), authority, trust (PEM), sha256,
  *             host, port, recipient, lineage, proof         not_after, serial (of a csr), known: was it of the

@@ -270,6 +270,7 @@ int worker_job_rotate_end(json_t *result, struct worker *w, const json_t *reques
 {
 	const struct conf *c = w->conf;
 	const char *alias = member_text(request, "retire");
+	json_t *forget;
 	int rc = KC_OK;
 
 	(void)result;
@@ -277,8 +278,12 @@ int worker_job_rotate_end(json_t *result, struct worker *w, const json_t *reques
 		return err_set(KC_EBUSY, "alias %s is in use", alias);
 	if (alias[0] != '\0' && (rc = identity_remove(c->keystore_dir, alias)) == KC_ENOENT)
 		rc = KC_OK;
+	forget = json_deep_copy(json_object_get(request, "forget"));
+	if (rc == KC_OK && json_is_true(json_object_get(request, "keep_authorities")))
+		rc = trust_share_keep_authorities(forget, c->truststore_dir);
 	if (rc == KC_OK)
-		rc = trust_share_forget(json_object_get(request, "forget"), c->truststore_dir);
+		rc = trust_share_forget(forget, c->truststore_dir);
+	json_decref(forget);
 	if (rc == KC_OK && json_is_true(json_object_get(request, "authority")))
 		rc = issue_authority_settle(c->secrets_dir, json_is_true(json_object_get(request, "undone")));
 	return rc;

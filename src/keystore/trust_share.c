@@ -109,3 +109,25 @@ void trust_share_subtract(json_t *list, const json_t *others)
 		if (has(others, json_array_get(list, i)))
 			json_array_remove(list, i);
 }
+
+int trust_share_keep_authorities(json_t *list, const char *truststore_dir)
+{
+	json_t *authorities = json_array();
+	struct trust *trust = NULL;
+	int rc = trust_load(&trust, truststore_dir);
+
+	for (size_t i = 0; rc == KC_OK && i < trust->anchors.count; i++) {
+		struct cert_info info = { 0 };
+
+		if (!x509_is_ca(trust->anchors.crts[i]))
+			continue;
+		rc = x509_info(&info, trust->anchors.crts[i]);
+		if (rc == KC_OK)
+			json_array_append_new(authorities, json_string(info.sha256));
+		cert_info_fini(&info);
+	}
+	trust_share_subtract(list, authorities);
+	json_decref(authorities);
+	trust_free(trust);
+	return rc;
+}

@@ -25,4 +25,7 @@ int trust_share_forget(const json_t *list, const char *truststore_dir);
 /* Out of `list` what `others` has, too. */
 void trust_share_subtract(json_t *list, const json_t *others);
 
+/* Out of `list` what can issue others. */
+int trust_share_keep_authorities(json_t *list, const char *truststore_dir);
+
 #endif

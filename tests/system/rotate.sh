@@ -235,4 +235,18 @@ expect 0 kc m replicate-now >/dev/null
 everybody_has || fail "a clone has other keys"
 no_refusals
 
+say "from one that is self-signed: it is trusted no longer, also by a master whose clones keep their own"
+kc m cert create --alias ss --cn ss --san 127.0.0.1 >/dev/null
+expect 0 timeout "$LIMIT" keyclone -c m/keyclone.properties cert rotate --to ss >/dev/null
+kc m --json trust list | jq -e '[.trusted[].cn] | index(["ss"])' >/dev/null || fail "$(kc m trust list)"
+expect 0 timeout "$LIMIT" keyclone -c m/keyclone.properties cert rotate --new >/dev/null
+for name in $(everyone); do
+	equal "$(kc "$name" --json trust list | jq '[.trusted[] | select(.cn == "ss")] | length')" 1 "trusted by $name"
+done
+kc m --json trust list | jq -e '[.trusted[].cn] | index(["Another authority"])' >/dev/null || fail "$(kc m trust list)"
+kc m key generate >/dev/null
+expect 0 kc m replicate-now >/dev/null
+everybody_has || fail "a clone has other keys"
+no_refusals
+
 finish
