@@ -433,15 +433,14 @@ static int check_pair(const struct issue_authority *a, const char *path)
 	return KC_OK;
 }
 
-int issue_authority_load(struct issue_authority **authority, const char *secrets_dir)
+int issue_authority_read(struct issue_authority **authority, const char *secrets_dir, const char *stem)
 {
-	char *crt_path = file_join(secrets_dir, AUTHORITY_CRT), *key_path = file_join(secrets_dir, AUTHORITY_KEY);
-	char *secret_path = file_join(secrets_dir, AUTHORITY_SECRET);
+	char *crt_path = mem_xasprintf("%s/%scrt", secrets_dir, stem);
+	char *key_path = mem_xasprintf("%s/%skey", secrets_dir, stem);
+	char *secret_path = mem_xasprintf("%s/%ssecret", secrets_dir, stem);
 	struct issue_authority *a = mem_xalloc(sizeof(*a));
-	int rc = issue_authority_finish(secrets_dir);
+	int rc = load_authority_crt(a, crt_path);
 
-	if (rc == KC_OK)
-		rc = load_authority_crt(a, crt_path);
 	if (rc == KC_OK)
 		rc = identity_read_key(&a->key, key_path, secret_path);
 	if (rc == KC_OK)
@@ -454,6 +453,13 @@ int issue_authority_load(struct issue_authority **authority, const char *secrets
 	else
 		issue_authority_free(a);
 	return rc;
+}
+
+int issue_authority_load(struct issue_authority **authority, const char *secrets_dir)
+{
+	int rc = issue_authority_finish(secrets_dir);
+
+	return rc == KC_OK ? issue_authority_read(authority, secrets_dir, ISSUE_PRESENT) : rc;
 }
 
 void issue_authority_free(struct issue_authority *authority)

@@ -75,7 +75,8 @@ int issue_identity(struct identity **id, const struct issue_authority *authority
  * of them are on it. *added: how many were not (may be NULL). The list, new or not, is put onto the end of `pem`. Two
  * at a time wait for each other. KC_ENOENT if there is no authority, KC_EUSAGE for what is no serial number,
  * KC_EDAMAGED if the present list is not of this authority's making. issue_crl_pem: the list as it is; KC_ENOENT if
- * nothing was ever revoked.
+ * nothing was ever revoked. While another authority has its place and is not settled, the one before revokes as well:
+ * then `pem` gets two lists.
  */
 int issue_revoke(
     struct buf *pem, size_t *added, const char *secrets_dir, const char *const *serials, size_t serial_count);

@@ -15,8 +15,6 @@
 #include "crl.h"
 #include "issue_priv.h"
 
-#define AUTHORITY_CRL "authority.crl"
-
 struct serial {
 	unsigned char bytes[ISSUE_SERIAL_HEX_MAX / 2];
 	size_t size;
@@ -173,37 +171,49 @@ static int add_to_list(struct buf *pem, size_t *added, const struct issue_author
 	return rc;
 }
 
+static int revoke_with(struct buf *pem, size_t *added, const char *secrets_dir, const char *stem,
+    const char *const *serials, size_t serial_count)
+{
+	char *path = mem_xasprintf("%s/%scrl", secrets_dir, stem);
+	struct issue_authority *a = NULL;
+	size_t n = 0;
+	int rc = issue_authority_read(&a, secrets_dir, stem);
+
+	if (rc == KC_OK)
+		rc = add_to_list(pem, &n, a, path, serials, serial_count);
+	if (n > *added)
+		*added = n;
+	issue_authority_free(a);
+	free(path);
+	return rc;
+}
+
 int issue_revoke(
     struct buf *pem, size_t *added, const char *secrets_dir, const char *const *serials, size_t serial_count)
 {
-	char *path = file_join(secrets_dir, AUTHORITY_CRL);
-	struct issue_authority *a = NULL;
 	size_t n = 0;
-	int lock = -1, rc = issue_authority_load(&a, secrets_dir);
+	int lock = -1, rc = issue_authority_finish(secrets_dir);
 
-	if (rc == KC_OK && serial_count > 0 && issue_authority_is_replaced(secrets_dir))
-		rc = err_set(KC_EBUSY, "a rotation gives the authority's place to another: what the old one issued is "
-				       "worth nothing when that is "
-				       "over, and can be revoked now by neither");
 	if (rc == KC_OK) {
 		lock = open(secrets_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (lock < 0 || flock(lock, LOCK_EX) < 0)
 			rc = err_errno("%s: cannot lock", secrets_dir);
 	}
 	if (rc == KC_OK)
-		rc = add_to_list(pem, &n, a, path, serials, serial_count);
+		rc = revoke_with(pem, &n, secrets_dir, ISSUE_PRESENT, serials, serial_count);
+	/* Which of the two issued them is not known here. */
+	if (rc == KC_OK && serial_count > 0 && issue_authority_is_replaced(secrets_dir))
+		rc = revoke_with(pem, &n, secrets_dir, ISSUE_BEFORE, serials, serial_count);
 	if (rc == KC_OK && added != NULL)
 		*added = n;
 	if (lock >= 0)
 		close(lock);
-	issue_authority_free(a);
-	free(path);
 	return rc;
 }
 
 int issue_crl_pem(struct buf *pem, const char *secrets_dir)
 {
-	char *path = file_join(secrets_dir, AUTHORITY_CRL);
+	char *path = file_join(secrets_dir, ISSUE_PRESENT "crl");
 	int rc = file_read(pem, path);
 
 	free(path);

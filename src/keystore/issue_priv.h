@@ -33,6 +33,12 @@ struct issue_san {
 };
 int issue_parse_san(struct issue_san *san, const char *text);
 
+/* The files of the authority, and those of the one before while another has its place (issue_replace.c). */
+#define ISSUE_PRESENT "authority."
+#define ISSUE_BEFORE  "authority.old."
+/* KC_ENOENT. */
+int issue_authority_read(struct issue_authority **authority, const char *secrets_dir, const char *stem);
+
 /* A replacement that was cut short is completed (issue_replace.c). */
 int issue_authority_finish(const char *secrets_dir);
 

@@ -17,7 +17,6 @@
 
 #define FOLDER "authority.new"
 #define MARK   "authority.swap"
-#define OLD    "authority.old."
 
 /* The certificate last: it is what says that the others are there. */
 static const char *const suffixes[] = { "crl", "secret", "key", "crt" };
@@ -53,7 +52,7 @@ static int move_one(const char *from_dir, const char *from_stem, const char *dir
 
 static int copy_one(const char *dir, const char *suffix)
 {
-	char *from = path_of(dir, "authority.", suffix), *to = path_of(dir, OLD, suffix);
+	char *from = path_of(dir, ISSUE_PRESENT, suffix), *to = path_of(dir, ISSUE_BEFORE, suffix);
 	struct buf b;
 	int rc;
 
@@ -76,7 +75,7 @@ int issue_authority_finish(const char *secrets_dir)
 
 	if (file_exists(mark)) {
 		for (size_t i = 0; rc == KC_OK && i < SUFFIXES; i++)
-			rc = move_one(folder, "authority.", secrets_dir, "authority.", suffixes[i]);
+			rc = move_one(folder, ISSUE_PRESENT, secrets_dir, ISSUE_PRESENT, suffixes[i]);
 		if (rc == KC_OK)
 			rc = file_sync_dir(secrets_dir);
 		if (rc == KC_OK && file_is_dir(folder))
@@ -91,12 +90,12 @@ int issue_authority_finish(const char *secrets_dir)
 
 static int swap(const char *secrets_dir)
 {
-	char *mark = file_join(secrets_dir, MARK), *list = path_of(secrets_dir, "authority.", "crl");
+	char *mark = file_join(secrets_dir, MARK), *list = path_of(secrets_dir, ISSUE_PRESENT, "crl");
 	char *folder = file_join(secrets_dir, FOLDER);
 	int rc = KC_OK;
 
 	/* One that has revoked nothing does not inherit the other's list. */
-	if (!is_there(folder, "authority.", "crl"))
+	if (!is_there(folder, ISSUE_PRESENT, "crl"))
 		rc = file_remove(list);
 	if (rc == KC_OK)
 		rc = file_replace(mark, "", 0, 0600);
@@ -129,7 +128,7 @@ static enum issue_key same_type(const struct cert_info *info)
 
 bool issue_authority_is_replaced(const char *secrets_dir)
 {
-	return is_there(secrets_dir, OLD, "crt");
+	return is_there(secrets_dir, ISSUE_BEFORE, "crt");
 }
 
 int issue_authority_replace(const char *secrets_dir)
@@ -138,7 +137,7 @@ int issue_authority_replace(const char *secrets_dir)
 	char *folder = file_join(secrets_dir, FOLDER), *name = NULL;
 	int rc = issue_authority_load(&old, secrets_dir);
 
-	if (rc < 0 || is_there(secrets_dir, OLD, "crt")) {
+	if (rc < 0 || is_there(secrets_dir, ISSUE_BEFORE, "crt")) {
 		/* The folder goes with the swap: while it is there, that is still to come. */
 		if (rc == KC_OK && file_is_dir(folder))
 			rc = swap(secrets_dir);
@@ -167,15 +166,15 @@ int issue_authority_settle(const char *secrets_dir, bool undone)
 	char *folder = file_join(secrets_dir, FOLDER);
 	int rc = issue_authority_finish(secrets_dir);
 
-	if (rc == KC_OK && undone && (is_there(secrets_dir, OLD, "crt") || file_is_dir(folder))) {
+	if (rc == KC_OK && undone && (is_there(secrets_dir, ISSUE_BEFORE, "crt") || file_is_dir(folder))) {
 		rc = file_make_dirs(folder);
 		for (size_t i = 0; rc == KC_OK && i < SUFFIXES; i++)
-			rc = move_one(secrets_dir, OLD, folder, "authority.", suffixes[i]);
+			rc = move_one(secrets_dir, ISSUE_BEFORE, folder, ISSUE_PRESENT, suffixes[i]);
 		if (rc == KC_OK)
 			rc = swap(secrets_dir);
 	}
 	for (size_t i = SUFFIXES; rc == KC_OK && !undone && i-- > 0;) {
-		char *path = path_of(secrets_dir, OLD, suffixes[i]);
+		char *path = path_of(secrets_dir, ISSUE_BEFORE, suffixes[i]);
 
 		rc = file_exists(path) ? file_remove(path) : KC_OK;
 		free(path);

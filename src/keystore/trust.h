@@ -51,9 +51,10 @@ struct trust_crl trust_crl_at(const struct trust *trust, size_t i);
 
 /*
  * Take a revocation list (PEM or DER; several are taken one by one) that came from elsewhere into the truststore: it
- * has to be signed by an authority that is trusted there (KC_ECERT), and replaces the one of the same authority if its
- * number is higher, in one step. *taken (may be NULL): how many were; an older one, or the same again, is KC_OK and
- * none. Each authority's list is one file, AUTHORITY-xxxxxxxx.crl, named after the authority and its key.
+ * has to be signed by an authority that is trusted there (KC_ECERT; of several one has to be, and the others are left
+ * out), and replaces the one of the same authority if its number is higher, in one step. *taken (may be NULL): how many
+ * were; an older one, or the same again, is KC_OK and none. Each authority's list is one file, AUTHORITY-xxxxxxxx.crl,
+ * named after the authority and its key.
  */
 int trust_take_crl(size_t *taken, const char *dir, const void *data, size_t size);
 

@@ -165,6 +165,7 @@ static bool is_kept(const struct crl *c, const char *path)
 	return as_new;
 }
 
+/* KC_EFOREIGN: of an authority that is not trusted. */
 static int keep(bool *taken, const char *dir, struct crl *c, const struct x509_list *anchors)
 {
 	gnutls_datum_t pem = { 0 };
@@ -174,7 +175,7 @@ static int keep(bool *taken, const char *dir, struct crl *c, const struct x509_l
 		     : verify_with(c, anchors);
 
 	if (rc == KC_ENOENT)
-		rc = err_set(KC_ECERT, "the revocation list of %s, which is not in the truststore", c->issuer);
+		rc = err_set(KC_EFOREIGN, "the revocation list of %s, which is not in the truststore", c->issuer);
 	else if (rc == KC_ECERT)
 		rc = err_set(rc, "the revocation list of %s is not genuine: %s", c->issuer, err_text(rc));
 	if (rc == KC_OK) {
@@ -192,7 +193,7 @@ int trust_take_crl(size_t *taken, const char *dir, const void *data, size_t size
 {
 	struct crl_list lists = { 0 };
 	struct x509_list anchors = { 0 };
-	size_t n = 0;
+	size_t n = 0, strangers = 0;
 	int rc = crl_list_parse(&lists, data, size, "revocation list");
 
 	if (rc == KC_OK)
@@ -202,7 +203,11 @@ int trust_take_crl(size_t *taken, const char *dir, const void *data, size_t size
 
 		rc = keep(&is_new, dir, &lists.crls[i], &anchors);
 		n += is_new ? 1 : 0;
+		if (rc == KC_EFOREIGN && ++strangers < lists.count)
+			rc = KC_OK;
 	}
+	if (rc == KC_EFOREIGN)
+		rc = err_set(KC_ECERT, "%s", err_text(rc));
 	crl_list_fini(&lists);
 	x509_list_fini(&anchors);
 	if (rc == KC_OK && taken != NULL)

@@ -359,6 +359,39 @@ static void own__again__signs_no_new_list(void **state)
 	identity_free(one);
 }
 
+/* Who has a certificate of the one before, and already one of the one to come. */
+static void own__while_it_is_replaced__both_revoke(void **state)
+{
+	struct issue_authority *a = NULL;
+	struct identity *one = issued(), *two;
+	struct buf pem;
+	size_t n = 0;
+
+	(void)state;
+	buf_init(&pem, 65536);
+	assert_int_equal(issue_authority_replace(secrets), KC_OK);
+	assert_int_equal(issue_authority_load(&a, secrets), KC_OK);
+	assert_int_equal(issue_authority_pem(&pem, a), KC_OK);
+	two = issued();
+	assert_int_equal(revoke_it(one), 1);
+	/* The one to come is not trusted yet. */
+	assert_int_equal(trust_take_crl(&n, store, buf_data(&lists), buf_len(&lists)), KC_OK);
+	assert_int_equal(n, 1);
+	assert_int_equal(trust_add(&n, NULL, store, NULL, buf_data(&pem), buf_len(&pem)), KC_OK);
+	assert_int_equal(judge(one), KC_ECERT);
+	assert_int_equal(judge(two), KC_OK);
+	assert_int_equal(revoke_it(two), 1);
+	assert_int_equal(trust_take_crl(&n, store, buf_data(&lists), buf_len(&lists)), KC_OK);
+	assert_int_equal(judge(two), KC_ECERT);
+	/* Taken back, the one before has not forgotten. */
+	assert_int_equal(issue_authority_settle(secrets, true), KC_OK);
+	assert_int_equal(revoke_it(one), 0);
+	issue_authority_free(a);
+	buf_fini(&pem);
+	identity_free(one);
+	identity_free(two);
+}
+
 static void own__what_is_no_serial_number__is_refused(void **state)
 {
 	static const char *const bads[] = { "", "xyz", "0", "abc", "00112233445566778899aabbccddeeff0011223344" };
@@ -409,6 +442,7 @@ int main(void)
 		O(own__revoked__is_refused_where_the_list_was_taken),
 		O(own__older_list__does_not_replace_a_newer_one),
 		O(own__again__signs_no_new_list),
+		O(own__while_it_is_replaced__both_revoke),
 		O(own__what_is_no_serial_number__is_refused),
 		O(own__damaged_list__is_not_replaced),
 		O(take__list_of_a_stranger__is_refused),
