@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "cert_revoke.h"
 #include "cli.h"
+#include "daemon/depot.h"
 #include "daemon/recipients.h"
 #include "daemon/state.h"
 #include "daemon_client.h"
@@ -63,6 +64,69 @@ static int forget(struct cli *c, const char *host, int port, const char *name)
 	return rc == KC_ENOENT ? KC_OK : rc;
 }
 
+/* A clone that is removed. */
+struct gone {
+	json_t *serials; /* of the certificates that are revoked */
+	char cn[256];	 /* a name of tls.AuthorizedCNs that nobody else of the fleet has; "": none */
+	bool depot;	 /* something was kept for it */
+};
+
+/* The name of its certificate, if that still lets it in and no other clone needs it. */
+static int find_name(struct gone *g, struct cli *c, const char *host, int port)
+{
+	const struct conf_list *names = &c->conf->authorized_cns;
+	struct state_clone gone, other;
+	struct state *s = NULL;
+	bool needed = true;
+	int rc = state_open(&s, c->conf->state_dir, false);
+
+	if (rc == KC_OK)
+		rc = state_get_clone(&gone, s, host, (uint16_t)port);
+	for (size_t i = 0; rc == KC_OK && i < names->count; i++)
+		needed = needed && strcasecmp(names->items[i], gone.cn) != 0;
+	for (size_t i = 0; rc == KC_OK && i < c->conf->clone_count; i++) {
+		const struct conf_clone *o = &c->conf->clones[i];
+
+		if ((strcmp(o->host, host) != 0 || o->port != port) &&
+		    state_get_clone(&other, s, o->host, (uint16_t)o->port) == KC_OK)
+			needed = needed || strcasecmp(other.cn, gone.cn) == 0;
+	}
+	state_close(s);
+	if (rc == KC_OK && !needed)
+		STR_COPY(g->cn, gone.cn);
+	return rc == KC_ENOENT ? KC_OK : rc;
+}
+
+struct place {
+	const char *host;
+	int port;
+};
+
+static int work_depot(struct cli *c, struct audit_record *r, void *arg)
+{
+	const struct place *p = arg;
+
+	(void)r;
+	return depot_remove(c->conf, p->host, p->port);
+}
+
+/* What the depot keeps for it is retired. */
+static int retire(struct gone *g, struct cli *c, const char *host, int port, const char *name)
+{
+	struct place p = { host, port };
+	char *detail;
+	int rc;
+
+	if (!depot_keeps(c->conf, host, port))
+		return KC_OK;
+	detail = mem_xasprintf("depot, for %s, the clone is removed", name);
+	rc = cli_audited(
+	    c, &(struct audit_record){ .event = AUDIT_CERT_REMOVE, .peer = name, .detail = detail }, work_depot, &p);
+	free(detail);
+	g->depot = rc == KC_OK;
+	return rc;
+}
+
 /* The certificates that were issued to it go with it, unless another clone shows the same. */
 static int revoke(json_t *serials, struct cli *c, const char *host, int port, const char *name)
 {
@@ -105,8 +169,8 @@ static int find_port(int *port, const struct cli *c, const char *host)
 
 typedef int (*edit_fn)(const char *path, const char *host, int port, struct conf_problems *p);
 
-/* serials: of the certificates that were revoked; unused where a clone is added. */
-static int edit(struct cli *c, edit_fn fn, enum audit_event event, char **name, bool *told, json_t *serials)
+/* g: unused where a clone is added. */
+static int edit(struct cli *c, edit_fn fn, enum audit_event event, char **name, bool *told, struct gone *g)
 {
 	struct conf_problems problems = CONF_PROBLEMS_EMPTY;
 	char *host = NULL;
@@ -126,7 +190,9 @@ static int edit(struct cli *c, edit_fn fn, enum audit_event event, char **name, 
 		*name = host_port_format(host, port);
 		/* First: whoever is cut short here is not trusted, and can be removed again. */
 		if (event == AUDIT_CLONE_REMOVED)
-			rc = revoke(serials, c, host, port, *name);
+			rc = revoke(g->serials, c, host, port, *name);
+		if (rc == KC_OK && event == AUDIT_CLONE_REMOVED)
+			rc = find_name(g, c, host, port);
 	}
 	if (rc == KC_OK) {
 		rc = fn(c->conf_path, host, port, &problems);
@@ -140,6 +206,8 @@ static int edit(struct cli *c, edit_fn fn, enum audit_event event, char **name, 
 		rc = audited(c, event, *name);
 	if (rc == KC_OK && !*told && event == AUDIT_CLONE_REMOVED)
 		rc = forget(c, host, port, *name);
+	if (rc == KC_OK && event == AUDIT_CLONE_REMOVED)
+		rc = retire(g, c, host, port, *name);
 	conf_problems_fini(&problems);
 	free(host);
 	return rc;
@@ -184,22 +252,49 @@ static void print_revoked(const json_t *serials)
 		      : ") are revoked: this master refuses them from now on.\n");
 }
 
+/* What lets its certificate in after all, and how that ends. */
+static void print_name(const struct cli *c, const char *cn)
+{
+	const struct conf_list *names = &c->conf->authorized_cns;
+	const char *before = "";
+
+	printf("Its certificate is of another authority, and its common name is in tls.AuthorizedCNs still. Next:\n"
+	       "have that authority revoke it, and ");
+	if (names->count == 1) {
+		printf("'keyclone config unset tls.AuthorizedCNs' (%s).\n", cn);
+		return;
+	}
+	printf("keyclone config set 'tls.AuthorizedCNs=");
+	for (size_t i = 0; i < names->count; i++)
+		if (strcasecmp(names->items[i], cn) != 0) {
+			printf("%s%s", before, names->items[i]);
+			before = ";";
+		}
+	printf("' (without %s).\n", cn);
+}
+
 static int cmd_remove(struct cli *c)
 {
+	struct gone g = { .serials = json_array() };
 	char *name = NULL;
-	json_t *serials = json_array();
 	bool told = false;
-	int rc = edit(c, conf_clone_remove, AUDIT_CLONE_REMOVED, &name, &told, serials);
+	int rc = edit(c, conf_clone_remove, AUDIT_CLONE_REMOVED, &name, &told, &g);
 
 	if (rc == KC_OK && c->json) {
-		cli_print_json(json_pack("{s:s, s:b, s:O}", "removed", name, "daemon", (int)told, "revoked", serials));
+		cli_print_json(
+		    json_pack("{s:s, s:b, s:O, s:o, s:b}", "removed", name, "daemon", (int)told, "revoked", g.serials,
+			"authorized_cn", g.cn[0] != '\0' ? json_string(g.cn) : json_null(), "depot", (int)g.depot));
 	} else if (rc == KC_OK) {
 		printf(REMOVED, name, c->conf->clone_count > 1 ? NEW_FULL : "");
-		print_revoked(serials);
+		print_revoked(g.serials);
+		if (g.cn[0] != '\0')
+			print_name(c, g.cn);
+		if (g.depot)
+			printf("What the depot kept for it is retired.\n");
 		printf("That machine still holds" ERASE "knows%s.\n",
-		    json_array_size(serials) == 0 ? ", and its certificate if it shared the site's" : "");
+		    json_array_size(g.serials) == 0 ? ", and its certificate if it shared the site's" : "");
 	}
-	json_decref(serials);
+	json_decref(g.serials);
 	free(name);
 	return rc;
 }

@@ -134,16 +134,26 @@ int depot_list(struct identity_list *list, const struct conf *c)
 	return rc;
 }
 
-int depot_remove(const struct conf *c, const char *host, int port)
+bool depot_keeps(const struct conf *c, const char *host, int port)
 {
 	char *dir = depot_dir(c), *alias = alias_of(host, port), *crt = mem_xasprintf("%s/%s.crt", dir, alias);
+	bool there = file_exists(crt);
+
+	free(crt);
+	free(alias);
+	free(dir);
+	return there;
+}
+
+int depot_remove(const struct conf *c, const char *host, int port)
+{
+	char *dir = depot_dir(c), *alias = alias_of(host, port);
 	int rc = identity_check_alias(alias);
 
-	if (rc == KC_OK && !file_exists(crt))
+	if (rc == KC_OK && !depot_keeps(c, host, port))
 		rc = err_set(KC_ENOENT, "the depot keeps no certificate for %s, port %d", host, port);
 	if (rc == KC_OK)
 		rc = identity_remove(dir, alias);
-	free(crt);
 	free(alias);
 	free(dir);
 	return rc;

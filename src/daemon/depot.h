@@ -22,6 +22,7 @@ char *depot_dir(const struct conf *c);
  * clone). KC_EEXIST unless `replace`.
  */
 int depot_add(const struct conf *c, const char *host, int port, const struct identity *id, bool replace);
+bool depot_keeps(const struct conf *c, const char *host, int port);
 /* KC_ENOENT. */
 int depot_remove(const struct conf *c, const char *host, int port);
 /* What is kept, as a keystore's list. depot_name(): "HOST:PORT" of an alias, heap. */

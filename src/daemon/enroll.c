@@ -146,7 +146,11 @@ static void take_identity(struct enroll_joiner *j)
 	struct master *m = j->enroll->master;
 	struct target *t = target_find(m, j->name);
 
-	if (t == NULL || strcmp(t->recipient, j->recipient) == 0)
+	if (t == NULL)
+		return;
+	STR_COPY(t->cn, member_text(j->result, "cn"));
+	t->dirty = true;
+	if (strcmp(t->recipient, j->recipient) == 0)
 		return;
 	if (t->recipient[0] != '\0') {
 		m->d->self.want_full = true;

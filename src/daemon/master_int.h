@@ -54,6 +54,7 @@ struct target {
 	char recipient[80];
 	char digest[STATE_DIGEST_LEN + 1]; /* of what it has applied */
 	char certificate[65], serial[41];  /* see state_clone */
+	char cn[256];
 
 	/* target_cert.c */
 	bool site;		/* it shows the certificate of this master, as far as is known in this life … */

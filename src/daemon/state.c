@@ -110,6 +110,7 @@ static const struct state_field clone_fields[] = {
 	STATE_FLAG(state_clone, discard),
 	STATE_TEXT(state_clone, certificate),
 	STATE_TEXT(state_clone, serial),
+	STATE_TEXT(state_clone, cn),
 	STATE_END,
 };
 

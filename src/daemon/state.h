@@ -232,6 +232,7 @@ struct state_clone {
 	/* The certificate that it showed last, if the own authority made it for this clone alone; else "": SHA-256 and
 	 * serial number in hex. */
 	char certificate[65], serial[41];
+	char cn[256]; /* of the one of another authority that it showed last; else "" */
 };
 int state_put_clone(struct state *s, const struct state_clone *c);
 int state_get_clone(struct state_clone *c, struct state *s, const char *host, uint16_t port); /* KC_ENOENT */

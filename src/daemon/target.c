@@ -49,6 +49,7 @@ static void to_state(struct state_clone *s, const struct target *t)
 	s->stopped = r->stopped;
 	STR_COPY(s->certificate, t->certificate);
 	STR_COPY(s->serial, t->serial);
+	STR_COPY(s->cn, t->cn);
 }
 
 static void from_state(struct target *t, const struct state_clone *s)
@@ -77,6 +78,7 @@ static void from_state(struct target *t, const struct state_clone *s)
 	STR_COPY(t->digest, s->digest);
 	STR_COPY(t->certificate, s->certificate);
 	STR_COPY(t->serial, s->serial);
+	STR_COPY(t->cn, s->cn);
 	fleet_restore(t->clone, &r);
 }
 

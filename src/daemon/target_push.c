@@ -176,8 +176,9 @@ static void note_issued(const struct target *t, const struct cert_info *cert)
 		log_err("the certificate of clone %s is not remembered: %s", t->name, err_text(rc));
 }
 
-/* Which certificate goes with the clone when it is removed: one that the own authority made for it, not the site's. */
-static void note_certificate(struct target *t, const struct cert_info *cert)
+/* Which certificate goes with the clone when it is removed: one that the own authority made for it, not the site's;
+ * and which name may be needed no longer then. */
+static void note_certificate(struct target *t, const struct cert_info *cert, enum peer_verdict v)
 {
 	const char *const *ours = tls_creds_spkis(t->master->d->creds);
 	bool own = cert != NULL && cert->anchor_is_authority && cert->role == CERT_ROLE_CLONE;
@@ -185,6 +186,7 @@ static void note_certificate(struct target *t, const struct cert_info *cert)
 	for (; own && *ours != NULL; ours++)
 		own = strcmp(cert->spki_sha256, *ours) != 0;
 	STR_COPY(t->certificate, own ? cert->sha256 : "");
+	STR_COPY(t->cn, cert != NULL && !cert->anchor_is_authority && v != PEER_SITE ? cert->cn : "");
 	if (strcmp(t->serial, own ? cert->serial : "") == 0)
 		return;
 	STR_COPY(t->serial, own ? cert->serial : "");
@@ -215,7 +217,7 @@ static void on_ready(struct push *p, const struct proto_hello *h, void *arg)
 	target_hear_warnings(t, h);
 	target_see_certificate(t, cert);
 	target_system_hello(t, h);
-	note_certificate(t, cert);
+	note_certificate(t, cert, push_verdict(p));
 	t->dirty = true;
 	fleet_hello(t->clone, &f);
 	target_decide(t);

@@ -47,9 +47,9 @@
  *             keep_authorities, authority, undone
  *   tokens    –                                            tokens [{id, psk, expires, uses}]: those that are valid
  *   enroll    token (id), csr or chain (PEM), claimed,      chain (PEM; of a csr), authority, trust (PEM), sha256,
- *             host, port, recipient, lineage, proof         not_after, serial (of a csr), known: was it of the
- *             (invite.h)                                     fleet before? It is in the file now, its recipient is
- *                                                            pinned, the token is used
+ *             host, port, recipient, lineage, proof         not_after, serial (of a csr), cn (of a chain), known:
+ *             (invite.h)                                     was it of the fleet before? It is in the file now, its
+ *                                                            recipient is pinned, the token is used
  * both:
  *   csr       purpose, cn, sans [text], key_type (none:     csr (PEM); the key stays here, one for each purpose
  *             ecdsa-p256)

@@ -189,8 +189,10 @@ static int take_external(struct enrolment *e)
 		rc = err_set(KC_ECERT, "certificate %s is a master's", info.subject);
 	else if (!cert_info_matches(&info, e->host))
 		rc = authorize(e, info.cn);
-	if (rc == KC_OK)
+	if (rc == KC_OK) {
 		worker_describe(e->result, &info);
+		json_object_set_new(e->result, "cn", json_string(info.cn));
+	}
 	cert_info_fini(&info);
 	return rc;
 }

@@ -171,6 +171,7 @@ allow_log 'was not enrolled: token [0-9a-f]*: certificate .*not in the truststor
 refused 'issued by .*Other Authority.*not in the truststore' c3 --port "$PORT" --external-cert-dir ext
 kc m trust add ca.crt >/dev/null
 kc m reload >/dev/null
+P3=$PORT
 join c3 --port "$PORT" --external-cert-dir ext || fail "it says: $(cat err)"
 equal "$(kc m config get tls.AuthorizedCNs)" kmip9
 grep -qx "tls.ExternalCertDir=$T/ext" c3/keyclone.properties || fail "it is not watched"
@@ -234,6 +235,17 @@ kc c4 check >out || fail "it says: $(cat out)"
 stop_daemon c4
 kc m clone remove "127.0.0.1:$PORT" >/dev/null
 rm -rf c4
+
+say "… which is removed: what is left of it is said, or goes"
+openssl pkcs12 -export -in ext/client_cert.pem -inkey ext/client_key.pem -passin pass:secret -passout pass:secret -out ext.p12
+kc m cert depot add "127.0.0.1:$P3" ext.p12 --p12-password-file ext/passphrase >/dev/null
+kc m config set 'tls.AuthorizedCNs=kmip9;elsewhere' >/dev/null
+kc m clone remove "127.0.0.1:$P3" >out
+grep -q "keyclone config set 'tls.AuthorizedCNs=elsewhere' (without kmip9)" out || fail "it says: $(cat out)"
+grep -q 'What the depot kept for it is retired' out || fail "it says: $(cat out)"
+equal "$(kc m --json cert depot list)" '{"certificates":[]}'
+ls m/keystore/depot/retired/*.key >/dev/null
+stop_daemon c3
 
 say "a clock that is far off"
 for lib in /usr/lib/*/faketime/libfaketime.so.1; do
