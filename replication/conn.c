@@ -39,38 +39,6 @@ static void on_kick(void *arg);
 
 /* --- birth and death --- */
 
-static char **copy_names(const char *const *names)
-{
-	size_t n = 0;
-	char **copy;
-
-	if (names == NULL)
-		return NULL;
-	while (names[n] != NULL)
-		n++;
-	copy = mem_xcalloc(n + 1, sizeof(char *));
-	for (size_t i = 0; i < n; i++)
-		copy[i] = mem_xstrdup(names[i]);
-	return copy;
-}
-
-static void free_names(char **names)
-{
-	for (size_t i = 0; names != NULL && names[i] != NULL; i++)
-		free(names[i]);
-	free(names);
-}
-
-static void copy_rule(struct conn *c, const struct peer_rule *rule)
-{
-	c->rule_host = rule->host != NULL ? mem_xstrdup(rule->host) : NULL;
-	c->rule_hosts = copy_names(rule->hosts);
-	c->rule_cns = copy_names(rule->cns);
-	c->opt.rule.host = c->rule_host;
-	c->opt.rule.hosts = (const char *const *)c->rule_hosts;
-	c->opt.rule.cns = (const char *const *)c->rule_cns;
-}
-
 static void fill_defaults(struct conn_options *o)
 {
 	o->connect_ms = o->connect_ms > 0 ? o->connect_ms : CONNECT_MS;
@@ -92,7 +60,7 @@ struct conn *conn_new(struct loop *l, enum conn_phase phase, bool server, const 
 	c->opt = *opt;
 	tls_creds_ref(c->opt.creds);
 	fill_defaults(&c->opt);
-	copy_rule(c, &opt->rule);
+	c->opt.rule = peer_rule_copy(&c->opt.rule);
 	c->server = server;
 	c->name = mem_xstrdup(name);
 	c->address = mem_xstrdup("");
@@ -150,9 +118,7 @@ void conn_free(struct conn *c)
 	tls_free(c->tls);
 	conn_close_fd(c);
 	tls_creds_unref(c->opt.creds);
-	free_names(c->rule_hosts);
-	free_names(c->rule_cns);
-	free(c->rule_host);
+	peer_rule_fini(&c->opt.rule);
 	free(c->host);
 	free(c->name);
 	free(c->address);

@@ -21,12 +21,10 @@ struct conn {
 	struct loop *loop;
 	struct conn_events events;
 	void *arg;
-	struct conn_options opt; /* with the defaults filled in; rule points into the copies below */
-	char *rule_host;
-	char **rule_hosts, **rule_cns;
-	char *host;    /* as given to conn_connect(); for the server name */
-	char *name;    /* for people */
-	char *address; /* of the peer, without port */
+	struct conn_options opt; /* with the defaults filled in; the rule is our copy */
+	char *host;		 /* as given to conn_connect(); for the server name */
+	char *name;		 /* for people */
+	char *address;		 /* of the peer, without port */
 	bool server;
 
 	enum conn_phase phase;

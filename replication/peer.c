@@ -2,9 +2,11 @@
 /* peer: the rule of who may speak, on plain data. No I/O, no state. */
 #include "peer.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/mem.h"
 #include "keystore/cert.h"
 
 static const struct {
@@ -17,6 +19,46 @@ static const struct {
 	PEER_TABLE(P)
 #undef P
 };
+
+static const char *const *copy_names(const char *const *names)
+{
+	size_t n = 0;
+	char **copy;
+
+	if (names == NULL)
+		return NULL;
+	while (names[n] != NULL)
+		n++;
+	copy = mem_xcalloc(n + 1, sizeof(char *));
+	for (size_t i = 0; i < n; i++)
+		copy[i] = mem_xstrdup(names[i]);
+	return (const char *const *)copy;
+}
+
+static void free_names(const char *const *names)
+{
+	for (size_t i = 0; names != NULL && names[i] != NULL; i++)
+		free((char *)names[i]);
+	free((void *)names);
+}
+
+struct peer_rule peer_rule_copy(const struct peer_rule *rule)
+{
+	struct peer_rule copy = *rule;
+
+	copy.host = rule->host != NULL ? mem_xstrdup(rule->host) : NULL;
+	copy.hosts = copy_names(rule->hosts);
+	copy.cns = copy_names(rule->cns);
+	return copy;
+}
+
+void peer_rule_fini(struct peer_rule *copy)
+{
+	free((char *)copy->host);
+	free_names(copy->hosts);
+	free_names(copy->cns);
+	*copy = (struct peer_rule){ .role = copy->role };
+}
 
 static bool is_authorised_cn(const struct cert_info *cert, const char *const *cns)
 {

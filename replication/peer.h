@@ -69,6 +69,10 @@ struct peer_rule {
 					 from the credentials */
 };
 
+/* A copy with names of its own; own_spkis stays borrowed. */
+struct peer_rule peer_rule_copy(const struct peer_rule *rule);
+void peer_rule_fini(struct peer_rule *copy);
+
 /* Decide about a peer whose chain verified. Never PEER_UNDECIDED; one of the first rows (true) or a refusal. */
 enum peer_verdict peer_decide(const struct cert_info *cert, const struct peer_rule *rule);
 
