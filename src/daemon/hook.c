@@ -112,7 +112,7 @@ static void ended(struct run *r, int rc, const json_t *result)
 {
 	struct daemon *d = r->hooks->d;
 	const char *first = json_string_value(json_array_get(json_object_get(result, "output"), 0));
-	char why[300], detail[900];
+	char why[300], detail[1000];
 	struct audit_record a = { .event = AUDIT_HOOK_END,
 		.outcome = rc < 0 ? AUDIT_FAILURE : AUDIT_SUCCESS,
 		.generation = r->generation,
