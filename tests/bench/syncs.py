@@ -13,6 +13,7 @@ import procs
 from fleet import Fleet
 
 SLOW_MS, SLOWED = 20, 9
+WAITS = "fsync,fdatasync,sync,syncfs,msync"  # keyclone's sync_file_range has the disk begin, and waits for nothing
 LINE = re.compile(r"^(\d+)(?:<([^>]*)>)?\s+(\d+\.\d+) (\w+)\((.*)$")
 
 
@@ -81,7 +82,7 @@ def show(found: list[Call], role: dict[int, str], work: str, zero: float) -> Non
 
 def median_with(fleet: Fleet, first: int, delay_ms: int) -> float:
     """Milliseconds from commit to visible where each sync takes so much longer, in every process but the one that commits."""
-    options = ["-e", "inject=%s:delay_exit=%d" % (meter.SYNCS, delay_ms * 1000)] if delay_ms else []
+    options = ["-e", "inject=%s:delay_exit=%d" % (WAITS, delay_ms * 1000)] if delay_ms else []
     tracer, times = meter.Tracer(fleet.work, options), []
     fleet.group.settle()
     tracer.attach(fleet.group.pids())
