@@ -128,15 +128,10 @@ static int read_ahead(struct file *f, sqlite3_int64 at)
 
 static int read_immutable(struct file *f, void *data, int n, sqlite3_int64 at)
 {
-	bool in_a_row = at == f->next;
-	int rc = SQLITE_OK;
+	bool ahead = at == f->next && at + n <= f->size;
 
 	f->next = at + n;
-	if (!holds(f, n, at) && (!in_a_row || at + n > f->size))
-		return methods(f)->xRead(f->real, data, n, at);
-	if (!holds(f, n, at))
-		rc = read_ahead(f, at);
-	if (rc != SQLITE_OK)
+	if (!holds(f, n, at) && !(ahead && read_ahead(f, at) == SQLITE_OK))
 		return methods(f)->xRead(f->real, data, n, at);
 	memcpy(data, f->piece + (at - f->at), (size_t)n);
 	return SQLITE_OK;

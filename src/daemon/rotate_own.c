@@ -136,11 +136,12 @@ static json_t *end_request(const struct rotate *x)
 	const struct rotation *r = &x->r;
 	bool undone = r->phase == ROTATION_BACK_END;
 	json_t *forget = undone ? r->forget_new : r->forget;
-
 	/* Clones with a certificate of their own may be of an authority that this master's old one was of. */
+	bool keep = !undone && rotation_has_external(r);
+
 	return json_pack("{s:s, s:s, s:O*, s:b, s:b, s:b}", "verb", "rotate-end", "retire",
-	    undone ? r->new_alias : r->old_alias, "forget", forget, "keep_authorities",
-	    (int)(!undone && rotation_has_external(r)), "authority", (int)r->authority, "undone", (int)undone);
+	    undone ? r->new_alias : r->old_alias, "forget", forget, "keep_authorities", (int)keep, "authority",
+	    (int)r->authority, "undone", (int)undone);
 }
 
 /* Of what our authority issued and still stands for. */
