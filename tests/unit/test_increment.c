@@ -787,6 +787,15 @@ static size_t trees_in(const struct create_result *r, char files[COMPANIONS_TEXT
 	return n;
 }
 
+/* A folder and a file beside the database, on both sides. */
+static void begin_with_companions(struct companions *c)
+{
+	make_companions(c);
+	put("m/conf/a", "1");
+	put("m/list", "one");
+	begin();
+}
+
 static void companions__changed_and_unchanged__all_or_none(void **state)
 {
 	char files[COMPANIONS_TEXT], before[COMPANIONS_TEXT];
@@ -796,10 +805,7 @@ static void companions__changed_and_unchanged__all_or_none(void **state)
 	struct companions c;
 
 	(void)state;
-	make_companions(&c);
-	put("m/conf/a", "1");
-	put("m/list", "one");
-	begin();
+	begin_with_companions(&c);
 	assert_file("c/conf/a", "1");
 	strcpy(before, clone.files);
 	fix_sql(fix.master, changes[0]);
@@ -848,10 +854,7 @@ static void companions__none_any_more__is_followed(void **state)
 	struct companions c;
 
 	(void)state;
-	make_companions(&c);
-	put("m/conf/a", "1");
-	put("m/list", "one");
-	begin();
+	begin_with_companions(&c);
 	master.companions.n = 0;
 	fix_sql(fix.master, changes[0]);
 	ok(fix_master_make(&master, &r, false));
@@ -870,10 +873,7 @@ static void companions__diverged__is_found(void **state)
 	struct companions c;
 
 	(void)state;
-	make_companions(&c);
-	put("m/conf/a", "1");
-	put("m/list", "one");
-	begin();
+	begin_with_companions(&c);
 	put("m/list", "two");
 	fix_sql(fix.master, changes[0]);
 	fix_master_increment(&master, &r);
